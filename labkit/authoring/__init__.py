@@ -1,0 +1,1 @@
+"""Tools for instructors: build labs from their source, toggle solutions, execute."""

@@ -1,0 +1,1 @@
+"""Data sets: what exists, how it gets here, and how it reaches a network."""

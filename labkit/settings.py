@@ -1,0 +1,65 @@
+"""The ``LABKIT_*`` environment variables, read here and nowhere else.
+
+Each function reads its variable when it is called, so a notebook may change one as it runs.
+"""
+
+import os
+from pathlib import Path
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+def _switch(name: str) -> bool:
+    value = os.environ.get(name, "").strip().lower()
+    if value not in _TRUE + _FALSE:
+        raise ValueError(f"{name} is {value!r}; set it to 1 (on) or 0 (off), or leave it out.")
+    return value in _TRUE
+
+
+def checkout() -> Path | None:
+    """The root of the git checkout that labkit runs from, or None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").exists() and (root / "solutions").is_dir() else None
+
+
+def data_dir() -> Path:
+    """Where downloads are kept: ``LABKIT_DATA``, else ``data/`` in a checkout, else a user cache.
+
+    The folder is not created here.
+    """
+    if path := os.environ.get("LABKIT_DATA"):
+        return Path(path).expanduser().resolve()
+    if root := checkout():
+        return root / "data"
+    import pooch
+
+    return Path(pooch.os_cache("labkit"))
+
+
+def mirror() -> str | None:
+    """``LABKIT_MIRROR``: a folder or URL that holds ``mirror.toml``, or None."""
+    return os.environ.get("LABKIT_MIRROR") or None
+
+
+def offline() -> bool:
+    """``LABKIT_OFFLINE=1``: never use the network (a mirror in a folder still works)."""
+    return _switch("LABKIT_OFFLINE")
+
+
+def device() -> str | None:
+    """``LABKIT_DEVICE``: the device every lab uses (``cpu``, ``cuda``, ``mps``, ``xpu``), or None."""
+    return os.environ.get("LABKIT_DEVICE") or None
+
+
+def fast() -> bool:
+    """``LABKIT_FAST=1``: shrink loaders and epochs so that a whole lab runs in seconds.
+
+    Example:
+        >>> EPOCHS = 2 if fast() else 30
+    """
+    return _switch("LABKIT_FAST")
+
+
+def strict() -> bool:
+    """``LABKIT_STRICT=1``: a failed exercise check raises (for CI and grading)."""
+    return _switch("LABKIT_STRICT")
