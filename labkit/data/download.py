@@ -1,0 +1,276 @@
+"""Get a file: cache, then mirror, then network; verified, atomic, and never waiting for ever."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import tomllib
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import pooch
+import requests
+from tqdm.auto import tqdm
+
+from labkit import settings
+from labkit.data.catalog import RemoteFile
+
+CONNECT_SECONDS, READ_SECONDS = 5, 20
+ATTEMPTS_PER_SOURCE = 2
+
+
+class UnavailableError(OSError):
+    """A file can be had from neither cache, mirror nor network; the message lists what was tried."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file on this machine and where it came from.
+
+    Args:
+        path: where it lies.
+        source: ``"official"`` or ``"mirror"``.
+        sha256: its hash, verified at each use.
+        note: what the mirror says of it.
+    """
+
+    path: Path
+    source: str
+    sha256: str
+    note: str = ""
+
+
+def deadline_seconds(megabytes: int) -> float:
+    """The longest a download may take: two minutes plus what 0.2 MB/s would need."""
+    return 120 + megabytes / 0.2
+
+
+def fetch(file: RemoteFile) -> Fetched:
+    """Return a verified local copy of a file, fetching it when it is not in the cache.
+
+    Args:
+        file: a file from the catalogue.
+
+    Returns:
+        The path in the data folder, and where the file came from.
+
+    Raises:
+        UnavailableError: when no source has it; the message says what was tried and what to do.
+
+    Example:
+        >>> from labkit.data.catalog import entry
+        >>> fetch(entry("bloodmnist").files[28][0]).path  # doctest: +SKIP
+    """
+    tried = []
+    for step in (_from_cache, _from_mirror, _from_network):
+        try:
+            return step(file)
+        except UnavailableError as error:
+            tried.append(str(error))
+    raise UnavailableError(
+        f"{file.key} is not to be had: {'; '.join(tried)}. Connect to the network and try again, "
+        "or set LABKIT_MIRROR to a folder that holds mirror.toml."
+    )
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".origin.json")
+
+
+def _keep_record(fetched: Fetched) -> Fetched:
+    record = _record(fetched.path)
+    with atomic(record) as temporary:
+        temporary.write_text(json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1))
+    return fetched
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside ``path`` and move it into place at the end; all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _from_cache(file: RemoteFile) -> Fetched:
+    path = settings.data_dir() / file.path
+    if not path.exists():
+        raise UnavailableError(f"not in {path.parent}")
+    record = _record(path)
+    if record.exists():
+        fields = json.loads(record.read_text())
+        if sha256(path) == fields["sha256"]:
+            return Fetched(**(fields | {"path": path}))
+    elif file.known_hash and pooch.hashes.hash_matches(path, file.known_hash):
+        return _keep_record(Fetched(path, "official", sha256(path)))
+    damaged = path.with_name(path.name + ".damaged")
+    os.replace(path, damaged)
+    record.unlink(missing_ok=True)
+    message = (
+        f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
+    )
+    warnings.warn(message, stacklevel=4)
+    raise UnavailableError(message)
+
+
+def _mirror_index(mirror: str) -> dict[str, dict]:
+    """Read ``mirror.toml`` of a folder or URL."""
+    if "://" not in mirror:
+        index = Path(mirror).expanduser() / "mirror.toml"
+        if not index.exists():
+            raise FileNotFoundError(
+                f"LABKIT_MIRROR is {mirror!r}, but there is no mirror.toml in that folder. "
+                "Correct the variable, or remove it to use the network."
+            )
+        return tomllib.loads(index.read_text())
+    answer = requests.get(f"{mirror.rstrip('/')}/mirror.toml", timeout=READ_SECONDS)
+    answer.raise_for_status()
+    return tomllib.loads(answer.text)
+
+
+def _from_mirror(file: RemoteFile) -> Fetched:
+    mirror = settings.mirror()
+    if not mirror:
+        raise UnavailableError("no mirror set")
+    remote = "://" in mirror
+    if remote and settings.offline():
+        raise UnavailableError("LABKIT_OFFLINE is set and the mirror is a URL")
+    path = settings.data_dir() / file.path
+    try:
+        item = _mirror_index(mirror).get(file.key)
+        if item is None:
+            raise UnavailableError(f"the mirror does not have {file.key}")
+        if remote:
+            _retrieve(f"{mirror.rstrip('/')}/{item['file']}", f"sha256:{item['sha256']}", file)
+        else:
+            _copy(Path(mirror).expanduser() / item["file"], item["sha256"], path)
+    except (requests.RequestException, ValueError, tomllib.TOMLDecodeError) as error:
+        message = f"the mirror {mirror} failed ({error})"
+        warnings.warn(message, stacklevel=5)
+        raise UnavailableError(message) from error
+    return _keep_record(Fetched(path, "mirror", item["sha256"], item.get("note", "")))
+
+
+def _copy(source: Path, expected: str, path: Path) -> None:
+    if not source.exists():
+        raise ValueError(f"{source.name} is named in mirror.toml but is not there")
+    with atomic(path) as temporary:
+        shutil.copyfile(source, temporary)
+        if sha256(temporary) != expected:
+            raise ValueError(
+                f"{source.name} is truncated or altered: its SHA-256 is not {expected}"
+            )
+
+
+def _from_network(file: RemoteFile) -> Fetched:
+    if settings.offline():
+        raise UnavailableError("LABKIT_OFFLINE is set")
+    failures = []
+    for url in file.urls:
+        for _ in range(ATTEMPTS_PER_SOURCE):
+            try:
+                path = _retrieve(url, file.known_hash, file)
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors
+                failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
+            else:
+                return _keep_record(Fetched(path, "official", sha256(path)))
+    raise UnavailableError("network: " + "; ".join(dict.fromkeys(failures)))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:160]
+
+
+def _retrieve(url: str, known_hash: str | None, file: RemoteFile) -> Path:
+    """Download with pooch: to a temporary file, verified, then moved into place."""
+    path = settings.data_dir() / file.path
+    logger = pooch.get_logger()
+    logger.setLevel("WARNING")  # pooch would print the path and hash of each download
+    pooch.retrieve(
+        url,
+        known_hash,
+        fname=path.name,
+        path=path.parent,
+        downloader=partial(_stream, seconds=deadline_seconds(file.megabytes)),
+    )
+    return path
+
+
+def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
+    """Write a URL to a file; a stall, a cut-off or too slow a line ends in an OSError."""
+    end = time.monotonic() + seconds
+    request = requests.get(
+        url,
+        stream=True,
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+        headers={"Accept-Encoding": "identity"},
+    )
+    with request as answer, open(output_file, "wb") as out:
+        answer.raise_for_status()
+        total = int(answer.headers.get("content-length", 0))
+        with tqdm(
+            total=total or None, unit="B", unit_scale=True, desc=Path(url).name[:32], leave=False
+        ) as bar:
+            # read1 returns what has arrived, so that a line that only drips meets the deadline too
+            while chunk := answer.raw.read1(1 << 16):
+                out.write(chunk)
+                bar.update(len(chunk))
+                if time.monotonic() > end:
+                    raise TimeoutError(f"not finished after {seconds:.0f} s ({bar.n:,} bytes)")
+        if total and out.tell() != total:
+            raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")
+
+
+def unzip(archive: Path, folder: Path, members: list[str] | None = None) -> Path:
+    """Unpack a zip file into a folder, all or nothing.
+
+    Args:
+        archive: the zip file.
+        folder: where its content goes; made in one step, so that it is whole or absent.
+        members: the names to unpack; None for all.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: when the file is no zip, or a member would leave the folder.
+
+    Example:
+        >>> unzip(Path("cells.zip"), Path("cells"))  # doctest: +SKIP
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+        target = Path(scratch).resolve() / folder.name
+        target.mkdir()
+        try:
+            with zipfile.ZipFile(archive) as bundle:
+                for name in members if members is not None else bundle.namelist():
+                    if not (target / name).resolve().is_relative_to(target):
+                        raise ValueError(f"{archive.name} holds {name!r}, which leaves the folder")
+                    bundle.extract(name, target)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{archive.name} is not a whole zip file: {error}") from error
+        try:
+            os.replace(target, folder)
+        except OSError:
+            if not folder.is_dir():  # another process may have been quicker: then its copy serves
+                raise
+    return folder

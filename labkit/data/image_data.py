@@ -1,0 +1,209 @@
+"""``ImageSplit`` and ``ImageData``: labelled images in memory, and the card that describes them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from labkit import settings
+
+if TYPE_CHECKING:
+    from labkit.data.loaders import BatchLoader, Normalize
+
+FAST_IMAGES = {"train": 1024, "val": 256, "test": 256}
+
+
+@dataclass(eq=False)
+class ImageSplit(Dataset):
+    """Labelled images: ``split[i]`` is a float image in [0, 1] and its class number.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,), from 0 to ``len(classes) - 1``.
+        classes: short class names.
+        origin: which data this is, as shown in every figure and result.
+        files: (N,) the file of each image, where there is one.
+        masks: bool (N, H, W) by name (``"nucleus"``, ``"cell"``), for drawn cells.
+
+    Raises:
+        ValueError: for an empty split, wrong shapes or dtypes, or labels outside the classes.
+
+    Example:
+        >>> images = torch.zeros(2, 3, 28, 28, dtype=torch.uint8)
+        >>> image, label = ImageSplit(images, torch.tensor([0, 1]), ("a", "b"))[1]
+        >>> image.shape, label
+        (torch.Size([3, 28, 28]), 1)
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    origin: str = ""
+    files: Sequence[str] | None = None
+    masks: dict[str, np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        self.images, self.labels = torch.as_tensor(self.images), torch.as_tensor(self.labels)
+        self.classes = tuple(self.classes)
+        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+            raise ValueError(
+                f"images are {self.images.dtype} {tuple(self.images.shape)}; "
+                "they must be torch.uint8 (N, C, H, W)."
+            )
+        if len(self.images) == 0:
+            raise ValueError("The split is empty: it has no images.")
+        self.labels = self.labels.long()
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"There are {len(self.images)} images, but labels of shape "
+                f"{tuple(self.labels.shape)}; there must be one label an image."
+            )
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(
+                f"Labels go from {low} to {high}, but there are {len(self.classes)} classes "
+                f"({', '.join(self.classes)}), so they must lie in 0 … {len(self.classes) - 1}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index].float().div_(255), int(self.labels[index])
+
+    def subset(self, indices: Sequence[int] | np.ndarray | Tensor) -> "ImageSplit":
+        """Return the split that has only these rows, in this order."""
+        rows = torch.as_tensor(np.asarray(indices), dtype=torch.long)
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            files=self.files and [self.files[i] for i in rows.tolist()],
+            masks=self.masks and {name: mask[rows.numpy()] for name, mask in self.masks.items()},
+        )
+
+    def counts(self) -> pd.Series:
+        """The number of images of each class."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes))
+        return pd.Series(counts.tolist(), index=list(self.classes), name="images")
+
+
+@dataclass(eq=False, repr=False)
+class ImageData:
+    """A data set with its three splits and its card (shown when it stands last in a cell).
+
+    Args:
+        title: its name for people.
+        train: the training split.
+        val: the validation split, which chooses.
+        test: the test split, which only reports.
+        origin: which data this is: official, rebuilt, or a stand-in.
+        full_names: the long class names.
+        licence: of the images.
+        citation: of the images.
+        notes: known defects, and what the data cannot show.
+        stand_in: whether this replaces data that could not be had.
+    """
+
+    title: str
+    train: ImageSplit
+    val: ImageSplit
+    test: ImageSplit
+    origin: str
+    full_names: tuple[str, ...] = ()
+    licence: str = "not stated"
+    citation: str = "not stated"
+    notes: tuple[str, ...] = field(default=())
+    stand_in: bool = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The short class names, the same in every split."""
+        return self.train.classes
+
+    @property
+    def splits(self) -> dict[str, ImageSplit]:
+        """The three splits by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def counts(self) -> pd.DataFrame:
+        """Images by class (rows) and split (columns), with the totals."""
+        table = pd.DataFrame({name: split.counts() for name, split in self.splits.items()})
+        table["all"] = table.sum(axis=1)
+        table.loc["all classes"] = table.sum()
+        return table
+
+    def loaders(
+        self,
+        batch_size: int = 64,
+        normalize: "Normalize" = "half",
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> "tuple[BatchLoader, BatchLoader, BatchLoader]":
+        """Make the batch loaders of the three splits; only training is shuffled and augmented.
+
+        In fast mode (``LABKIT_FAST=1``) each uses a fixed random part of its split.
+
+        Args:
+            batch_size: images a batch.
+            normalize: ``"half"``, ``"none"``, ``"per_image"``, ``"imagenet"`` or (mean, std).
+            augment: for the training images, for instance ``lk.Augment(flip=True)``.
+
+        Returns:
+            Loaders for training, validation and test, with batches on the lab's device.
+
+        Example:
+            >>> train, val, test = blood.loaders(batch_size=64)  # doctest: +SKIP
+        """
+        from labkit.data.loaders import BatchLoader
+        from labkit.device import get_device
+
+        return tuple(
+            BatchLoader(
+                split,
+                batch_size,
+                shuffle=name == "train",
+                normalize=normalize,
+                augment=augment if name == "train" else None,
+                device=get_device(),
+                indices=_fast_rows(len(split), FAST_IMAGES[name]),
+            )
+            for name, split in self.splits.items()
+        )
+
+    def __repr__(self) -> str:
+        banner = ["*** STAND-IN DATA: not the real images ***"] if self.stand_in else []
+        shape = "x".join(map(str, self.train.images.shape[1:]))
+        lines = [f"{self.title}: {len(self.classes)} classes, images {shape}", *banner]
+        facts = [f"{name}: {text}" for name, text in self._facts()]
+        return "\n".join([*lines, self.counts().to_string(), *facts])
+
+    def _repr_html_(self) -> str:
+        banner = (
+            "<p style='background:#b3261e;color:white;padding:4px 8px;display:inline-block'>"
+            "<b>Stand-in data</b>: not the real images</p>"
+            if self.stand_in
+            else ""
+        )
+        shape = " × ".join(map(str, self.train.images.shape[1:]))
+        facts = "".join(f"<li><b>{name}:</b> {escape(text)}</li>" for name, text in self._facts())
+        return (
+            f"<h4>{escape(self.title)}</h4>{banner}<p>{len(self.classes)} classes, images of "
+            f"{shape} (channels × height × width)</p>{self.counts().to_html()}<ul>{facts}</ul>"
+        )
+
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [("Origin", self.origin), ("Licence", self.licence), ("Source", self.citation)]
+        return facts + [("Note", note) for note in self.notes]
+
+
+def _fast_rows(images: int, wanted: int) -> Tensor | None:
+    if not settings.fast() or images <= wanted:
+        return None
+    # a generator of its own: fast mode must not change what the lab draws afterwards
+    return torch.randperm(images, generator=torch.Generator().manual_seed(0))[:wanted]

@@ -1,0 +1,181 @@
+"""Batches from memory: sliced, normalised and augmented as whole tensors, on the device.
+
+There are no worker processes and there is no PIL: 28-pixel images fit in memory, and a batch is
+one index operation. That is several times faster than ``DataLoader`` on one image at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from labkit.data.image_data import ImageSplit
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Normalize = str | tuple[Sequence[float] | float, Sequence[float] | float]
+
+
+def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
+    """Make the function that normalises a batch of images in [0, 1].
+
+    Args:
+        normalize: ``"half"`` for (x − 0.5)/0.5, which gives [−1, 1]; ``"none"``; ``"imagenet"``;
+            ``"per_image"`` for zero mean and unit variance in each image; or ``(mean, std)``,
+            numbers or one value per channel.
+
+    Returns:
+        A function from float images (B, C, H, W) to float images (B, C, H, W).
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> normalizer("half")(torch.ones(1, 3, 2, 2)).max()
+        tensor(1.)
+    """
+    named = {"half": (0.5, 0.5), "imagenet": (IMAGENET_MEAN, IMAGENET_STD)}
+    if normalize == "none":
+        return lambda images: images
+    if normalize == "per_image":
+        return _standardize_each
+    if isinstance(normalize, str) and normalize not in named:
+        allowed = '"half", "none", "per_image", "imagenet" or (mean, std)'
+        raise ValueError(f"normalize is {normalize!r}; choose {allowed}.")
+    mean, std = named[normalize] if isinstance(normalize, str) else normalize
+    mean, std = (torch.as_tensor(v, dtype=torch.float32).reshape(-1, 1, 1) for v in (mean, std))
+    if (std <= 0).any():
+        raise ValueError(f"normalize has a standard deviation of {std.min():g}; it must be > 0.")
+    return lambda images: (images - mean.to(images.device)) / std.to(images.device)
+
+
+def _standardize_each(images: Tensor) -> Tensor:
+    std, mean = torch.std_mean(images, dim=(1, 2, 3), keepdim=True)
+    return (images - mean) / std.clamp_min(1e-6)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random changes that leave the class of a cell as it is, drawn anew for each image.
+
+    Args:
+        flip: mirror left to right, and top to bottom, each with probability one half.
+        turn: turn by 0, 90, 180 or 270 degrees (square images only).
+        rotate: rotate by up to this many degrees either way.
+        shift: shift by up to this many pixels in each direction; edges are repeated.
+        brightness: multiply by a factor within 1 ± this.
+
+    Example:
+        >>> images = torch.rand(4, 3, 28, 28)
+        >>> Augment(flip=True, turn=True, shift=2)(images).shape
+        torch.Size([4, 3, 28, 28])
+    """
+
+    flip: bool = False
+    turn: bool = False
+    rotate: float = 0.0
+    shift: float = 0.0
+    brightness: float = 0.0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Augment float images (B, C, H, W) in [0, 1]; the result is in [0, 1] too."""
+        if self.flip:
+            images = _where(_coin(images), images.flip(3), images)
+            images = _where(_coin(images), images.flip(2), images)
+        if self.turn:
+            if images.shape[2] != images.shape[3]:
+                raise ValueError(f"turn needs square images, not {tuple(images.shape[2:])}.")
+            images = _where(_coin(images), images.transpose(2, 3).flip(3), images)
+            images = _where(_coin(images), images.flip((2, 3)), images)
+        if self.rotate or self.shift:
+            images = self._move(images)
+        if self.brightness:
+            factor = 1 + self.brightness * _uniform(images, 1)
+            images = (images * factor[..., None, None]).clamp(0, 1)
+        return images
+
+    def _move(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        angle = torch.deg2rad(self.rotate * _uniform(images, 1))[:, 0]
+        # affine_grid counts in half images: a shift of one pixel is 2 / side
+        across, down = (self.shift * 2 * _uniform(images, 2)).unbind(1)
+        cos, sin = angle.cos(), angle.sin()
+        matrix = torch.stack(
+            [
+                torch.stack([cos, -sin * height / width, across / width], 1),
+                torch.stack([sin * width / height, cos, down / height], 1),
+            ],
+            1,
+        )
+        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _coin(images: Tensor) -> Tensor:
+    return torch.rand(len(images), device=images.device) < 0.5
+
+
+def _uniform(images: Tensor, columns: int) -> Tensor:
+    return 2 * torch.rand(len(images), columns, device=images.device) - 1
+
+
+def _where(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
+    return torch.where(chosen[:, None, None, None], changed, images)
+
+
+class BatchLoader:
+    """Iterate over a split in ready batches.
+
+    Random order and augmentation use PyTorch's global generator, so that ``seed_everything``
+    fixes them and a resumed training continues them.
+
+    Args:
+        dataset: the split.
+        batch_size: images a batch; the last one may be smaller.
+        shuffle: a new random order in each epoch.
+        normalize: see ``normalizer``.
+        augment: a function of float images (B, C, H, W) in [0, 1], or None.
+        device: where the batches are wanted.
+        indices: use only these rows of the split (N',); None for all.
+
+    Example:
+        >>> images, labels = torch.zeros(10, 3, 28, 28, dtype=torch.uint8), torch.zeros(10).long()
+        >>> loader = BatchLoader(ImageSplit(images, labels, ("cell",)), batch_size=4)
+        >>> [len(y) for x, y in loader]
+        [4, 4, 2]
+    """
+
+    def __init__(
+        self,
+        dataset: ImageSplit,
+        batch_size: int = 64,
+        shuffle: bool = False,
+        normalize: Normalize = "half",
+        augment: Callable[[Tensor], Tensor] | None = None,
+        device: torch.device | str = "cpu",
+        indices: Tensor | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.augment, self.normalize = augment, normalizer(normalize)
+        self.indices = torch.arange(len(dataset)) if indices is None else indices
+        self.device = torch.device(device)
+        fits = dataset.images.nbytes < 1 << 30
+        self._images = dataset.images.to(self.device) if fits else dataset.images
+        self._labels = dataset.labels.to(self.device)
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = self.indices
+        if self.shuffle:
+            order = order[torch.randperm(len(order))]
+        for rows in order.split(self.batch_size):
+            rows = rows.to(self._images.device)
+            images = self._images[rows].to(self.device).float().div_(255)
+            if self.augment is not None:
+                images = self.augment(images)
+            yield self.normalize(images), self._labels[rows.to(self.device)]

@@ -1,0 +1,189 @@
+"""Read the files of each data set into ``ImageSplit``s."""
+
+import gzip
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from labkit.data.catalog import Entry
+from labkit.data.download import Fetched, fetch, unzip
+from labkit.data.folder import load_folder
+from labkit.data.image_data import ImageSplit
+from labkit.data.splits import duplicate_groups, split_indices
+
+SPLITS = ("train", "val", "test")
+PHOTOS_PER_CLASS = 150
+SPLIT_SEED = 0
+MNIST_VALIDATION = 5000
+MAPPED_FROM = 128  # from this size on, images stay on disk and are memory-mapped
+
+
+def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, ImageSplit]:
+    """Read a MedMNIST-style ``.npz`` file.
+
+    Args:
+        path: a file with ``train_images``, ``train_labels``, ``val_…`` and ``test_…``; images
+            uint8 (N, H, W) or (N, H, W, 3), labels whole numbers (N,) or (N, 1).
+        classes: class names; None for "class 0", "class 1" and so on.
+
+    Returns:
+        The three splits.
+
+    Raises:
+        ValueError: for another kind of file, missing keys, wrong shapes, an empty split or labels
+            outside the classes; names what is wrong.
+
+    Example:
+        >>> read_npz(Path("data/bloodmnist.npz"))["train"]  # doctest: +SKIP
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+            if missing := [key for key in wanted if key not in file.files]:
+                raise ValueError(
+                    f"{path.name} lacks {', '.join(missing)}; it has {', '.join(file.files)}. "
+                    "A MedMNIST-style file has train_, val_ and test_ images and labels."
+                )
+            labels = {split: _flat_labels(file[f"{split}_labels"], path) for split in SPLITS}
+            images = {split: _member(path, file, f"{split}_images") for split in SPLITS}
+    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a whole .npz file ({type(error).__name__}): fetch it again."
+        ) from error
+    if classes is None:
+        most = max((int(part.max()) for part in labels.values() if len(part)), default=0)
+        classes = tuple(f"class {number}" for number in range(most + 1))
+    return {split: _split(path, split, images[split], labels[split], classes) for split in SPLITS}
+
+
+def _flat_labels(labels: np.ndarray, path: Path) -> torch.Tensor:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{path.name} has labels of {labels.dtype} {labels.shape}; labkit needs one whole "
+            "number an image, (N,) or (N, 1)."
+        )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    """One array of the file; large ones are unpacked once and mapped, not read into memory."""
+    with file.zip.open(f"{key}.npy") as stream:
+        np.lib.format.read_magic(stream)
+        shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+    if len(shape) < 3 or shape[1] < MAPPED_FROM:
+        return file[key]
+    folder = path.with_suffix("")
+    if not (folder / f"{key}.npy").exists() or folder.stat().st_mtime < path.stat().st_mtime:
+        unzip(path, folder)
+    # copy-on-write: PyTorch warns of read-only arrays
+    return np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)
+
+
+def _split(
+    path: Path, split: str, images: np.ndarray, labels: torch.Tensor, classes: tuple[str, ...]
+) -> ImageSplit:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+        raise ValueError(
+            f"{path.name} has {split}_images of {images.dtype} {images.shape}; labkit needs uint8 "
+            "(N, H, W) or (N, H, W, 3)."
+        )
+    tensor = torch.from_numpy(images)
+    tensor = tensor.unsqueeze(1) if tensor.ndim == 3 else tensor.permute(0, 3, 1, 2)
+    mapped = isinstance(images, np.memmap)
+    try:
+        return ImageSplit(tensor if mapped else tensor.contiguous(), labels, classes)
+    except ValueError as error:
+        raise ValueError(f"{path.name}, split {split!r}: {error}") from None
+
+
+def read_mnist(item: Entry) -> tuple[dict[str, ImageSplit], Fetched]:
+    """Read MNIST; 5,000 of the 60,000 training digits (stratified) become the validation split."""
+    arrays = {}
+    for file in item.files[28]:
+        fetched = fetch(file)
+        data = gzip.decompress(fetched.path.read_bytes())
+        dims = data[3]  # the idx format: two zero bytes, the type, the number of dimensions
+        shape = np.frombuffer(data, ">i4", dims, offset=4)
+        values = np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
+        arrays[fetched.path.name.split(".")[0]] = torch.from_numpy(values)
+    train = ImageSplit(
+        arrays["train-images-idx3-ubyte"][:, None], arrays["train-labels-idx1-ubyte"], item.classes
+    )
+    test = ImageSplit(
+        arrays["t10k-images-idx3-ubyte"][:, None], arrays["t10k-labels-idx1-ubyte"], item.classes
+    )
+    held = MNIST_VALIDATION / len(train)
+    kept, val, rest = split_indices(
+        train.labels, fractions=(1 - held, held / 2, held / 2), seed=SPLIT_SEED
+    )
+    val = np.sort(np.concatenate([val, rest]))
+    return {"train": train.subset(kept), "val": train.subset(val), "test": test}, fetched
+
+
+def read_pbc(folder: Path, size: int) -> dict[str, ImageSplit]:
+    """Read the PBC photographs and split them 70/15/15; identical images stay together."""
+    images, _ = load_folder(folder, size=size)
+    groups = duplicate_groups(images.images)
+    parts = split_indices(images.labels, groups, seed=SPLIT_SEED)
+    return {name: images.subset(rows) for name, rows in zip(SPLITS, parts, strict=True)}
+
+
+def unpack_photos(fetched: Fetched) -> Path:
+    """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
+    folder = fetched.path.with_suffix("")
+    if not folder.exists():
+        archive = _inner_archive(fetched.path)
+        with zipfile.ZipFile(archive) as bundle:
+            names = bundle.namelist()
+        unzip(archive, folder, _select_photos(names))
+    inner = [child for child in folder.iterdir() if child.is_dir()]
+    return inner[0] if len(inner) == 1 else folder
+
+
+def _inner_archive(path: Path) -> Path:
+    """PBC's second source is a zip file that holds the zip file."""
+    with zipfile.ZipFile(path) as bundle:
+        inner = [name for name in bundle.namelist() if name.endswith(".zip")]
+    if not inner:
+        return path
+    return unzip(path, path.with_suffix(".outer"), inner) / inner[0]
+
+
+def _select_photos(names: list[str]) -> list[str]:
+    by_class: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if not name.endswith("/") and "/" in name:
+            by_class.setdefault(name.split("/")[-2], []).append(name)
+    chosen = []
+    for members in by_class.values():
+        hidden = [name for name in members if Path(name).name.startswith(".")]
+        regular = [name for name in members if name not in hidden]
+        if len(regular) > PHOTOS_PER_CLASS + 10:  # fewer: a sample already, taken as it is
+            step = len(regular) / PHOTOS_PER_CLASS
+            regular = [regular[int(i * step)] for i in range(PHOTOS_PER_CLASS)]
+        chosen += hidden + regular
+    return chosen
+
+
+def read_bloodcells(item: Entry) -> tuple[dict[str, ImageSplit], Fetched]:
+    """Read the grey white-cell patches; a sixth of the training folder becomes validation."""
+    fetched = fetch(item.files[32][0])
+    folder = unzip(fetched.path, fetched.path.with_suffix(""))
+    root = next(folder.rglob("bloodcells_small"), folder)
+    parts = {}
+    for part in ("train", "test"):
+        split, _ = load_folder(root / part, size=32)
+        order = sorted(range(len(split.classes)), key=lambda i: re.sub(r"\W", "", split.classes[i]))
+        labels = torch.tensor([order.index(label) for label in split.labels.tolist()])
+        parts[part] = ImageSplit(split.images[:, :1].contiguous(), labels, item.classes)
+    train, val, rest = split_indices(
+        parts["train"].labels, fractions=(5 / 6, 1 / 12, 1 / 12), seed=SPLIT_SEED
+    )
+    val = np.sort(np.concatenate([val, rest]))
+    splits = {"train": parts["train"].subset(train), "val": parts["train"].subset(val)}
+    return splits | {"test": parts["test"]}, fetched

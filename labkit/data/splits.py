@@ -1,0 +1,69 @@
+"""Divide a data set into training, validation and test, with equal class shares and no leaks."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+
+def duplicate_groups(images: Sequence) -> np.ndarray:
+    """Number the images so that identical ones share a number.
+
+    Args:
+        images: arrays or tensors, one per image, on the CPU.
+
+    Returns:
+        int64 (N,): the group of each image; as many groups as there are different images.
+
+    Example:
+        >>> duplicate_groups(np.array([[1, 2], [3, 4], [1, 2]]))
+        array([0, 1, 0])
+    """
+    seen: dict[bytes, int] = {}
+    digests = (hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images)
+    return np.array([seen.setdefault(digest, len(seen)) for digest in digests])
+
+
+def split_indices(
+    labels: Sequence[int],
+    groups: Sequence[int] | None = None,
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a stratified training, validation and test split; a group is never divided.
+
+    Args:
+        labels: (N,) the class of each image.
+        groups: (N,) images with the same number stay together; None: each is on its own.
+        fractions: the shares of training, validation and test; they add up to 1.
+        seed: another seed draws another split.
+
+    Returns:
+        Three sorted int64 arrays of indices; together they are 0 … N − 1.
+
+    Raises:
+        ValueError: for fractions that do not add up to 1, or a class too small to divide.
+
+    Example:
+        >>> train, val, test = split_indices([0] * 20 + [1] * 20)
+        >>> len(train), len(val), len(test)
+        (28, 6, 6)
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"fractions are {fractions}; give three positive shares that add up to 1.")
+    labels = np.asarray(labels)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(groups) != len(labels):
+        raise ValueError(f"There are {len(labels)} labels but {len(groups)} groups.")
+    units, first = np.unique(groups, return_index=True)
+    unit_labels = labels[first]
+    if np.bincount(np.unique(unit_labels, return_inverse=True)[1]).min() < 3:
+        raise ValueError("A class has fewer than 3 separate images: it cannot be in every part.")
+    train, rest = train_test_split(
+        units, train_size=fractions[0], stratify=unit_labels, random_state=seed
+    )
+    share = fractions[2] / (fractions[1] + fractions[2])
+    rest_labels = unit_labels[np.searchsorted(units, rest)]
+    val, test = train_test_split(rest, test_size=share, stratify=rest_labels, random_state=seed)
+    return tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
