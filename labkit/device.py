@@ -73,3 +73,43 @@ def seed_everything(seed: int) -> int:
     np.random.seed(seed)
     torch.manual_seed(seed)
     return seed
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 matrices faster than float32 ones.
+
+    That is so for CUDA from compute capability 8.0 on and for CPUs with AMX; other processors
+    compute bfloat16, but slowly.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Turn ``"auto"`` into the fastest precision that the device does well.
+
+    Args:
+        precision: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+        device: where the network runs.
+
+    Returns:
+        ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+
+    Raises:
+        ValueError: for another word, or fp16 away from CUDA.
+
+    Example:
+        >>> choose_precision("fp32", torch.device("cpu"))
+        'fp32'
+    """
+    allowed = ("auto", "fp32", "bf16", "fp16")
+    if precision not in allowed:
+        raise ValueError(f"precision is {precision!r}; choose one of {', '.join(allowed)}.")
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError(f"fp16 needs a CUDA device, not {device.type}; choose bf16 or fp32.")
+    if precision != "auto":
+        return precision
+    if has_fast_bf16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"

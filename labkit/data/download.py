@@ -1,16 +1,11 @@
 """Get a file: cache, then mirror, then network; verified, atomic, and never waiting for ever."""
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 import tomllib
 import warnings
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +16,7 @@ from tqdm.auto import tqdm
 
 from labkit import settings
 from labkit.data.catalog import RemoteFile
+from labkit.files import atomic, sha256
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20
 ATTEMPTS_PER_SOURCE = 2
@@ -80,12 +76,6 @@ def fetch(file: RemoteFile) -> Fetched:
     )
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _record(path: Path) -> Path:
     return path.with_name(path.name + ".origin.json")
 
@@ -95,19 +85,6 @@ def _keep_record(fetched: Fetched) -> Fetched:
     with atomic(record) as temporary:
         temporary.write_text(json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1))
     return fetched
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path`` and move it into place at the end; all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _from_cache(file: RemoteFile) -> Fetched:
@@ -237,40 +214,3 @@ def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
                     raise TimeoutError(f"not finished after {seconds:.0f} s ({bar.n:,} bytes)")
         if total and out.tell() != total:
             raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")
-
-
-def unzip(archive: Path, folder: Path, members: list[str] | None = None) -> Path:
-    """Unpack a zip file into a folder, all or nothing.
-
-    Args:
-        archive: the zip file.
-        folder: where its content goes; made in one step, so that it is whole or absent.
-        members: the names to unpack; None for all.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: when the file is no zip, or a member would leave the folder.
-
-    Example:
-        >>> unzip(Path("cells.zip"), Path("cells"))  # doctest: +SKIP
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-        target = Path(scratch).resolve() / folder.name
-        target.mkdir()
-        try:
-            with zipfile.ZipFile(archive) as bundle:
-                for name in members if members is not None else bundle.namelist():
-                    if not (target / name).resolve().is_relative_to(target):
-                        raise ValueError(f"{archive.name} holds {name!r}, which leaves the folder")
-                    bundle.extract(name, target)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{archive.name} is not a whole zip file: {error}") from error
-        try:
-            os.replace(target, folder)
-        except OSError:
-            if not folder.is_dir():  # another process may have been quicker: then its copy serves
-                raise
-    return folder

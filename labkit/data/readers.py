@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from labkit.data.catalog import Entry
-from labkit.data.download import Fetched, fetch, unzip
+from labkit.data.download import Fetched, fetch
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
+from labkit.files import unzip
 
 SPLITS = ("train", "val", "test")
 PHOTOS_PER_CLASS = 150

@@ -8,9 +8,9 @@ from scipy.ndimage import zoom
 
 from labkit import settings
 from labkit.data.catalog import Entry, entry
-from labkit.data.download import atomic
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import split_indices
+from labkit.files import atomic
 
 SEED = 0
 LARGE = 64  # above this size a tenth of the cells is drawn: all of them would take minutes

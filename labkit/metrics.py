@@ -1,0 +1,277 @@
+"""``Predictions``: what a network said of a split, and every question one may ask of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax, softmax
+from scipy.stats import binomtest
+from sklearn.metrics import classification_report, f1_score
+from sklearn.metrics import confusion_matrix as count_confusions
+
+
+@dataclass(eq=False)
+class Predictions:
+    """The logits of a network for each image of a split, with the true classes.
+
+    Args:
+        logits: float (N, C), before the softmax.
+        labels: int (N,), the true classes.
+        classes: the C class names.
+        origin: which data were used.
+        indices: int (N,), the rows of the split; None for 0 … N − 1.
+
+    Raises:
+        ValueError: where the shapes do not fit together.
+
+    Example:
+        >>> result = Predictions([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]], [0, 1, 1], ("a", "b"))
+        >>> round(result.accuracy, 3)
+        0.667
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    classes: Sequence[str]
+    origin: str = ""
+    indices: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        self.logits, self.labels = np.asarray(self.logits, float), np.asarray(self.labels, int)
+        self.classes = tuple(self.classes)
+        expected = (len(self.labels), len(self.classes))
+        if self.logits.shape != expected or not len(self.labels):
+            raise ValueError(
+                f"logits have the shape {self.logits.shape}; with {expected[0]} labels and "
+                f"{expected[1]} classes it must be {expected}, and not be empty."
+            )
+        self.indices = np.arange(expected[0]) if self.indices is None else np.asarray(self.indices)
+
+    def __repr__(self) -> str:
+        low, high = self.accuracy_interval()
+        return (
+            f"Predictions: accuracy {100 * self.accuracy:.2f} % "
+            f"(95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {len(self.labels):,}), "
+            f"macro F1 {self.macro_f1:.3f}; data: {self.origin or 'not stated'}"
+        )
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Float (N, C): the softmax of the logits."""
+        return softmax(self.logits, axis=1)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Int (N,): the class with the largest logit."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Float (N,): the probability of the predicted class."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Bool (N,): whether the prediction is right."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right predictions, from 0 to 1."""
+        return float(self.correct.mean())
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the classes' F1 scores, each class counting the same."""
+        return float(f1_score(self.labels, self.predicted, **self._all_classes("macro")))
+
+    @property
+    def loss(self) -> float:
+        """The mean cross-entropy."""
+        return float(-log_softmax(self.logits, axis=1)[self._rows, self.labels].mean())
+
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the accuracy: how far chance in the test images reaches."""
+        test = binomtest(int(self.correct.sum()), len(self.labels))
+        interval = test.proportion_ci(0.95, method="wilson")
+        return float(interval.low), float(interval.high)
+
+    def confusion_matrix(self, normalize: str | None = None) -> np.ndarray:
+        """Count how often each true class was predicted as each class.
+
+        Args:
+            normalize: None for counts; ``"true"`` for shares of each row (a class without
+                images has a row of zeros).
+
+        Returns:
+            (C, C), rows true, columns predicted; int, or float for shares.
+
+        Raises:
+            ValueError: for another value of ``normalize``.
+
+        Example:
+            >>> Predictions([[1, 0], [1, 0]], [0, 1], ("a", "b")).confusion_matrix()
+            array([[1, 0],
+                   [1, 0]])
+        """
+        if normalize not in (None, "true"):
+            raise ValueError(f'normalize is {normalize!r}; choose None or "true".')
+        return count_confusions(
+            self.labels, self.predicted, labels=range(len(self.classes)), normalize=normalize
+        )
+
+    def most_confused(self, n: int = 2) -> list[tuple[str, str, int]]:
+        """The n most frequent mistakes: (true class, predicted class, how often)."""
+        errors = self.confusion_matrix()
+        np.fill_diagonal(errors, 0)
+        order = np.argsort(-errors, axis=None, kind="stable")[:n]
+        pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
+        return [(self.classes[t], self.classes[p], int(errors[t, p])) for t, p in pairs]
+
+    def report(self) -> pd.DataFrame:
+        """Precision, recall, F1 and support: a row a class, then ``macro avg``, ``weighted avg``."""
+        table = classification_report(
+            self.labels,
+            self.predicted,
+            labels=range(len(self.classes)),
+            target_names=self.classes,
+            output_dict=True,
+            zero_division=0,
+        )
+        frame = pd.DataFrame(table).T.drop(index=["accuracy", "micro avg"], errors="ignore")
+        frame = frame.rename(columns={"f1-score": "f1"})
+        return frame.astype({"support": int})
+
+    @property
+    def lowest_recall_class(self) -> str:
+        """The name of the class whose images are missed most often (of those with images)."""
+        classes = self.report().iloc[: len(self.classes)]
+        return str(classes["recall"][classes["support"] > 0].idxmin())
+
+    def misclassified(self, name: str | None = None, n: int | None = None) -> np.ndarray:
+        """Find wrongly classified images, the most confident mistakes first.
+
+        Args:
+            name: only images of this true class; None for all.
+            n: at most so many; None for all.
+
+        Returns:
+            int: indices into the split.
+
+        Raises:
+            ValueError: for an unknown class; lists the classes.
+
+        Example:
+            >>> Predictions([[1, 0], [5, 0]], [1, 1], ("a", "b")).misclassified("b")
+            array([1, 0])
+        """
+        wrong = ~self.correct
+        if name is not None:
+            if name not in self.classes:
+                known = ", ".join(self.classes)
+                raise ValueError(f"There is no class {name!r}; the classes are: {known}.")
+            wrong &= self.labels == self.classes.index(name)
+        rows = np.flatnonzero(wrong)
+        return self.indices[rows[np.argsort(-self.confidence[rows], kind="stable")][:n]]
+
+    def confidence_quadrants(self, high: float = 0.9, low: float = 0.6) -> dict[str, np.ndarray]:
+        """Sort images by confidence and correctness; those between the two limits are left out.
+
+        Args:
+            high: from this probability on, a prediction is confident.
+            low: below it, a prediction is unsure.
+
+        Returns:
+            "confident correct", "confident wrong", "unsure correct", "unsure wrong": indices
+            into the split.
+
+        Raises:
+            ValueError: unless 0 ≤ low ≤ high ≤ 1.
+
+        Example:
+            >>> quadrants = Predictions([[9, 0], [9, 0]], [0, 1], ("a", "b")).confidence_quadrants()
+            >>> {name: len(rows) for name, rows in quadrants.items() if len(rows)}
+            {'confident correct': 1, 'confident wrong': 1}
+        """
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"low is {low} and high is {high}; they need 0 ≤ low ≤ high ≤ 1.")
+        levels = {"confident": self.confidence >= high, "unsure": self.confidence < low}
+        outcomes = {"correct": self.correct, "wrong": ~self.correct}
+        return {
+            f"{level} {outcome}": self.indices[chosen & right]
+            for level, chosen in levels.items()
+            for outcome, right in outcomes.items()
+        }
+
+    def calibration_bins(self, bins: int = 15) -> pd.DataFrame:
+        """Compare confidence with accuracy in bins of equal width.
+
+        Args:
+            bins: how many bins divide (0, 1].
+
+        Returns:
+            A row for each bin with images: ``low``, ``high``, ``confidence``, ``accuracy``, ``n``.
+
+        Raises:
+            ValueError: for fewer than one bin.
+
+        Example:
+            >>> Predictions([[9, 0]], [0], ("a", "b")).calibration_bins().n.tolist()
+            [1]
+        """
+        if bins < 1:
+            raise ValueError(f"bins is {bins}; it must be at least 1.")
+        # a bin is (low, high], so that a confidence of exactly 1 falls into the last one
+        number = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)
+        frame = pd.DataFrame(
+            {"bin": number, "confidence": self.confidence, "accuracy": self.correct, "n": 1}
+        )
+        table = frame.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "n": "sum"})
+        table.insert(0, "low", table.index / bins)
+        table.insert(1, "high", (table.index + 1) / bins)
+        return table.reset_index(drop=True)
+
+    def calibration_error(self, bins: int = 15) -> float:
+        """The expected calibration error: mean |accuracy − confidence|, weighted by bin size.
+
+        Source: Guo et al. (2017), On Calibration of Modern Neural Networks, ICML.
+        """
+        table = self.calibration_bins(bins)
+        gaps = (table["accuracy"] - table["confidence"]).abs()
+        return float(np.average(gaps, weights=table["n"]))
+
+    @property
+    def _rows(self) -> np.ndarray:
+        return np.arange(len(self.labels))
+
+    def _all_classes(self, average: str) -> dict:
+        return {"labels": range(len(self.classes)), "average": average, "zero_division": 0}
+
+
+def mcnemar(a: Predictions, b: Predictions) -> tuple[int, int, float]:
+    """Test whether two networks differ on the same images (McNemar's exact test).
+
+    Args:
+        a: one network's predictions.
+        b: the other's, for the same images in the same order.
+
+    Returns:
+        How many images only ``a`` got right, how many only ``b``, and the two-sided p-value.
+
+    Raises:
+        ValueError: when the images are not the same.
+
+    Source: McNemar (1947), Psychometrika 12, 153–157.
+
+    Example:
+        >>> a = Predictions([[1, 0]] * 6, [0] * 6, ("a", "b"))
+        >>> b = Predictions([[0, 1]] * 6, [0] * 6, ("a", "b"))
+        >>> mcnemar(a, b)
+        (6, 0, 0.03125)
+    """
+    if not (np.array_equal(a.labels, b.labels) and np.array_equal(a.indices, b.indices)):
+        raise ValueError("The two predictions are not of the same images in the same order.")
+    only_a, only_b = int((a.correct & ~b.correct).sum()), int((b.correct & ~a.correct).sum())
+    p = 1.0 if only_a + only_b == 0 else binomtest(only_a, only_a + only_b).pvalue
+    return only_a, only_b, float(p)

@@ -1,0 +1,199 @@
+"""What `labkit build` writes: reproducible, minimal, and never with outputs of other code."""
+
+import json
+import re
+
+import nbformat
+import pytest
+
+from labkit.authoring import AuthoringError
+from labkit.authoring.build import build, build_notebook
+from labkit.authoring.files import read_notebook, serialise, write_notebook
+from labkit.authoring.source import read_source
+from labkit.exercise import stub_hash
+
+RELEASE = '[tool.labkit]\nrepository = "owner/name"\nrelease = "v1"\n'
+
+
+@pytest.fixture
+def source(course):
+    return course / "solutions" / "02_mini.py"
+
+
+def add_outputs(path):
+    nb = read_notebook(path)
+    for number, cell in enumerate(cell for cell in nb.cells if cell.cell_type == "code"):
+        cell.outputs = [nbformat.v4.new_output("stream", text=f"{number}\n")]
+        cell.execution_count = number
+    write_notebook(nb, path)
+
+
+def test_bytes_are_reproducible(course, source):
+    build()
+    files = [course / "solutions/02_mini.ipynb", course / "notebooks/02_mini.ipynb"]
+    before = [path.read_bytes() for path in files]
+    # what editors and jupytext leave behind: cell metadata, a kernel, blank lines between cells
+    text = source.read_text().replace(" tags=", " editable=true tags=")
+    other = "#   kernelspec:\n#     name: x\n#     display_name: X\n#     language: python"
+    text = text.replace("# jupyter:", f"# jupyter:\n{other}").replace("\n\n# %%", "\n\n\n# %%")
+    source.write_text(text)
+    assert read_source(source).cells[1].metadata["editable"]
+    build()
+    assert [path.read_bytes() for path in files] == before
+    assert all(path.read_bytes().endswith(b"}\n") for path in files)
+    assert files[0].stat().st_mode & 0o777 == 0o644
+
+
+def test_ids_and_metadata(source):
+    nb = build_notebook(source, "hidden")
+    nbformat.validate(nb)
+    assert [cell.id for cell in nb.cells] == [f"02_mini-{n:03d}" for n in range(len(nb.cells))]
+    assert nb.metadata == {
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
+        "language_info": {"name": "python"},
+        "labkit": {
+            "lab": "02_mini",
+            "state": "hidden",
+            "source": build_notebook(source, "shown").metadata.labkit.source,
+        },
+    }
+    exercise, solution = nb.cells[3], nb.cells[4]
+    assert exercise.metadata == {
+        "tags": ["exercise"],
+        "labkit": {"exercise": "2.1", "stub": stub_hash(exercise.source)},
+    }
+    assert solution.source.startswith("%%solution 2.1\n# Solution 2.1\n")
+    assert solution.metadata == {
+        "tags": ["solution"],
+        "labkit": {"solution": "2.1"},
+        "jupyter": {"source_hidden": True},
+        "cellView": "form",
+    }
+    assert nb.cells[-1].metadata == {}, "no outputs, so no tag to compare them"
+    assert build_notebook(source, "shown").cells[-1].metadata == {"tags": ["nbval-check-output"]}
+
+
+def test_setup_cell_without_an_address(source):
+    nb = build_notebook(source, "shown")
+    text = nb.cells[1].source
+    assert "raise ModuleNotFoundError(" in text
+    assert "pip install -q" not in text
+    assert "\n\nimport math\n\nimport labkit as lk\n\n" in text
+    stubs = dict(re.findall(r'"(2\.\d)": "([0-9a-f]{12})"', text))
+    assert stubs == {
+        cell.metadata.labkit.exercise: stub_hash(cell.source)
+        for cell in nb.cells
+        if "stub" in cell.metadata.get("labkit", {})
+    }
+    assert "colab" not in serialise(nb).lower()
+
+
+@pytest.mark.parametrize(("state", "folder"), [("shown", "solutions"), ("hidden", "notebooks")])
+def test_badge_and_install_line_with_an_address(course, source, state, folder):
+    (course / "pyproject.toml").write_text(RELEASE)
+    nb = build_notebook(source, state)
+    address = "colab.research.google.com/github/owner/name/blob/v1"
+    assert f"{address}/{folder}/02_mini.ipynb" in nb.cells[0].source
+    assert "File → Save a copy in Drive" in nb.cells[0].source
+    install = '%pip install -q "labkit[lab] @ git+https://github.com/owner/name@v1"'
+    assert f"except ModuleNotFoundError:\n    {install}\n" in nb.cells[2].source
+
+
+def test_outputs_survive_where_the_code_is_the_same(course, source, edit):
+    build()
+    path = course / "solutions/02_mini.ipynb"
+    add_outputs(path)
+    before = [cell.outputs for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    edit("# ## Add\n", "# ## Add\n# More text.\n\n# %% [markdown]\n# One more cell.\n")
+    assert build()[0] == "solutions/02_mini.ipynb: built, outputs kept"
+    after = [cell.outputs for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    assert after == before
+    assert build(check=True) == ["1 labs are up to date"]
+
+    edit("return a + b", "return b + a")
+    assert "its code changed, old outputs dropped" in build()[0]
+    assert not any(cell.get("outputs") for cell in read_notebook(path).cells)
+
+
+def test_check_is_blind_to_outputs_and_sees_everything_else(course, edit):
+    build()
+    add_outputs(course / "solutions/02_mini.ipynb")
+    assert build(check=True) == ["1 labs are up to date"]
+    edit("The sign is a cross.", "The sign is a plus.")
+    with pytest.raises(AuthoringError) as caught:
+        build(check=True)
+    assert "solutions/02_mini.ipynb differs from its source: run `labkit build" in str(caught.value)
+    assert "notebooks/02_mini.ipynb differs from its source" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["source", "id", "metadata"])
+def test_check_sees_an_edit_by_hand(course, key):
+    build()
+    path = course / "notebooks/02_mini.ipynb"
+    nb = json.loads(path.read_text())
+    nb["cells"][-1][key] = {"tags": ["new"]} if key == "metadata" else "changed"
+    path.write_text(json.dumps(nb))
+    with pytest.raises(AuthoringError, match=r"^notebooks/02_mini\.ipynb differs"):
+        build(check=True)
+
+
+def test_check_sees_outputs_of_another_source(course, edit):
+    build()
+    add_outputs(course / "solutions/02_mini.ipynb")
+    edit("return a + b", "return b + a")
+    with pytest.raises(AuthoringError, match="holds outputs of another source: run `labkit build"):
+        build(check=True)
+
+
+def test_check_sees_outputs_in_a_students_notebook(course):
+    build()
+    add_outputs(course / "notebooks/02_mini.ipynb")
+    with pytest.raises(AuthoringError, match=r"notebooks/02_mini\.ipynb holds outputs: run"):
+        build(check=True)
+
+
+def test_check_sees_missing_and_orphaned_notebooks(course, source):
+    with pytest.raises(AuthoringError, match=r"notebooks/02_mini\.ipynb is missing: run"):
+        build(check=True)
+    build()
+    source.rename(source.with_name("03_mini.py"))
+    with pytest.raises(AuthoringError) as caught:
+        build(check=True)
+    assert "solutions/03_mini.ipynb is missing" in str(caught.value)
+    assert "solutions/02_mini.ipynb has no source: delete it" in str(caught.value)
+
+
+def test_execute_keeps_clean_outputs(course):
+    assert build(execute=True)[0] == "solutions/02_mini.ipynb: executed"
+    path = course / "solutions/02_mini.ipynb"
+    nb = read_notebook(path)
+    assert nb.metadata.language_info == {"name": "python"}
+    assert "widgets" not in nb.metadata
+    assert not any("execution" in cell.metadata for cell in nb.cells)
+    assert nb.cells[-1].outputs[0].text == "the end\n"
+    first = path.read_bytes()
+    build(execute=True)
+    assert path.read_bytes() == first
+    assert build(check=True) == ["1 labs are up to date"]
+    assert not list(course.rglob(".*.ipynb*"))
+
+
+def test_a_failing_lab_is_not_written(course, edit):
+    edit("return a + b", "return a - b")
+    with pytest.raises(AuthoringError) as caught:
+        build(execute=True)
+    assert str(caught.value) == (
+        "solutions/02_mini.py: cell 02_mini-005 failed: CheckFailed: ✗ 2.1 2 + 2 is 4"
+    )
+    assert not (course / "solutions/02_mini.ipynb").exists()
+
+
+def test_labs_are_found_by_any_of_their_names(course):
+    for name in ("02", "02_mini", "02_mini.ipynb", "solutions/02_mini.py"):
+        assert len(build([name])) == 2
+    with pytest.raises(AuthoringError, match="'03' is no lab; the labs are: 02_mini"):
+        build(["03"])
