@@ -1,0 +1,48 @@
+# make lab    set up and open the labs          make test   set up and run all that CI runs
+# make build  rebuild and execute notebooks     make lint   only the style checks
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
+	-p no:cacheprovider -q solutions notebooks
+
+.PHONY: lab test build lint unit labs labs-standin clean
+
+# The stamp is younger than what it was made from, so a second call does not install again.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "labkit needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+lab: $(VENV)/.installed
+	$(BIN)/jupyter lab notebooks
+
+test: $(VENV)/.installed lint unit labs labs-standin
+	@echo "All tests passed."
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/labkit build --check
+
+unit: $(VENV)/.installed
+	$(BIN)/python -m pytest tests
+
+# Every notebook is executed as a student would, with the data that are there ...
+labs: $(VENV)/.installed
+	LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
+
+# ... and again with nothing: no mirror, no network, an empty cache.
+labs-standin: $(VENV)/.installed
+	rm -rf build/no-data
+	env -u LABKIT_MIRROR LABKIT_OFFLINE=1 LABKIT_DATA=$(CURDIR)/build/no-data \
+		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
+
+build: $(VENV)/.installed
+	$(BIN)/labkit build --execute
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
