@@ -92,7 +92,7 @@ def image_grid(
     for position, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if position < len(images):
-            ax.imshow(images[position].permute(1, 2, 0).squeeze(), cmap="gray")
+            ax.imshow(images[position].permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray")
             if position < len(titles):
                 width = max(10, int(1.6 * 72 * side / 9))
                 ax.set_title(fill(titles[position], width), fontsize=9)

@@ -203,7 +203,7 @@ with lk.check("2.2", "train_one_epoch"):
     _net[2] = nn.Identity()
     _optimizer = torch.optim.SGD(_net.parameters(), lr=0.0)
     _got = float(train_one_epoch(_net, _batches, _loss, _optimizer))
-    _each = [float(_loss(_net(x), y)) for x, y in _batches]
+    _each = [_loss(_net(x), y).item() for x, y in _batches]
     _sizes = [len(y) for _, y in _batches]
     _true = float(np.average(_each, weights=_sizes))
     assert abs(_got - np.mean(_each)) > 1e-4 or abs(_got - _true) < 1e-6, (
