@@ -73,14 +73,14 @@ def resume(path: str | Path, run: "Run") -> None:
         run.optimizer.load_state_dict(state["optimizer"])
         if run.scheduler:
             run.scheduler.load_state_dict(state["scheduler"])
+        run.scaler.load_state_dict(state["scaler"])
+        set_random_state(state["random"], run.loaders)
     except Exception as error:  # torch.load fails in many ways; each means the same to the reader
         raise ValueError(
             f"The checkpoint {path} cannot be continued: it is damaged, or belongs to another "
-            "model or optimizer. Delete it, or give another path."
+            "model, optimizer or number of loaders. Delete it, or give another path."
         ) from error
-    run.scaler.load_state_dict(state["scaler"])
     run.best_weights = state["best_weights"]
     run.history.extend(state["history"])
     run.history.confusion_matrices = [np.array(m) for m in state["confusion_matrices"]]
     run.history.batch_losses = state["batch_losses"]
-    set_random_state(state["random"], run.loaders)

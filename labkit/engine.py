@@ -100,6 +100,8 @@ def run_pass(
                 logits = engine.model(images)
                 if not losses:
                     check_logits(logits, labels, class_names(loader))
+                elif labels.device.type == "cpu":
+                    check_labels(labels, logits.shape[1])
                 loss = criterion(logits, labels)
             if learn is not None:
                 learn(loss)

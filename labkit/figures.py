@@ -217,7 +217,7 @@ def run_summary(history: History, result: Predictions) -> Figure:
         values = history.column(f"val_{metric}")
         axes[1, 0].plot(history.column("epoch"), values, color=colour, label=f"macro {metric}")
     axes[1, 0].set(xlabel="epoch", title="Validation, mean over classes")
-    axes[1, 0].legend(fontsize=8, loc="lower right")
+    axes[1, 0].legend(fontsize=8, loc="upper right")
     axes[1, 0].grid(alpha=0.3)
     draw_confusion_matrix(axes[1, 1], result.confusion_matrix(), result.classes)
     axes[1, 1].set_title("Test set, % of each true class", fontsize=10)

@@ -46,7 +46,14 @@ class Predictions:
                 f"logits have the shape {self.logits.shape}; with {expected[0]} labels and "
                 f"{expected[1]} classes it must be {expected}, and not be empty."
             )
+        if self.labels.ndim != 1 or not 0 <= self.labels.min() <= self.labels.max() < expected[1]:
+            raise ValueError(
+                f"labels have the shape {self.labels.shape} and go from {self.labels.min()} to "
+                f"{self.labels.max()}; they must be ({expected[0]},), in 0 … {expected[1] - 1}."
+            )
         self.indices = np.arange(expected[0]) if self.indices is None else np.asarray(self.indices)
+        if self.indices.shape != self.labels.shape:
+            raise ValueError(f"There are {expected[0]} labels but {len(self.indices)} indices.")
 
     def __repr__(self) -> str:
         low, high = self.accuracy_interval()
@@ -130,7 +137,7 @@ class Predictions:
         return [(self.classes[t], self.classes[p], int(errors[t, p])) for t, p in pairs]
 
     def report(self) -> pd.DataFrame:
-        """Precision, recall, F1 and support: a row a class, then ``macro avg``, ``weighted avg``."""
+        """Precision, recall, f1 and support by class, then ``macro avg`` and ``weighted avg``."""
         table = classification_report(
             self.labels,
             self.predicted,

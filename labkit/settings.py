@@ -47,7 +47,7 @@ def offline() -> bool:
 
 
 def device() -> str | None:
-    """``LABKIT_DEVICE``: the device every lab uses (``cpu``, ``cuda``, ``mps``, ``xpu``), or None."""
+    """``LABKIT_DEVICE``: the device of every lab (``cpu``, ``cuda``, ``mps``, ``xpu``), or None."""
     return os.environ.get("LABKIT_DEVICE") or None
 
 

@@ -134,7 +134,7 @@ def evaluate(
     """
     if device is None:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    device = torch.device(device)
+    device = get_device(str(device))
     engine = Engine(model, device, choose_precision(precision, device))
     was_training, logits, labels = model.training, [], []
     model.eval()
@@ -173,7 +173,7 @@ class Run:
         device: torch.device | str | None,
         precision: str,
     ) -> None:
-        device = get_device() if device is None else torch.device(device)
+        device = get_device(device and str(device))
         self.engine = Engine(model, device, choose_precision(precision, device))
         self.model, self.train, self.val, self.scheduler = model, train, val, scheduler
         self.optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)

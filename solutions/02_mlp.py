@@ -538,7 +538,7 @@ worst = result.lowest_recall_class
 indices = result.misclassified(worst, n=5)
 position = {index: place for place, index in enumerate(result.indices)}
 captions = [
-    f"said {blood.classes[result.predicted[position[i]]]}, {100 * result.confidence[position[i]]:.0f} %"
+    f"said {blood.classes[result.predicted[position[i]]]}, {result.confidence[position[i]]:.2f}"
     for i in indices
 ]
 lk.figures.image_grid(
@@ -603,14 +603,15 @@ with lk.check("2.7", "quadrants"):
 # %%
 examples = [i for rows in result.confidence_quadrants().values() for i in rows[:2]]
 captions = [
-    f"{blood.classes[blood.test.labels[i]]}; said {blood.classes[result.predicted[position[i]]]} "
-    f"{100 * result.confidence[position[i]]:.0f} %"
+    f"{blood.classes[blood.test.labels[i]]}; said {blood.classes[result.predicted[position[i]]]}, "
+    f"{result.confidence[position[i]]:.2f}"
     for i in examples
 ]
 lk.figures.image_grid(
     blood.test.images[examples],
     captions,
-    title="Two of each: confident correct, confident wrong, unsure correct, unsure wrong",
+    columns=4,
+    title="Confident and right, confident and wrong, unsure and right, unsure and wrong",
     origin=blood.origin,
 )
 
@@ -740,5 +741,9 @@ for normalize in ("half", "none"):
 #    seeds must be clearly smaller than the difference.
 # </details>
 
+# %% [markdown]
+# The trained weights are kept: later labs explain this network's mistakes.
+
 # %% tags=["results"]
+lk.models.save_trained("02_mlp", model)
 lk.report_result("test accuracy", result)

@@ -23,7 +23,7 @@ ATTEMPTS_PER_SOURCE = 2
 
 
 class UnavailableError(OSError):
-    """A file can be had from neither cache, mirror nor network; the message lists what was tried."""
+    """A file is in neither cache, mirror nor network; the message lists what was tried."""
 
 
 @dataclass(frozen=True)
@@ -136,25 +136,28 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         if item is None:
             raise UnavailableError(f"the mirror does not have {file.key}")
         if remote:
-            _retrieve(f"{mirror.rstrip('/')}/{item['file']}", f"sha256:{item['sha256']}", file)
-        else:
-            _copy(Path(mirror).expanduser() / item["file"], item["sha256"], path)
-    except (requests.RequestException, ValueError, tomllib.TOMLDecodeError) as error:
+            url = f"{mirror.rstrip('/')}/{item['file']}"
+            return _retrieve(url, f"sha256:{item['sha256']}", file, "mirror", item.get("note", ""))
+        fetched = Fetched(path, "mirror", item["sha256"], item.get("note", ""))
+        return _copy(Path(mirror).expanduser() / item["file"], fetched)
+    except (UnavailableError, FileNotFoundError):
+        raise
+    except (OSError, ValueError) as error:  # also of requests and tomllib
         message = f"the mirror {mirror} failed ({error})"
         warnings.warn(message, stacklevel=5)
         raise UnavailableError(message) from error
-    return _keep_record(Fetched(path, "mirror", item["sha256"], item.get("note", "")))
 
 
-def _copy(source: Path, expected: str, path: Path) -> None:
+def _copy(source: Path, fetched: Fetched) -> Fetched:
     if not source.exists():
         raise ValueError(f"{source.name} is named in mirror.toml but is not there")
-    with atomic(path) as temporary:
+    with atomic(fetched.path) as temporary:
         shutil.copyfile(source, temporary)
-        if sha256(temporary) != expected:
+        if sha256(temporary) != fetched.sha256:
             raise ValueError(
-                f"{source.name} is truncated or altered: its SHA-256 is not {expected}"
+                f"{source.name} is truncated or altered: its SHA-256 is not {fetched.sha256}"
             )
+        return _keep_record(fetched)
 
 
 def _from_network(file: RemoteFile) -> Fetched:
@@ -164,11 +167,9 @@ def _from_network(file: RemoteFile) -> Fetched:
     for url in file.urls:
         for _ in range(ATTEMPTS_PER_SOURCE):
             try:
-                path = _retrieve(url, file.known_hash, file)
+                return _retrieve(url, file.known_hash, file, "official")
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
                 failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
-            else:
-                return _keep_record(Fetched(path, "official", sha256(path)))
     raise UnavailableError("network: " + "; ".join(dict.fromkeys(failures)))
 
 
@@ -176,19 +177,24 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:160]
 
 
-def _retrieve(url: str, known_hash: str | None, file: RemoteFile) -> Path:
-    """Download with pooch: to a temporary file, verified, then moved into place."""
+def _retrieve(
+    url: str, known_hash: str | None, file: RemoteFile, source: str, note: str = ""
+) -> Fetched:
+    """Download with pooch: to a temporary file, verified, then moved into place.
+
+    The record comes first: a process that looks at the same time takes a file without one for
+    damaged.
+    """
     path = settings.data_dir() / file.path
     logger = pooch.get_logger()
     logger.setLevel("WARNING")  # pooch would print the path and hash of each download
-    pooch.retrieve(
-        url,
-        known_hash,
-        fname=path.name,
-        path=path.parent,
-        downloader=partial(_stream, seconds=deadline_seconds(file.megabytes)),
-    )
-    return path
+    downloader = partial(_stream, seconds=deadline_seconds(file.megabytes))
+    with atomic(path) as temporary:
+        temporary.unlink()  # pooch would take it for the file
+        pooch.retrieve(
+            url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
+        )
+        return _keep_record(Fetched(path, source, sha256(temporary), note))
 
 
 def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:

@@ -58,6 +58,8 @@ class ImageSplit(Dataset):
             )
         if len(self.images) == 0:
             raise ValueError("The split is empty: it has no images.")
+        if self.labels.is_floating_point():
+            raise ValueError(f"labels are {self.labels.dtype}; they must be whole numbers.")
         self.labels = self.labels.long()
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(

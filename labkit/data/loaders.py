@@ -40,7 +40,8 @@ def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
         return lambda images: images
     if normalize == "per_image":
         return _standardize_each
-    if isinstance(normalize, str) and normalize not in named:
+    pair = isinstance(normalize, tuple | list) and len(normalize) == 2
+    if normalize not in named if isinstance(normalize, str) else not pair:
         allowed = '"half", "none", "per_image", "imagenet" or (mean, std)'
         raise ValueError(f"normalize is {normalize!r}; choose {allowed}.")
     mean, std = named[normalize] if isinstance(normalize, str) else normalize

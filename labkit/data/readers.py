@@ -2,7 +2,9 @@
 
 import gzip
 import re
+import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,8 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
     Example:
         >>> read_npz(Path("data/bloodmnist.npz"))["train"]  # doctest: +SKIP
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole .npz file: fetch it again.")
     try:
         with np.load(path, allow_pickle=False) as file:
             wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
@@ -50,7 +54,7 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
                 )
             labels = {split: _flat_labels(file[f"{split}_labels"], path) for split in SPLITS}
             images = {split: _member(path, file, f"{split}_images") for split in SPLITS}
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is not a whole .npz file ({type(error).__name__}): fetch it again."
         ) from error
@@ -78,8 +82,10 @@ def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
         shape, _, _ = np.lib.format.read_array_header_1_0(stream)
     if len(shape) < 3 or shape[1] < MAPPED_FROM:
         return file[key]
-    folder = path.with_suffix("")
-    if not (folder / f"{key}.npy").exists() or folder.stat().st_mtime < path.stat().st_mtime:
+    folder = path.with_name(f"{path.name}.unpacked")
+    if folder.exists() and folder.stat().st_mtime < path.stat().st_mtime:
+        shutil.rmtree(folder)  # of an older file
+    if not folder.exists():
         unzip(path, folder)
     # copy-on-write: PyTorch warns of read-only arrays
     return np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)

@@ -60,10 +60,13 @@ def split_indices(
     unit_labels = labels[first]
     if np.bincount(np.unique(unit_labels, return_inverse=True)[1]).min() < 3:
         raise ValueError("A class has fewer than 3 separate images: it cannot be in every part.")
-    train, rest = train_test_split(
-        units, train_size=fractions[0], stratify=unit_labels, random_state=seed
-    )
     share = fractions[2] / (fractions[1] + fractions[2])
-    rest_labels = unit_labels[np.searchsorted(units, rest)]
-    val, test = train_test_split(rest, test_size=share, stratify=rest_labels, random_state=seed)
+    try:
+        train, rest = train_test_split(
+            units, train_size=fractions[0], stratify=unit_labels, random_state=seed
+        )
+        rest_labels = unit_labels[np.searchsorted(units, rest)]
+        val, test = train_test_split(rest, test_size=share, stratify=rest_labels, random_state=seed)
+    except ValueError as error:
+        raise ValueError(f"A class has too few separate images for {fractions}: {error}") from None
     return tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))

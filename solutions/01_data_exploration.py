@@ -1,0 +1,993 @@
+# %% [markdown]
+# # Lab 01 · Know the data before the model
+#
+# **You will learn** to look at a data set before you train on it: what one image is, how often each
+# class occurs, what is broken, what gets lost, and how a split goes wrong without any warning.
+#
+# **You should know** Python and NumPy. No network is trained here.
+#
+# **Time:** about two hours. All cells together compute for about a minute on a laptop.
+
+# %% tags=["setup"]
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from matplotlib.colors import rgb_to_hsv
+from PIL import Image
+from scipy import ndimage
+
+import labkit as lk
+from labkit.data.loaders import normalizer
+from labkit.data.splits import duplicate_groups, split_indices
+
+PER_CLASS = 12 if lk.settings.fast() else 40  # photographs a class that are measured
+lk.seed_everything(42)
+
+# %% [markdown]
+# ## The small images
+#
+# BloodMNIST: single blood cells, 28 x 28 pixels, eight classes. The card of a data set says where the
+# images come from, under which licence, and what they cannot show. Read it first, in every lab.
+# The official BloodMNIST has 11,959 training, 1,712 validation and 3,421 test images.
+
+# %%
+blood = lk.load_dataset("bloodmnist", size=28)
+blood
+
+
+# %%
+def show_pixels(figure):
+    """Draw each pixel as a square, without smoothing between pixels."""
+    for ax in figure.axes:
+        for picture in ax.images:
+            picture.set_interpolation("nearest")
+    return figure
+
+
+first = lk.figures.image_grid(
+    blood.train.images[:8],
+    [blood.classes[label] for label in blood.train.labels[:8]],
+    origin=blood.origin,
+)
+show_pixels(first)
+
+# %% [markdown]
+# Eight images do not show a class. See at least two of each, and let chance choose them: the first
+# images of a file may come from one day, or one patient.
+
+# %% [markdown]
+# ### Exercise 1.1: two random images of each class
+#
+# Choose 16 training images at random, two of each of the eight classes. Give their row numbers in
+# `blood.train`, as one list or array, in any order.
+#
+# <details><summary>Hint</summary>
+#
+# `np.flatnonzero(labels == c)` gives the rows of class `c`. `rng.choice(rows, 2, replace=False)`
+# draws two different ones.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 1.1 - two random images of each class
+labels = blood.train.labels.numpy()
+rng = np.random.default_rng(42)
+picked = ...  # 16 row numbers
+
+# %% tags=["solution"]
+# Solution 1.1
+labels = blood.train.labels.numpy()
+rng = np.random.default_rng(42)
+picked = np.concatenate(
+    [rng.choice(np.flatnonzero(labels == c), 2, replace=False) for c in range(len(blood.classes))]
+)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# `flatnonzero` gives rows of the whole split, so what is drawn from it can be used as it is. Without
+# `replace=False` the same image could be drawn twice. With a seeded generator of its own the choice
+# is the same each time, and nothing else in the notebook changes it.
+# </details>
+
+# %% tags=["check"]
+with lk.check("1.1", "picked"):
+    assert not isinstance(picked, dict), "give one list of 16 row numbers, not a dictionary"
+    _rows = np.ravel(np.asarray(picked))
+    assert _rows.dtype != bool, "this is a mask; give row numbers (np.flatnonzero helps)"
+    assert len(_rows) == 16, f"there are {len(_rows)} row numbers; 8 classes need 16, 2 a class"
+    _rows = _rows.astype(int)
+    assert _rows.min() >= 0 and _rows.max() < len(blood.train), "a row is outside blood.train"
+    _each = np.bincount(blood.train.labels.numpy()[_rows], minlength=8).tolist()
+    assert len(set(_rows.tolist())) == 16, "an image comes twice: draw without replacement"
+    assert _each == [2] * 8, (
+        f"the images a class are {_each}, not 2 each: give rows of the whole split, "
+        "not places inside one class"
+    )
+    _first = [np.flatnonzero(blood.train.labels.numpy() == c)[:2] for c in range(8)]
+    assert set(_rows) != set(np.concatenate(_first)), "these are the first two: choose at random"
+
+# %%
+rows = torch.as_tensor(np.ravel(picked)).long()
+rows = rows[blood.train.labels[rows].argsort()]
+two_each = lk.figures.image_grid(
+    blood.train.images[rows],
+    [blood.classes[label] for label in blood.train.labels[rows]],
+    title="Two random training images of each class",
+    origin=blood.origin,
+)
+show_pixels(two_each)
+
+# %% [markdown]
+# **Look:** which two classes would *you* confuse at this size? Write the pair down; lab 02 shows
+# which ones a network confuses.
+
+# %% [markdown]
+# ## How often each class occurs
+
+# %%
+lk.figures.class_distribution(blood.train)
+
+# %% [markdown]
+# The bars differ: the classes are **imbalanced**. In the official training data 2,330 images
+# (19.5 %) are neutrophils and only 849 (7.1 %) lymphocytes.
+#
+# Now think of a "classifier" that never looks at an image and always says the most frequent class.
+# It has an accuracy, too. Any result must be read against it.
+
+# %% [markdown]
+# ### Exercise 1.2: the majority baseline
+#
+# Which class is the most frequent **in training**? What accuracy on the **test** split does the
+# guesser reach that always says this class? Give it as a share with at least four decimals.
+#
+# <details><summary>Hint</summary>
+#
+# `blood.train.counts()` is a pandas series: `idxmax()` gives the name of its largest entry.
+# The guesser is right exactly on the test images of that class.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 1.2 - the majority baseline
+majority_class = ...  # its name
+baseline_accuracy = ...  # a share between 0 and 1
+
+# %% tags=["solution"]
+# Solution 1.2
+majority_class = blood.train.counts().idxmax()
+baseline_accuracy = blood.test.counts()[majority_class] / len(blood.test)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# The guesser may know the training data, so those name the class. It is then judged like any other
+# model: right answers on the test split, divided by the number of test images. With eight classes
+# one might expect 1/8 = 12.5 %; imbalance gives more for nothing.
+# </details>
+
+# %% tags=["check"]
+with lk.check("1.2", "majority_class", "baseline_accuracy"):
+    _train, _test = blood.train.counts(), blood.test.counts()
+    _number = int(_train.to_numpy().argmax())
+    _name = blood.classes[_number]
+    _said = majority_class if isinstance(majority_class, str) else int(majority_class)
+    assert _said in (_name, _number), f"{_said!r} is not the most frequent class in training"
+    _value, _right = float(baseline_accuracy), _test[_name] / len(blood.test)
+    if abs(_value - 100 * _right) < 5e-3:  # per cent
+        _value /= 100
+    assert abs(_value - 1 / 8) > 1e-9, "1/8 is right only where all classes are equally frequent"
+    assert abs(_value - _test[_name]) > 0.5, "this is a number of images: divide by all of them"
+    if abs(_value - _right) >= 5e-5:
+        for _digits in (1, 2, 3):
+            assert abs(_value - round(_right, _digits)) > 1e-9, "give at least four decimals"
+        _share = _train[_name] / len(blood.train)
+        assert abs(_value - _share) > 5e-5, (
+            "this is the share in the training split; accuracy is measured on the test split"
+        )
+    assert abs(_value - _right) < 5e-5, (
+        f"{_value:.4f} is not it: count the test images of {_name}, divide by all test images"
+    )
+
+# %% [markdown]
+# The same guesser, seen class by class. `recall` is the share of a class that is found. Accuracy
+# looks like *something*; the recalls show that nothing was learnt.
+
+# %%
+guess = int(blood.train.counts().to_numpy().argmax())
+logits = np.zeros((len(blood.test), len(blood.classes)))
+logits[:, guess] = 1
+guesser = lk.Predictions(logits, blood.test.labels, blood.classes, blood.origin)
+guesser.report().round(3)
+
+# %% [markdown]
+# That is why the labs also report **macro F1**: it averages over the classes, whatever their size.
+
+# %% [markdown]
+# ## The numbers inside
+#
+# A colour image is three tables of numbers: red, green and blue. In the file they are whole numbers
+# from 0 to 255; a network gets them divided by 255. Networks learn best from inputs around zero
+# with a spread around one, so one subtracts a mean and divides by a standard deviation. Of what?
+
+# %% [markdown]
+# ### Exercise 1.3: mean and standard deviation of each channel
+#
+# Over **all training pixels**, scaled to $[0, 1]$: three means and three standard deviations, in
+# the order red, green, blue.
+#
+# <details><summary>Hint</summary>
+#
+# `blood.train.images` is uint8 (N, C, H, W). Make it float, divide by 255, and take `mean` and
+# `std` over every axis but the channels: `dim=(0, 2, 3)`.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 1.3 - mean and standard deviation of each channel
+channel_mean = ...  # three numbers
+channel_std = ...  # three numbers
+
+# %% tags=["solution"]
+# Solution 1.3
+pixels = blood.train.images.float() / 255
+channel_mean = pixels.mean(dim=(0, 2, 3))
+channel_std = pixels.std(dim=(0, 2, 3))
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# The mean runs over images, rows and columns; what remains is one number a channel. The standard
+# deviation of all pixels is larger than the mean of the images' own standard deviations, because
+# images also differ from each other. Validation and test data stay out: at test time they are new.
+# </details>
+
+# %% tags=["check"]
+with lk.check("1.3", "channel_mean", "channel_std"):
+
+    def _three(answer):
+        answer = list(answer.values()) if isinstance(answer, dict) else answer
+        return np.ravel(np.asarray(answer, dtype=float))
+
+    _mean, _std = _three(channel_mean), _three(channel_std)
+    for _numbers, _what in ((_mean, "channel_mean"), (_std, "channel_std")):
+        assert len(_numbers) == 3, (
+            f"{_what} has {len(_numbers)} numbers; it needs 3: average over every axis but the "
+            "channels, dim=(0, 2, 3)"
+        )
+    assert _mean.max() <= 1 and _std.max() <= 1, "these are on the scale 0–255: divide by 255"
+
+    def _moments(splits):
+        images = [torch.bincount(x.flatten().int(), minlength=256) for x in splits]
+        share = (sum(images) / sum(images).sum()).double()
+        level = torch.arange(256) / 255
+        mean = float((share * level).sum())
+        return mean, float((share * (level - mean) ** 2).sum()) ** 0.5
+
+    def _table(splits):
+        return np.array([_moments([s.images[:, c] for s in splits]) for c in range(3)]).T
+
+    _right, _all = _table([blood.train]), _table(blood.splits.values())
+
+    def _off(table):
+        return max(abs(_mean - table[0]).max(), abs(_std - table[1]).max())
+
+    assert _off(_right) < 1e-5 or _off(_all) > 5e-6, (
+        "validation and test images are in it: use blood.train only"
+    )
+    assert abs(_mean - _right[0][::-1]).max() > 6e-4, "turn the order round: red, green, blue"
+    assert abs(_mean - _right[0]).max() < 6e-4, (
+        f"channel_mean {_mean.round(4)} is not it: all training pixels of a channel, in [0, 1]"
+    )
+    _own = blood.train.images.float().div(255).std(dim=(2, 3)).mean(0).numpy()
+    assert abs(_std - _own).max() > 6e-4, (
+        "this is the mean of each image's own deviation; take all pixels of a channel at once"
+    )
+    assert abs(_std - _right[1] ** 2).max() > 6e-4, "this is the variance: take its square root"
+    assert abs(_std - _right[1]).max() < 6e-4, (
+        f"channel_std {_std.round(4)} is not it: all training pixels of a channel, in [0, 1]"
+    )
+
+# %%
+figure, axes = lk.figures.new_figure(height=3.0, origin=blood.origin)
+CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2"}  # told apart by anyone
+for channel, (name, colour) in enumerate(CHANNELS.items()):
+    values = torch.bincount(blood.train.images[:, channel].flatten().int(), minlength=256)
+    share = 100 * values / values.sum()
+    axes[0, 0].plot(np.arange(256) / 255, share, color=colour, label=name)
+axes[0, 0].set(xlabel="pixel value (0 dark, 1 bright)", ylabel="share of pixels in %", yscale="log")
+axes[0, 0].set_title("How often each value occurs in the training images (logarithmic)")
+axes[0, 0].legend(title="channel", frameon=False)
+figure
+
+# %% [markdown]
+# **Look:** which channel has dark pixels that another lacks? What the stain colours strongly is dark
+# in that channel. Two humps mean two kinds of pixels, for instance background and cell.
+
+# %% [markdown]
+# ## What a batch holds
+#
+# Networks take images in batches. A batch of images is one tensor with four axes: N images,
+# C channels, H rows, W columns. "NCHW" is that order.
+
+# %% tags=["nbval-check-output"]
+train, val, test = blood.loaders(batch_size=64, normalize="none")
+images, batch_labels = next(iter(train))
+print("images:", tuple(images.shape), images.dtype)
+print("labels:", tuple(batch_labels.shape), batch_labels.dtype)
+print("values within [0, 1]:", bool(images.min() >= 0 and images.max() <= 1))
+print("labels within 0 … 7:", bool(batch_labels.min() >= 0 and batch_labels.max() <= 7))
+
+# %% [markdown]
+# The memory behind a tensor is one long row of numbers. The **strides** say how far to jump for the
+# next image, channel, row and column. With `channels_last` the shape is the same, but the three
+# colours of a pixel lie side by side: many processors convolve faster that way.
+
+# %% tags=["nbval-check-output"]
+batch = torch.zeros(64, 3, 28, 28)
+last = batch.to(memory_format=torch.channels_last)
+print("NCHW:         shape", tuple(batch.shape), "strides", batch.stride())
+print("channels last: shape", tuple(last.shape), "strides", last.stride())
+
+# %% [markdown]
+# ### Exercise 1.4: the memory of a batch
+#
+# How many megabytes (1 MB = 10⁶ bytes) does a batch of 64 colour images take as float32, with 28,
+# 224 and 360 pixels a side? Calculate; do not measure.
+#
+# <details><summary>Hint</summary>
+#
+# Images · channels · rows · columns · bytes a number. A float32 has 32 bits.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 1.4 - the memory of a batch
+batch_megabytes = {28: ..., 224: ..., 360: ...}
+
+# %% tags=["solution"]
+# Solution 1.4
+batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 360)}
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# 64 · 3 · 28 · 28 · 4 bytes = 0.6 MB; 38.5 MB at 224 and 99.5 MB at 360 pixels. Twice the side takes
+# four times the memory. A network keeps such a tensor for *every layer* while it learns, so the
+# side decides what fits. As uint8 the same images take a quarter: keep them so until the batch.
+# </details>
+
+# %% tags=["check"]
+with lk.check("1.4", "batch_megabytes"):
+    _given = batch_megabytes
+    _given = list(_given.values()) if isinstance(_given, dict) else list(_given)
+    assert not any(value is ... for value in _given), "there are still `...` in batch_megabytes"
+    _given = np.sort(np.ravel(np.asarray(_given, dtype=float)))
+    assert len(_given) == 3, f"there are {len(_given)} numbers; give 3, for 28, 224 and 360 pixels"
+    _right = np.array([64 * 3 * side**2 * 4 / 1e6 for side in (28, 224, 360)])
+    _usual = {
+        1 / 3: "a colour image has 3 channels",
+        1 / 4: "a float32 takes 4 bytes, not 1",
+        8: "a float32 has 32 bits; that is 4 bytes",
+        2: "a float32 takes 4 bytes, not 8 (that is float64)",
+        1 / 64: "this is one image; a batch holds 64",
+        1e6: "these are bytes: divide by 10⁶",
+        1e6 / 2**20: "these are mebibytes (2²⁰ bytes): divide by 10⁶",
+        1e3: "these are kilobytes: divide by 10⁶",
+    }
+    for _factor, _text in _usual.items():
+        assert not np.allclose(_given, _factor * _right, rtol=2e-3), _text
+    assert np.allclose(_given, _right, rtol=0.01, atol=0.006), (
+        f"{_given} MB is not it: 64 · 3 · side · side numbers of 4 bytes each"
+    )
+
+# %% [markdown]
+# ## The original photographs
+#
+# BloodMNIST was made from larger photographs, the PBC data set. Labkit keeps about 150 a class.
+# They come as a folder with one sub-folder a class, as most data do. Count the files first
+# (`ig` are the immature granulocytes).
+
+# %%
+folder = lk.dataset_folder("pbc")
+drawn = folder.parent.name == "stand-in"
+photo_origin = "STAND-IN for the PBC photographs: drawn cells" if drawn else "PBC photographs"
+files = {d.name: len(list(d.iterdir())) for d in sorted(folder.iterdir()) if d.is_dir()}
+pd.Series(files, name="files").to_frame().T
+
+# %% [markdown]
+# A class with one file more or less than its neighbours deserves a look: there may be something in
+# the folder that is no image. `lk.load_folder` reads everything and lists what is irregular. It
+# leaves nothing out in silence.
+
+# %%
+photos, problems = lk.load_folder(folder)
+print(f"{len(photos)} photographs, {len(problems)} entries in the table of problems")
+problems["problem"].str.replace(r"same bytes.*", "same bytes as another", regex=True).value_counts()
+
+# %%
+problems[~problems["problem"].str.startswith("size")]
+
+# %% [markdown]
+# Each row says what was done: `left out`, or kept and how. **Look** for a file whose name begins
+# with a dot (operating systems leave such files behind), and for "under another label".
+#
+# Sizes next: one photograph of each size that occurs. The usual one is 360 x 363 pixels.
+
+# %%
+one_each = {}
+for file in photos.files:
+    with Image.open(folder / file) as image:
+        one_each.setdefault(image.size, image.convert("RGB").reduce(3))
+figure, axes = lk.figures.new_figure(1, len(one_each), 1.9, photo_origin)
+for ax, (size, image) in zip(axes[0], sorted(one_each.items()), strict=True):
+    ax.imshow(image)
+    ax.set_axis_off()
+    ax.set_title(f"{size[0]} x {size[1]}", fontsize=9)
+figure.suptitle("One photograph of each size (width x height in pixels)", fontsize=11)
+figure
+
+# %% [markdown]
+# A few pixels look harmless, and one cannot see them. But a network fed with a stack of images needs
+# one size; and if only some classes had odd sizes, the size alone would give the class away. Which
+# classes have them here?
+
+# %%
+odd = problems[problems["problem"].str.startswith("size")]
+odd.groupby("class").size().rename("odd sizes").to_frame().T
+
+# %% [markdown]
+# ### The same photograph, two labels
+#
+# `duplicate_groups` numbers the images so that identical ones share a number. In the full PBC data
+# (17,092 photographs) there are 17 identical pairs.
+
+# %%
+groups = duplicate_groups(photos.images)
+twins = np.flatnonzero(np.bincount(groups)[groups] > 1)
+twins = twins[groups[twins].argsort(kind="stable")][:4]
+print(f"{len(photos)} photographs, {groups.max() + 1} different ones")
+
+# %%
+figure, axes = lk.figures.new_figure(1, 4, 2.3, photo_origin)
+for ax in axes[0]:
+    ax.set_axis_off()
+for ax, row in zip(axes[0], twins, strict=False):
+    ax.imshow(photos.images[row, :, ::3, ::3].permute(1, 2, 0))
+    ax.set_title(
+        f"{photos.classes[photos.labels[row]]}\n{Path(photos.files[row]).name}", fontsize=9
+    )
+figure.suptitle("Identical photographs" if len(twins) else "No identical pair in this sample")
+figure
+
+# %% [markdown]
+# Where both labels differ, at least one is wrong, and no network can get both right. Nor should you
+# decide it by eye: ask the source. Until then: report it, and keep both in the same split (below).
+
+# %% [markdown]
+# ## How the photographs differ
+#
+# Before asking which cell it is, ask how the pictures were taken. If one class is darker or sharper
+# than the others, a network may learn the camera and not the cell.
+#
+# A blurred picture has no edges. The **Laplacian** of a grey picture compares each pixel with its
+# four neighbours: $4x - (\text{left} + \text{right} + \text{above} + \text{below})$, up to the sign.
+# Its variance is a common measure of sharpness.
+
+# %% [markdown]
+# ### Exercise 1.5: sharpness
+#
+# Write `sharpness(grey)`: it gets a grey picture, uint8 (H, W) from 0 to 255, and returns the
+# variance of its Laplacian on that scale, a number.
+#
+# <details><summary>Hint</summary>
+#
+# `scipy.ndimage.laplace(x)` is the Laplacian. Which type has `x`, and can it be negative?
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 1.5 - sharpness
+def sharpness(grey):
+    raise NotImplementedError("1.5: the variance of the Laplacian")
+
+
+# %% tags=["solution"]
+# Solution 1.5
+def sharpness(grey):
+    return float(ndimage.laplace(grey.astype(float)).var())
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# The Laplacian is positive on one side of an edge and negative on the other. An uint8 cannot be
+# negative: −3 becomes 253, and a smooth picture would look sharp. Hence `astype(float)` first.
+# Noise makes neighbours differ, too: a noisy picture counts as sharp. No measure sees only one thing.
+# </details>
+
+
+# %% tags=["check"]
+with lk.check("1.5", "sharpness"):
+    _noise = np.random.default_rng(0).normal(0, 6, (240, 240))
+    _ramp = np.linspace(60, 180, 240)[None, :]
+    _grey = (_ramp + _noise).clip(0, 255).astype(np.uint8)
+    _laplace = ndimage.laplace(_grey.astype(float))
+    _value, _right = sharpness(_grey.copy()), float(_laplace.var())
+    assert _value is not None, "sharpness returns nothing; is `return` missing?"
+    assert np.size(_value) == 1, "return one number: the variance over all pixels"
+    _value = float(_value)
+
+    def _is(other):
+        return abs(_value - other) <= 0.03 * abs(other)
+
+    assert not _is(ndimage.laplace(_grey).var()), (
+        "the Laplacian was taken in uint8, where −3 becomes 253: convert to float first"
+    )
+    assert not _is(_laplace.std()), "this is the standard deviation; the variance is its square"
+    assert not _is(_right / 255**2), "this is on the scale 0–1; keep 0–255"
+    assert abs(_value) > 1, "this is the mean, which is about zero: take the variance"
+    assert not _is(abs(_laplace).mean()) and not _is(abs(_laplace).var()), (
+        "leave the signs: the variance of the Laplacian itself, not of its absolute value"
+    )
+    assert not _is(_grey.var()), "this is the variance of the picture, not of its Laplacian"
+    _zero_edge = ndimage.laplace(_grey.astype(float), mode="constant").var()
+    assert not _is(_zero_edge), (
+        "zeros were put around the picture, which makes an edge: repeat or mirror the border"
+    )
+    assert _is(_right), f"sharpness gives {_value:.1f}; the variance of the Laplacian: {_right:.1f}"
+
+# %% [markdown]
+# Now measure each photograph, a random selection of each class:
+#
+# - **brightness**: the mean of each colour channel;
+# - **noise**: how much each pixel differs from what its eight neighbours predict
+#   (Immerkær's estimate, in the units of the pixel values; fine texture counts as noise);
+# - **hue**: the mean colour angle in degrees (0 red, 60 yellow, −60 magenta, −120 blue), where a
+#   pixel counts as much as it is coloured. An angle goes round: 359° and 1° are neighbours, so
+#   their mean is taken on the circle, and the scale is cut at green-blue, far from stained cells;
+# - **sharpness**: your function.
+
+
+# %%
+def noise(photo):
+    """The standard deviation of the noise in each channel of a float image (3, H, W)."""
+    kernel = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])[None, None]
+    rest = F.conv2d(photo[:, None], kernel).abs().mean(dim=(1, 2, 3))
+    return (rest * np.sqrt(np.pi / 2) / 6).tolist()
+
+
+def mean_hue(photo):
+    """The mean hue from −180 to 180 degrees; a pixel counts as much as it is coloured."""
+    hue, strength, _ = rgb_to_hsv(photo[:, ::3, ::3].permute(1, 2, 0) / 255).transpose(2, 0, 1)
+    return float(np.degrees(np.angle((strength * np.exp(2j * np.pi * hue)).sum())))
+
+
+# %%
+def measure(row):
+    photo = photos.images[row].float()
+    grey = torch.einsum("chw,c->hw", photo, torch.tensor([0.299, 0.587, 0.114]))
+    values = {"class": photos.classes[photos.labels[row]], "row": row}
+    values |= dict(zip(CHANNELS, photo.mean(dim=(1, 2)).tolist(), strict=True))
+    values |= {f"noise {c}": n for c, n in zip(CHANNELS, noise(photo), strict=True)}
+    return values | {"hue": mean_hue(photo), "sharpness": sharpness(grey.byte().numpy())}
+
+
+rng = np.random.default_rng(0)
+of_class = [np.flatnonzero(photos.labels == c) for c in range(len(photos.classes))]
+chosen = [rng.choice(r, min(PER_CLASS, len(r)), replace=False) for r in of_class]
+facts = pd.DataFrame([measure(row) for row in np.concatenate(chosen)])
+facts.drop(columns="row").groupby("class").median().round(1)
+
+
+# %%
+def boxes(ax, columns, colours, ylabel):
+    """One box a class and column: the middle half of the images, its line the median."""
+    for place, (column, colour) in enumerate(zip(columns, colours, strict=True)):
+        values = [facts.loc[facts["class"] == name, column] for name in photos.classes]
+        width = 0.75 / len(columns)
+        at = np.arange(len(values)) + (place - (len(columns) - 1) / 2) * width
+        parts = ax.boxplot(values, positions=at, widths=0.85 * width, patch_artist=True)
+        for part in parts["boxes"]:
+            part.set(facecolor=colour, alpha=0.7)
+        for part in parts["fliers"]:
+            part.set(markersize=3)
+        for part in parts["medians"]:
+            part.set(color="black")
+    names = [n.replace("immature granulocyte", "immature\ngranulocyte") for n in photos.classes]
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=9)
+    ax.set_ylabel(ylabel)
+    ax.grid(axis="y", alpha=0.3)
+
+
+figure, axes = lk.figures.new_figure(2, 1, 5.6, photo_origin, sharex=True)
+boxes(axes[0, 0], list(CHANNELS), CHANNELS.values(), "brightness (0–255)")
+axes[0, 0].set_title(
+    "Brightness and noise of each colour channel (left to right: red, green, blue)"
+)
+boxes(axes[1, 0], [f"noise {c}" for c in CHANNELS], CHANNELS.values(), "noise (0–255)")
+figure
+
+# %%
+figure, axes = lk.figures.new_figure(2, 1, 5.4, photo_origin, sharex=True)
+boxes(axes[0, 0], ["hue"], lk.figures.PALETTE[3:4], "hue (degrees)")
+boxes(axes[1, 0], ["sharpness"], lk.figures.PALETTE[4:5], "sharpness (grey levels²)")
+axes[0, 0].set_title("Hue and sharpness of the photographs")
+figure
+
+# %% [markdown]
+# **Look:** do boxes of two classes not overlap at all? Then that one number tells them apart without
+# any cell being recognised. It may be the cell itself (a large dark nucleus makes the picture
+# darker) or the day of the picture. This figure alone cannot say which. Write down one case of each
+# that you suspect.
+
+# %% [markdown]
+# ### Outliers are pictures, not points
+#
+# A point far from its box may be an error, or a rare cell. Look before you delete anything.
+
+# %%
+facts["brightness"] = facts[list(CHANNELS)].mean(axis=1)
+facts["noise"] = facts[[f"noise {c}" for c in CHANNELS]].mean(axis=1)
+words = {
+    "brightness": ("darkest", "brightest"),
+    "noise": ("least noise", "most noise"),
+    "hue": ("lowest hue", "highest hue"),
+    "sharpness": ("blurred", "sharpest"),
+}
+ends = [i for column in words for i in (facts[column].idxmin(), facts[column].idxmax())]
+lk.figures.image_grid(
+    photos.images[facts.loc[ends, "row"].to_numpy()][:, :, ::4, ::4],
+    [word for pair in words.values() for word in pair],
+    title="The extremes among the measured photographs",
+    origin=photo_origin,
+)
+
+# %%
+facts.loc[ends, ["class", "brightness", "noise", "hue", "sharpness"]].round(1)
+
+# %% [markdown]
+# ## From a photograph to 28 x 28
+#
+# BloodMNIST keeps the central 200 x 200 pixels of a photograph and scales them down to 28 x 28.
+
+# %% tags=["nbval-check-output"]
+photo_numbers, small_numbers = 3 * 363 * 360, 3 * 28 * 28
+print(f"a photograph: {photo_numbers:,} numbers, a small image: {small_numbers:,}")
+print(f"that is one for {photo_numbers / small_numbers:.0f}")
+
+# %%
+rows = np.array([r[0] for r in of_class])
+centre = photos.images[rows, :, 81:281, 80:280].float()
+small = F.interpolate(centre, size=(28, 28), mode="area")
+large = F.interpolate(photos.images[rows].float(), size=(84, 84), mode="area")
+both = torch.cat([large, F.interpolate(small, scale_factor=3)])
+twice = lk.figures.image_grid(
+    both.round().byte(),
+    [photos.classes[label] for label in photos.labels[rows]] + 8 * ["centre, 28 px"],
+    title="The same cells twice: the whole photograph (reduced), and what 28 pixels keep",
+    origin=photo_origin,
+)
+show_pixels(twice)
+
+# %% [markdown]
+# **Look:** what is still there (size, colour, shape of the nucleus)? What is gone (granules, the
+# texture of the nucleus, the neighbours)? Which classes differ mostly in what is gone? That is
+# where a network on 28 pixels must struggle, however large it is. And is every cell in the centre?
+# What the cut leaves out is lost, and the label stays.
+
+# %% [markdown]
+# ## Splitting without cheating
+#
+# Training data teach, validation data choose, test data report. **Stratified** means: each class has
+# the same share in each part. With a purely random split a small class may be missing by bad luck.
+
+# %% [markdown]
+# ### Exercise 1.6: a stratified split
+#
+# Write `stratified_split(labels, seed)`. It returns three lists or arrays of row numbers: training
+# (70 %), validation (15 %) and test (15 %), with these shares *within every class*. The same seed
+# draws the same split, another seed another one. Every row is in exactly one part.
+#
+# <details><summary>Hint</summary>
+#
+# Either go class by class: shuffle its rows, cut at 70 % and at 85 %. Or use scikit-learn's
+# `train_test_split(rows, stratify=…, random_state=seed)` twice. The second call divides the
+# remaining 30 %: which share of *those* is 15 % of all?
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 1.6 - a stratified split
+def stratified_split(labels, seed=0):
+    raise NotImplementedError("1.6: return the rows of training, validation and test")
+
+
+# %% tags=["solution"]
+# Solution 1.6
+def stratified_split(labels, seed=0):
+    rng = np.random.default_rng(seed)
+    train, val, test = [], [], []
+    for c in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == c))
+        a, b = round(0.7 * len(rows)), round(0.85 * len(rows))
+        train.extend(rows[:a])
+        val.extend(rows[a:b])
+        test.extend(rows[b:])
+    return np.sort(train), np.sort(val), np.sort(test)
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# Each class is shuffled and cut on its own, so its shares are right up to rounding. Shuffling
+# matters: files are often sorted by day or by patient, and then the first 70 % are not like the
+# rest. `default_rng(seed)` inside the function makes the split depend on the seed alone.
+# </details>
+
+
+# %% tags=["check"]
+with lk.check("1.6", "stratified_split"):
+    _sizes = np.array([200, 100, 60, 40, 400])
+    _labels = np.random.default_rng(1).permutation(np.repeat(np.arange(5), _sizes))
+
+    def _draw(seed):
+        parts = stratified_split(_labels.copy(), seed)
+        assert parts is not None, "stratified_split returns nothing; is `return` missing?"
+        assert not isinstance(parts, dict), "return three lists of rows, not a dictionary"
+        assert len(parts) == 3, f"there are {len(parts)} parts: return training, validation, test"
+        parts = [np.asarray(p) for p in parts]
+        parts = [np.flatnonzero(p) if p.dtype == bool else np.ravel(p).astype(int) for p in parts]
+        return [np.sort(p) for p in parts]
+
+    _parts = _draw(0)
+    _rows = np.concatenate(_parts)
+    assert not (len(_rows) == 800 and _rows.max() == 4), "these are labels: return row numbers"
+    assert len(np.unique(_rows)) == len(_rows), "a row is in two parts, or twice in one: leak!"
+    assert len(_rows) == 800 and _rows.min() == 0 and _rows.max() == 799, (
+        f"{800 - len(_rows)} of 800 rows are in no part; each must be in one"
+    )
+    _n = [len(p) for p in _parts]
+    assert _n[0] == max(_n), f"the parts have {_n} rows: training, the largest, comes first"
+    assert not any(abs(n - 0.15 * 680) < 2 or abs(n - 0.15 * 240) < 2 for n in _n[1:]), (
+        f"the parts have {_n} rows: 15 % of the rest is not 15 % of all"
+    )
+    assert all(abs(n - w) <= 6 for n, w in zip(_n, (560, 120, 120), strict=True)), (
+        f"the parts have {_n} of 800 rows; 70, 15 and 15 % are 560, 120 and 120"
+    )
+    for _part, _share in zip(_parts, (0.7, 0.15, 0.15), strict=True):
+        _each = np.bincount(_labels[_part], minlength=5)
+        assert (abs(_each - _share * _sizes) <= 1.6).all(), (
+            f"a part has {_each.tolist()} images of the classes instead of "
+            f"{(_share * _sizes).round().astype(int).tolist()}: it is not stratified"
+        )
+    assert all(map(np.array_equal, _parts, _draw(0))), "the same seed must give the same split"
+    assert not np.array_equal(_parts[0], _draw(1)[0]), (
+        "another seed gives the same split: shuffle the rows of each class, with that seed"
+    )
+
+# %%
+parts = stratified_split(photos.labels.numpy(), seed=0)
+counts = {
+    name: photos.subset(part).counts()
+    for name, part in zip(("train", "val", "test"), parts, strict=True)
+}
+pd.DataFrame(counts)
+
+# %%
+lk.figures.split_proportions(pd.DataFrame(counts), origin=photo_origin)
+
+# %% [markdown]
+# Bars of equal height within a class: that is what "stratified" looks like. Compare the split that
+# the makers of BloodMNIST drew:
+
+# %%
+official = blood.counts().drop(index="all classes", columns="all")
+lk.figures.split_proportions(official, origin=blood.origin)
+
+# %% [markdown]
+# ### Leakage
+#
+# If a copy of a training image sits in the test split, the test asks for something the network has
+# *seen*. The result is too good, and nothing warns you. So duplicates must not cross splits.
+
+# %% [markdown]
+# ### Exercise 1.7: find the leaks
+#
+# Write `leaks(groups, parts)`. `groups` (N,) gives each image a number; identical images share it.
+# `parts` are three arrays of rows, as from exercise 1.6. Return the group numbers that occur in
+# **more than one part**, each once, in any order (a list, set or array).
+#
+# <details><summary>Hint</summary>
+#
+# `set(groups[part].tolist())` are the groups of a part. Copies *within* one part are no leak.
+# Three parts make three pairs to compare.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 1.7 - find the leaks
+def leaks(groups, parts):
+    raise NotImplementedError("1.7: return the groups that occur in more than one part")
+
+
+# %% tags=["solution"]
+# Solution 1.7
+def leaks(groups, parts):
+    seen, crossing = set(), set()
+    for part in parts:
+        here = set(groups[part].tolist())
+        crossing |= here & seen
+        seen |= here
+    return sorted(crossing)
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# `here & seen` are the groups of this part that an earlier one has, too, so all three pairs are
+# compared. Comparing *rows* would find nothing: a copy is another row. The labels do not come into
+# it: a copy under another label leaks just as well. Only byte-identical copies are found; the same
+# cell photographed twice, or saved again, is not.
+# </details>
+
+
+# %% tags=["check"]
+with lk.check("1.7", "leaks"):
+
+    def _found(groups, *parts):
+        answer = leaks(np.array(groups), tuple(np.array(p) for p in parts))
+        assert answer is not None, "leaks returns nothing; is `return` missing?"
+        assert not isinstance(answer, bool | int | np.bool_ | np.integer), (
+            "return the group numbers, not only whether or how many"
+        )
+        answer = list(answer) if isinstance(answer, set | frozenset | dict) else answer
+        return sorted(np.ravel(np.asarray(answer)).astype(int).tolist())
+
+    _none = _found([10, 11, 12, 13, 14, 15], [0, 3], [1, 4], [2, 5])
+    assert _none == [], f"six different images cannot leak, but leaks gives {_none}"
+    _within = _found([10, 10, 12, 13, 14, 15], [0, 1], [2, 4], [3, 5])
+    assert _within == [], "copies within one part are no leak; count only groups in two parts"
+    for _pair, _names in (((0, 4), "train and test"), ((0, 2), "train and val"), ((2, 4), "both")):
+        _groups = [10, 11, 12, 13, 14, 15]
+        _groups[_pair[1]] = _groups[_pair[0]]
+        _one, _where = (
+            _found(_groups, [0, 1], [2, 3], [4, 5]),
+            _names.replace("both", "val and test"),
+        )
+        assert _one != list(_pair), "these are row numbers; return the number of the group"
+        assert _one, f"a pair divided between {_where} was not found"
+        assert len(_one) == 1, f"one pair leaks, but leaks gives {_one}: name each group once"
+        assert _one == [_groups[_pair[0]]], f"group {_groups[_pair[0]]} leaks, not {_one}"
+    _three = _found([7, 1, 7, 3, 7, 3], [0, 1], [2, 3], [4, 5])
+    assert _three == [3, 7], f"groups 3 and 7 leak (7 is in all parts), but leaks gives {_three}"
+    # identical photographs under two labels: the groups come from the images alone
+    _images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    _images[5] = _images[0]
+    _two_labels = _found(duplicate_groups(_images), [0, 1], [2, 3], [4, 5])
+    assert _two_labels == [0], "an identical photograph under another label was not found"
+
+# %% [markdown]
+# Stratified and random is not enough. Draw your split with 20 seeds and count how often it leaks.
+# (A pair is divided with probability 1 − (0.7² + 0.15² + 0.15²) = 46.5 %.)
+
+# %%
+leaking = [
+    seed for seed in range(20) if len(leaks(groups, stratified_split(photos.labels.numpy(), seed)))
+]
+print(f"{len(leaking)} of 20 splits leak; seeds {leaking}")
+
+# %% [markdown]
+# `split_indices` moves whole groups instead of single images. It is what the labs use.
+
+# %% tags=["nbval-check-output"]
+safe = [split_indices(photos.labels, groups, seed=seed) for seed in range(5)]
+print("leaking groups in 5 splits:", [len(leaks(groups, parts)) for parts in safe])
+
+# %% [markdown]
+# And BloodMNIST itself? Its small images can be compared in the same way.
+
+# %%
+everything = torch.cat([split.images for split in blood.splits.values()])
+ends = np.cumsum([0] + [len(split) for split in blood.splits.values()])
+official_parts = tuple(np.arange(a, b) for a, b in pairwise(ends))
+found = leaks(duplicate_groups(everything), official_parts)
+print(f"identical images in more than one split: {len(found)} groups")
+
+# %% [markdown]
+# If there are some, a network that learns them by heart gains at most their share of the test split.
+# Small or not: a report should say it.
+
+# %% [markdown]
+# ## Which form for the network?
+#
+# The same photographs can reach a network in different forms. Each costs memory and time.
+
+# %%
+weights = torch.tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+flip = lk.Augment(flip=True)
+
+
+def colour(x):
+    return F.interpolate(x.float() / 255, size=(224, 224), mode="bilinear", antialias=True)
+
+
+transforms = {
+    "colour, 224 px": colour,
+    "colour, native size": lambda x: x.float() / 255,
+    "colour, 224 px, ImageNet-normalised": lambda x: normalizer("imagenet")(colour(x)),
+    "grey, 224 px, random flips": lambda x: flip((colour(x) * weights).sum(1, keepdim=True)),
+}
+
+# %%
+sample = photos.images[np.concatenate([r[:4] for r in of_class])]
+table = {}
+for name, transform in transforms.items():
+    transform(sample)  # the first call is slower: it reserves memory
+    start = time.perf_counter()
+    out = transform(sample)
+    seconds = time.perf_counter() - start
+    table[name] = {
+        "shape of an image": " x ".join(map(str, out.shape[1:])),
+        "MB per 1,000 images": out[0].nbytes / 1e3,
+        "ms an image": 1e3 * seconds / len(sample),
+        "mean": out.mean().item(),
+        "std": out.std().item(),
+    }
+pd.DataFrame(table).T.infer_objects().round(2)
+
+# %% [markdown]
+# - **224 px** is what most pretrained networks expect; **ImageNet-normalised** is how their training
+#   images were scaled (lab 06). It costs no memory, only a little time.
+# - **Native size** loses nothing and takes the most memory.
+# - **Grey** takes a third, and throws away the stain's colour. Is colour the cell or the laboratory?
+# - **Flips** are free variety: a cell has no up and down. They are drawn anew for each image.
+#
+# The times are one measurement on this computer. Run the cell again to see how much they vary.
+
+# %% [markdown]
+# ## What these data cannot show
+#
+# Read the card once more. One hospital, one stain, one kind of analyser: a network may fail on the
+# pictures of another hospital, and nothing here can tell. The patients are unknown, so cells of one
+# patient may be in training *and* test. That is a leak which no check on pixels finds. The cells
+# come from people without infection or blood disease. **Not for diagnosis.**
+
+# %% [markdown]
+# ## What to take away
+#
+# - Look first: at the card, at random images of each class, at the outliers.
+# - Compare any accuracy with the majority baseline, and look at each class.
+# - Statistics for normalising come from training data only.
+# - Folders hold surprises. Report them in a table; leave nothing out in silence.
+# - Stratify, keep duplicates together, and check it with a few lines of code.
+#
+# **Write down, in two or three sentences each:**
+#
+# 1. A screening data set has 98 % healthy cells. A model reaches 98 % accuracy. What do you ask?
+# 2. A photograph appears under two labels. Name three things one can do, and what you would do.
+# 3. One class is sharper than all others. How could you find out whether a network uses that?
+# 4. The card does not say which patient a cell comes from. What does this mean for the test result?
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Model answers</summary>
+#
+# 1. For the majority baseline, which reaches 98 % too; then for the recall of the ill cells, with
+#    its interval and the number of ill cells in the test split.
+# 2. Delete both, keep both in one split, or ask an expert for the right label. Without an expert:
+#    keep both together (or leave both out) and say so in the report. Choosing the label that the
+#    model predicts would flatter the model.
+# 3. Blur all pictures to the same sharpness, or sharpen others, and see whether predictions change;
+#    or train on the sharpness alone and see how far one gets; or look where the network looks
+#    (lab 07).
+# 4. It may be too good: cells of one patient are alike (same smear, same stain, same day). The
+#    honest split goes by patient; without that, the result holds for new cells of known patients.
+# </details>
+
+# %% [markdown]
+# The result of this lab is the number to beat.
+
+# %% tags=["results"]
+print(f"macro F1 of the same guesser: {guesser.macro_f1:.3f}")
+lk.report_result("majority-class baseline accuracy", guesser)

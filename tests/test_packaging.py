@@ -1,0 +1,65 @@
+"""The set-up files agree with each other, and what is committed is what should be."""
+
+import re
+import subprocess
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+README = (ROOT / "README.md").read_text()
+
+
+def test_environment_yml_installs_what_pyproject_says():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, extra = environment["dependencies"]
+    assert python == f"python{PROJECT['requires-python']}"
+    assert pip == "pip"
+    assert extra == {"pip": ["-e .[lab,instructor]"]}
+    assert {"lab", "instructor"} <= set(PROJECT["optional-dependencies"])
+
+
+def test_every_requirement_has_a_tested_version_within_its_bounds():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    wanted = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for requirement in map(Requirement, chain(*wanted)):
+        if requirement.name != "labkit":
+            assert Version(tested[requirement.name]) in requirement.specifier, requirement.name
+
+
+def test_pyproject_has_lower_bounds_only():
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        assert {s.operator for s in requirement.specifier} == {">="}, requirement.name
+
+
+def test_no_data_and_no_large_files_are_tracked():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [f for f in tracked if f.startswith("data/")] == ["data/README.md"]
+    large = [f for f in tracked if (ROOT / f).exists() and (ROOT / f).stat().st_size > 1_000_000]
+    assert large == []
+
+
+@pytest.mark.parametrize("command", ["lab", "test", "build"])
+def test_the_readme_names_each_make_command_that_there_is(command):
+    assert f"make {command}" in README
+    assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_the_readme_names_every_variable():
+    settings = (ROOT / "labkit" / "settings.py").read_text()
+    for variable in set(re.findall(r"LABKIT_[A-Z]+", settings)):
+        assert variable in README, variable
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
