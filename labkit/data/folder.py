@@ -54,6 +54,8 @@ def load_folder(
     if not photographs:
         raise ValueError(f"{root} holds no readable image: {len(files)} files were tried.")
     common = Counter(photo.shape[:2] for photo in photographs.values()).most_common(1)[0][0]
+    strays = sorted(file for file in root.rglob("*") if file.is_file() and file not in files)
+    rows += [(file, "", "in no class folder", "left out") for file in strays]
     rows += _odd_sizes(photographs, files, common, size)
     rows += _duplicates(root, photographs, files)
     classes = tuple(dict.fromkeys(files.values()))

@@ -1,0 +1,39 @@
+import os
+
+import pytest
+import torch
+
+from labkit.data.catalog import BLOOD_CLASSES
+from labkit.data.image_data import ImageData, ImageSplit
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("labkit_data")
+
+
+@pytest.fixture(autouse=True)
+def clean_settings(monkeypatch, data_folder):
+    """No setting of the person who runs the tests reaches them, and no test uses the network."""
+    for name in [name for name in os.environ if name.startswith("LABKIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LABKIT_DATA", str(data_folder))
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+
+
+def random_split(count: int, seed: int = 0, size: int = 8, classes=BLOOD_CLASSES) -> ImageSplit:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(count) % len(classes)
+    return ImageSplit(images, labels, classes, origin="random")
+
+
+@pytest.fixture
+def make_split():
+    return random_split
+
+
+@pytest.fixture
+def tiny() -> ImageData:
+    parts = (random_split(count, seed) for seed, count in enumerate((40, 16, 16)))
+    return ImageData("Tiny", *parts, origin="random")

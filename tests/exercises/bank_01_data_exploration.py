@@ -1,0 +1,211 @@
+"""Lab 01: usual mistakes, each with a word of the message they must get, and other right ways."""
+
+
+def pick(expression):
+    return f"""# Exercise 1.1
+labels = blood.train.labels.numpy()
+rng = np.random.default_rng(7)
+def of(c):
+    return np.flatnonzero(labels == c)
+picked = {expression}
+"""
+
+
+def baseline(accuracy, name="blood.train.counts().idxmax()"):
+    return f"""# Exercise 1.2
+majority_class = {name}
+baseline_accuracy = {accuracy}
+"""
+
+
+def moments(mean, std, images="blood.train.images", scale=255):
+    return f"""# Exercise 1.3
+x = {images}.float() / {scale}
+channel_mean = {mean}
+channel_std = {std}
+"""
+
+
+def memory(value):
+    return f"# Exercise 1.4\nbatch_megabytes = {value}\n"
+
+
+def sharp(body):
+    return f"# Exercise 1.5\nfrom scipy.ndimage import laplace\ndef sharpness(grey):\n    {body}\n"
+
+
+def split(body):
+    return f"""# Exercise 1.6
+from sklearn.model_selection import train_test_split
+def stratified_split(labels, seed=0):
+    rows = np.arange(len(labels))
+    {body}
+"""
+
+
+def two_cuts(shuffle="rng.permutation(np.flatnonzero(labels == c))", rng="seed", a=0.7, b=0.85):
+    return split(f"""rng = np.random.default_rng({rng})
+    train, val, test = [], [], []
+    for c in np.unique(labels):
+        r = {shuffle}
+        a, b = int(round({a} * len(r))), int(round({b} * len(r)))
+        train += list(r[:a]); val += list(r[a:b]); test += list(r[b:])
+    return train, val, test""")
+
+
+def leak(body):
+    return f"# Exercise 1.7\ndef leaks(groups, parts):\n    train, val, test = parts\n    {body}\n"
+
+
+CHANNELS = "x.mean((0, 2, 3))", "x.std((0, 2, 3))"
+TWICE = """train, rest = train_test_split(rows, train_size=0.7, stratify=labels, random_state=seed)
+    val, test = train_test_split(rest, test_size={share}, stratify=labels[rest], random_state=seed)
+    return {end}"""
+SETS = "t, v, s = (set(groups[p].tolist()) for p in parts)\n    return "
+
+WRONG = {
+    "1.1": [
+        (pick("[i for c in range(8) for i in of(c)[:2]]"), "first two"),
+        (pick("[i for c in range(8) for i in rng.choice(of(c)[:1], 2)]"), "twice"),
+        (pick("[i for c in range(8) for i in 20 * c + rng.choice(20, 2, False)]"), "whole split"),
+        (pick("rng.choice(len(labels), 16, replace=False)"), "not 2 each"),
+        (pick("[rng.choice(of(c)) for c in range(8)]"), "2 a class"),
+        (pick("{c: rng.choice(of(c), 2, False) for c in range(8)}"), "dictionary"),
+    ],
+    "1.2": [
+        (baseline("1 / 8"), "equally frequent"),
+        (baseline("blood.train.counts().max() / len(blood.train)"), "training split"),
+        (baseline("blood.test.counts().max()"), "number of images"),
+        (baseline("round(blood.test.counts().max() / len(blood.test), 2)"), "four decimals"),
+        (baseline("0.1947", "blood.train.counts().idxmin()"), "most frequent"),
+        (baseline("blood.test.counts().max() / len(blood.train)"), "all test images"),
+    ],
+    "1.3": [
+        (moments("x.mean()", "x.std()"), "dim=(0, 2, 3)"),
+        (moments("x.mean(0)", "x.std(0)"), "dim=(0, 2, 3)"),
+        (moments("x.mean((2, 3))", "x.std((2, 3))"), "dim=(0, 2, 3)"),
+        (moments(*CHANNELS, scale=1), "255"),
+        (moments(CHANNELS[0], "x.std((2, 3)).mean(0)"), "own deviation"),
+        (moments(CHANNELS[0], "x.var((0, 2, 3))"), "square root"),
+        (moments("x.mean((0, 2, 3)).flip(0)", CHANNELS[1]), "red, green, blue"),
+        (
+            moments(*CHANNELS, "torch.cat([s.images for s in blood.splits.values()])"),
+            "blood.train only",
+        ),
+    ],
+    "1.4": [
+        (memory("{s: 64 * s * s * 4 / 1e6 for s in (28, 224, 360)}"), "3 channels"),
+        (memory("{s: 64 * 3 * s * s / 1e6 for s in (28, 224, 360)}"), "4 bytes"),
+        (memory("{s: 64 * 3 * s * s * 32 / 1e6 for s in (28, 224, 360)}"), "32 bits"),
+        (memory("{s: 3 * s * s * 4 / 1e6 for s in (28, 224, 360)}"), "batch holds 64"),
+        (memory("{s: 64 * 3 * s * s * 4 for s in (28, 224, 360)}"), "10⁶"),
+        (memory("{s: 64 * 3 * s * s * 4 / 2**20 for s in (28, 224, 360)}"), "mebibytes"),
+        (memory("{28: 0.602112, 224: ..., 360: ...}"), "..."),
+        (memory("{s: 64 * 3 * s * 4 / 1e6 for s in (28, 224, 360)}"), "is not it"),
+    ],
+    "1.5": [
+        (sharp("return laplace(grey).var()"), "float"),
+        (sharp("return laplace(grey.astype(float)).std()"), "standard deviation"),
+        (sharp("return laplace(grey.astype(float)).mean()"), "mean"),
+        (sharp("return laplace(grey / 255).var()"), "0–1"),
+        (sharp("return abs(laplace(grey.astype(float))).mean()"), "signs"),
+        (sharp("return abs(laplace(grey.astype(float))).var()"), "signs"),
+        (sharp("return grey.astype(float).var()"), "of the picture"),
+        (sharp("return laplace(grey.astype(float), mode='constant').var()"), "border"),
+        (sharp("return laplace(grey.astype(float))"), "one number"),
+        (sharp("laplace(grey.astype(float)).var()"), "return"),
+    ],
+    "1.6": [
+        (
+            split(
+                "r = np.random.default_rng(seed).permutation(rows); n = len(r)\n"
+                "    return r[: int(0.7 * n)], r[int(0.7 * n) : int(0.85 * n)], r[int(0.85 * n) :]"
+            ),
+            "not stratified",
+        ),
+        (split(TWICE.format(share=0.15, end="train, val, test")), "15 % of the rest"),
+        (split(TWICE.format(share=0.5, end="test, val, train")), "comes first"),
+        (split(TWICE.format(share=0.5, end="labels[train], labels[val], labels[test]")), "labels"),
+        (split(TWICE.format(share=0.5, end="train, val")), "2 parts"),
+        (split(TWICE.format(share=0.5, end="train, val, rest")), "two parts"),
+        (split(TWICE.format(share=0.5, end="{'train': train, 'val': val}")), "dictionary"),
+        (split(TWICE.format(share=0.5, end="train[5:], val, test")), "in no part"),
+        (two_cuts("np.flatnonzero(labels == c)"), "another seed"),
+        (two_cuts(rng="0"), "another seed"),
+        (two_cuts(rng="None"), "same seed"),
+        (two_cuts(a=0.6, b=0.8), "70, 15 and 15 %"),
+    ],
+    "1.7": [
+        (leak("return sorted(set(train) & set(test) | set(train) & set(val))"), "not found"),
+        (leak(SETS + "t & s"), "train and val"),
+        (leak(SETS + "(t & v) | (t & s)"), "val and test"),
+        (leak(SETS + "t & v & s"), "not found"),
+        (
+            leak("u, n = np.unique(groups, return_counts=True)\n    return u[n > 1]"),
+            "within one part",
+        ),
+        (leak(SETS + "bool((t & v) | (t & s) | (v & s))"), "group numbers"),
+        (leak(SETS + "len((t & v) | (t & s) | (v & s))"), "group numbers"),
+        (leak(SETS + "list(t & v) + list(t & s) + list(v & s)"), "7 is in all parts"),
+        (
+            leak(SETS + "np.flatnonzero(np.isin(groups, list((t & v) | (t & s) | (v & s))))"),
+            "row numbers",
+        ),
+    ],
+}
+
+RIGHT = {
+    "1.1": [
+        pick("[rng.choice(of(c), 2, replace=False).tolist() for c in range(8)]"),
+        pick("torch.tensor([i for c in range(7, -1, -1) for i in rng.permutation(of(c))[:2]])"),
+        pick("pd.Series(labels).groupby(labels).sample(2, random_state=1).index"),
+    ],
+    "1.2": [
+        baseline("torch.tensor(blood.test.counts().max() / len(blood.test))"),
+        baseline(
+            "100 * (blood.test.labels == majority_class).float().mean()",
+            "torch.bincount(blood.train.labels).argmax()",
+        ),
+        baseline("round(float((blood.test.labels == 6).float().mean()), 4)", "'neutrophil'"),
+    ],
+    "1.3": [
+        moments("[x[:, c].mean().item() for c in range(3)]", "[x[:, c].std() for c in range(3)]"),
+        moments("x.numpy().mean((0, 2, 3), dtype=float)", "x.numpy().std((0, 2, 3), dtype=float)"),
+        moments("x.mean((0, 2, 3), keepdim=True)", "x.std((0, 2, 3)).numpy().round(3)"),
+        moments("dict(zip('rgb', x.mean((0, 2, 3)).tolist()))", CHANNELS[1]),
+    ],
+    "1.4": [
+        memory("[0.6, 38.5, 99.5]"),
+        memory("{360: 99.5328, 28: 0.602112, 224: 38.535168}"),
+        memory("torch.tensor([28.0, 224.0, 360.0]) ** 2 * 64 * 12 / 1e6"),
+        memory("{s: torch.zeros(64, 3, s, s).nbytes / 10**6 for s in (28, 224, 360)}"),
+    ],
+    "1.5": [
+        sharp("return np.var(laplace(np.float32(grey), mode='nearest'))"),
+        sharp(
+            "g = np.asarray(grey, int)\n    return (4 * g[1:-1, 1:-1] - g[:-2, 1:-1] - g[2:, 1:-1]"
+            " - g[1:-1, :-2] - g[1:-1, 2:]).var()"
+        ),
+        sharp(
+            "k = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]\n"
+            "    return F.conv2d(torch.as_tensor(grey).float()[None, None], k).var()"
+        ),
+    ],
+    "1.6": [
+        split(TWICE.format(share=0.5, end="train, val, test")),
+        two_cuts(),
+        split(TWICE.format(share=0.5, end="[torch.as_tensor(p) for p in (train, val, test)]")),
+        split("return split_indices(labels, seed=seed)"),
+    ],
+    "1.7": [
+        leak(SETS + "(t & v) | (t & s) | (v & s)"),
+        leak(
+            "return np.array([g for g in np.unique(groups)"
+            " if sum(g in groups[p] for p in parts) > 1])"
+        ),
+        leak(
+            "n = [np.bincount(groups[p], minlength=groups.max() + 1) > 0 for p in parts]\n"
+            "    return np.flatnonzero(np.sum(n, axis=0) > 1)"
+        ),
+    ],
+}

@@ -1,0 +1,72 @@
+import hashlib
+import zipfile
+
+import pytest
+
+from labkit.files import atomic, sha256, unzip
+
+
+def make_zip(path, members):
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, content in members.items():
+            bundle.writestr(name, content)
+    return path
+
+
+def test_atomic_replaces_the_file_and_makes_its_folder(tmp_path):
+    path = tmp_path / "new" / "file"
+    for text in ("one", "two"):
+        with atomic(path) as temporary:
+            temporary.write_text(text)
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_atomic_leaves_the_old_file_and_nothing_else_after_an_exception(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail():
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sha256_is_that_of_hashlib(tmp_path):
+    (tmp_path / "file").write_bytes(b"cells")
+    assert sha256(tmp_path / "file") == hashlib.sha256(b"cells").hexdigest()
+
+
+def test_unzip_unpacks_all_members_or_the_chosen_ones(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", {"x/1.txt": "1", "x/2.txt": "2"})
+    assert (unzip(archive, tmp_path / "all") / "x" / "2.txt").read_text() == "2"
+    chosen = unzip(archive, tmp_path / "some", ["x/1.txt"])
+    assert [file.name for file in (chosen / "x").iterdir()] == ["1.txt"]
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/tmp/labkit_evil.txt"])
+def test_unzip_refuses_members_that_leave_the_folder_and_leaves_nothing(tmp_path, name):
+    archive = make_zip(tmp_path / "a.zip", {"good.txt": "1", name: "2"})
+    with pytest.raises(ValueError, match="leaves the folder"):
+        unzip(archive, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_unzip_names_a_file_that_is_no_whole_zip(tmp_path):
+    archive = make_zip(tmp_path / "a.zip", {"x": "1" * 500})
+    archive.write_bytes(archive.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"a\.zip is not a whole zip file"):
+        unzip(archive, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_unzip_keeps_the_folder_of_a_quicker_process(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "theirs").write_text("")
+    unzip(make_zip(tmp_path / "a.zip", {"ours": ""}), tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["theirs"]

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from labkit import settings
+
+SWITCHES = {
+    "LABKIT_OFFLINE": settings.offline,
+    "LABKIT_FAST": settings.fast,
+    "LABKIT_STRICT": settings.strict,
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("1", True), ("true", True), (" ON ", True), ("yes", True)]
+    + [("0", False), ("", False), ("False", False), ("off", False), ("no", False)],
+)
+def test_a_switch_is_read_at_each_call(monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    assert SWITCHES[name]() is expected
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_bad_switch_is_named(monkeypatch, name):
+    monkeypatch.setenv(name, "maybe")
+    with pytest.raises(ValueError, match=f"{name} is 'maybe'"):
+        SWITCHES[name]()
+
+
+def test_what_is_not_set_is_off_or_none(monkeypatch):
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    assert not settings.fast() and not settings.strict() and not settings.offline()
+    assert settings.mirror() is None and settings.device() is None
+
+
+def test_data_dir_follows_its_variable_and_is_not_created(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "new"))
+    assert settings.data_dir() == tmp_path / "new"
+    assert not (tmp_path / "new").exists()
+
+
+def test_data_dir_expands_the_home_folder(monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", "~/cells")
+    assert settings.data_dir() == Path.home().resolve() / "cells"
+
+
+def test_data_dir_is_data_in_a_checkout_and_the_user_cache_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.delenv("LABKIT_DATA")
+    monkeypatch.setattr(settings, "checkout", lambda: tmp_path)
+    assert settings.data_dir() == tmp_path / "data"
+    monkeypatch.setattr(settings, "checkout", lambda: None)
+    assert settings.data_dir().name == "labkit" and tmp_path not in settings.data_dir().parents
