@@ -89,10 +89,15 @@ def image_grid(
     side = WIDTH / columns
     height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
+    smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
     for position, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if position < len(images):
-            ax.imshow(images[position].permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray")
+            ax.imshow(
+                images[position].permute(1, 2, 0).squeeze(-1).numpy(),
+                cmap="gray",
+                interpolation=smoothing,
+            )
             if position < len(titles):
                 width = max(10, int(1.6 * 72 * side / 9))
                 ax.set_title(fill(titles[position], width), fontsize=9)

@@ -41,20 +41,12 @@ blood
 
 
 # %%
-def show_pixels(figure):
-    """Draw each pixel as a square, without smoothing between pixels."""
-    for ax in figure.axes:
-        for picture in ax.images:
-            picture.set_interpolation("nearest")
-    return figure
-
-
 first = lk.figures.image_grid(
     blood.train.images[:8],
     [blood.classes[label] for label in blood.train.labels[:8]],
     origin=blood.origin,
 )
-show_pixels(first)
+first
 
 # %% [markdown]
 # Eight images do not show a class. See at least two of each, and let chance choose them: the first
@@ -120,7 +112,7 @@ two_each = lk.figures.image_grid(
     title="Two random training images of each class",
     origin=blood.origin,
 )
-show_pixels(two_each)
+two_each
 
 # %% [markdown]
 # **Look:** which two classes would *you* confuse at this size? Write the pair down; lab 02 shows
@@ -455,7 +447,7 @@ figure, axes = lk.figures.new_figure(1, 4, 2.3, photo_origin)
 for ax in axes[0]:
     ax.set_axis_off()
 for ax, row in zip(axes[0], twins, strict=False):
-    ax.imshow(photos.images[row, :, ::4, ::4].permute(1, 2, 0))
+    ax.imshow(F.avg_pool2d(photos.images[row].float(), 4).byte().permute(1, 2, 0))
     ax.set_title(
         f"{photos.classes[photos.labels[row]]}\n{Path(photos.files[row]).name}", fontsize=9
     )
@@ -640,7 +632,7 @@ words = {
 }
 ends = [i for column in words for i in (facts[column].idxmin(), facts[column].idxmax())]
 lk.figures.image_grid(
-    photos.images[facts.loc[ends, "row"].tolist()][:, :, ::4, ::4],
+    F.avg_pool2d(photos.images[facts.loc[ends, "row"].tolist()].float(), 4).byte(),
     [word for pair in words.values() for word in pair],
     title="The extremes among the measured photographs",
     origin=photo_origin,
@@ -671,7 +663,7 @@ twice = lk.figures.image_grid(
     title="The same cells twice: the whole photograph (reduced), and what 28 pixels keep",
     origin=photo_origin,
 )
-show_pixels(twice)
+twice
 
 # %% [markdown]
 # **Look:** what is still there (size, colour, shape of the nucleus)? What is gone (granules, the

@@ -13,6 +13,7 @@ from pathlib import Path
 import pooch
 import requests
 from tqdm.auto import tqdm
+from urllib3.exceptions import HTTPError
 
 from labkit import settings
 from labkit.data.catalog import RemoteFile
@@ -213,10 +214,13 @@ def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
             total=total or None, unit="B", unit_scale=True, desc=Path(url).name[:32], leave=False
         ) as bar:
             # read1 returns what has arrived, so that a line that only drips meets the deadline too
-            while chunk := answer.raw.read1(1 << 16):
-                out.write(chunk)
-                bar.update(len(chunk))
-                if time.monotonic() > end:
-                    raise TimeoutError(f"not finished after {seconds:.0f} s ({bar.n:,} bytes)")
+            try:
+                while chunk := answer.raw.read1(1 << 16):
+                    out.write(chunk)
+                    bar.update(len(chunk))
+                    if time.monotonic() > end:
+                        raise TimeoutError(f"not finished after {seconds:.0f} s ({bar.n:,} bytes)")
+            except HTTPError as error:  # of urllib3, which is no OSError
+                raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
         if total and out.tell() != total:
             raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")
