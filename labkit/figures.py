@@ -102,6 +102,8 @@ def image_grid(
                 width = max(10, int(1.6 * 72 * side / 9))
                 ax.set_title(fill(titles[position], width), fontsize=9)
     figure.suptitle(title)
+    if smoothing is None:
+        figure.set_dpi(70)  # photographs fill a notebook file quickly
     return figure
 
 
