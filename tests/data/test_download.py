@@ -1,0 +1,304 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from labkit.data import download
+from labkit.data.catalog import RemoteFile
+from labkit.data.download import UnavailableError, fetch
+
+CONTENT = bytes(range(256)) * 400
+SHA = hashlib.sha256(CONTENT).hexdigest()
+KNOWN = f"sha256:{SHA}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        kind = self.path.strip("/").split("/")[0]
+        body = self.server.bodies.get(self.path, CONTENT)
+        if kind == "missing":
+            return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) + (1000 if kind == "cut" else 0)))
+        self.end_headers()
+        if kind == "stall":
+            self.wfile.write(body[:1000])
+            self.server.closing.wait(20)
+        elif kind == "drip":
+            for start in range(0, len(body), 100):
+                if self.server.closing.wait(0.05):
+                    break
+                self.wfile.write(body[start : start + 100])
+        elif kind == "altered":
+            self.wfile.write(body[::-1])
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        pass  # the client hung up, as it should
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Server(("127.0.0.1", 0), Handler)
+    server.closing, server.asked, server.bodies = threading.Event(), [], {}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("LABKIT_OFFLINE")
+    monkeypatch.setattr(download, "READ_SECONDS", 0.3)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def remote(server, folder):
+    server.asked.clear()
+    server.bodies.clear()
+
+    def make(*kinds, known=KNOWN):
+        base = f"http://127.0.0.1:{server.server_port}"
+        urls = tuple(f"{base}/{kind}/cells.npz" for kind in kinds)
+        return RemoteFile("cells", "cells.npz", urls, known, 1)
+
+    return make
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def make_mirror(folder, content=CONTENT, sha=SHA, note="", key="cells"):
+    folder.mkdir()
+    (folder / "blood.bin").write_bytes(content)
+    entry = f'["{key}"]\nfile = "blood.bin"\nsha256 = "{sha}"\nnote = "{note}"\n'
+    (folder / "mirror.toml").write_text(entry)
+    return folder
+
+
+def test_a_download_is_whole_verified_recorded_and_cached(server, remote, folder):
+    first = fetch(remote("good"))
+    assert first.path == folder / "cells.npz" and first.path.read_bytes() == CONTENT
+    assert (first.source, first.sha256) == ("official", SHA)
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
+    assert fetch(remote("good")) == first
+    assert server.asked == ["/good/cells.npz"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("stall", "timed out"),
+        ("cut", "cut off|IncompleteRead|more expected"),
+        ("altered", "hash|SHA256"),
+        ("missing", "404"),
+    ],
+)
+def test_a_source_that_fails_is_named_and_leaves_nothing(remote, folder, kind, reason):
+    with pytest.raises(UnavailableError, match=f"127.0.0.1.*({reason})") as caught:
+        fetch(remote(kind))
+    assert "cells is not to be had" in str(caught.value)
+    assert "LABKIT_MIRROR" in str(caught.value)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("kind", ["stall", "cut", "altered", "missing"])
+def test_the_second_source_serves_when_the_first_fails(server, remote, folder, kind):
+    assert fetch(remote(kind, "good")).path.read_bytes() == CONTENT
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
+    assert server.asked[-1] == "/good/cells.npz"
+
+
+def test_a_line_that_only_drips_meets_the_deadline(remote, folder, monkeypatch):
+    monkeypatch.setattr(download, "deadline_seconds", lambda megabytes: 0.2)
+    with pytest.raises(UnavailableError, match="not finished after 0 s"):
+        fetch(remote("drip"))
+    assert names(folder) == []
+
+
+def test_the_deadline_grows_with_the_file():
+    assert download.deadline_seconds(1540) > download.deadline_seconds(35) > 120
+
+
+def test_a_host_that_refuses_is_named(folder):
+    file = RemoteFile("cells", "cells.npz", ("http://127.0.0.1:9/cells.npz",), KNOWN, 1)
+    with pytest.raises(UnavailableError, match=r"network: 127\.0\.0\.1:9"):
+        fetch(file)
+
+
+def test_offline_asks_nobody(server, remote, monkeypatch):
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    with pytest.raises(UnavailableError, match="LABKIT_OFFLINE is set"):
+        fetch(remote("good"))
+    assert server.asked == []
+
+
+def test_an_unknown_hash_is_recorded_and_verified_from_then_on(server, remote, folder):
+    file = remote("good", known=None)
+    assert fetch(file).sha256 == SHA
+    assert json.loads((folder / "cells.npz.origin.json").read_text())["sha256"] == SHA
+    fetch(file)
+    assert len(server.asked) == 1
+    (folder / "cells.npz").write_bytes(CONTENT[:-1])
+    with pytest.warns(UserWarning, match="truncated or altered"):
+        assert fetch(file).path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_truncated_file_is_set_aside_with_a_warning_and_fetched_again(remote, folder, recorded):
+    file = remote("good")
+    path = fetch(file).path
+    path.write_bytes(CONTENT[:1000])
+    if not recorded:
+        (folder / "cells.npz.origin.json").unlink()
+    with pytest.warns(UserWarning, match=r"set aside as cells\.npz\.damaged"):
+        assert fetch(file).path.read_bytes() == CONTENT
+    assert (folder / "cells.npz.damaged").read_bytes() == CONTENT[:1000]
+
+
+def test_a_file_put_there_by_hand_is_taken_when_its_hash_is_right(server, remote, folder):
+    folder.mkdir()
+    (folder / "cells.npz").write_bytes(CONTENT)
+    assert fetch(remote("good")).source == "official"
+    assert server.asked == []
+
+
+def test_a_mirror_folder_serves_also_offline_and_its_note_is_kept(
+    server, remote, tmp_path, monkeypatch
+):
+    mirror = make_mirror(
+        tmp_path / "mirror", CONTENT[::-1], _sha(CONTENT[::-1]), "rebuilt; smaller"
+    )
+    monkeypatch.setenv("LABKIT_MIRROR", str(mirror))
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    fetched = fetch(remote("good"))
+    assert fetched.path.read_bytes() == CONTENT[::-1]  # a rebuilt file has a hash of its own
+    assert (fetched.source, fetched.note) == ("mirror", "rebuilt; smaller")
+    assert fetch(remote("good")) == fetched
+    assert server.asked == []
+
+
+def _sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_an_altered_mirror_file_is_refused_and_the_network_serves(
+    remote, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LABKIT_MIRROR", str(make_mirror(tmp_path / "mirror", CONTENT[:-1])))
+    with pytest.warns(UserWarning, match="truncated or altered"):
+        fetched = fetch(remote("good"))
+    assert (fetched.source, fetched.path.read_bytes()) == ("official", CONTENT)
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
+
+
+def test_a_mirror_that_lacks_the_file_lets_the_network_serve(remote, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_MIRROR", str(make_mirror(tmp_path / "mirror", key="other")))
+    assert fetch(remote("good")).source == "official"
+    with pytest.raises(UnavailableError, match="the mirror does not have cells"):
+        fetch(RemoteFile("cells", "else.npz", (), KNOWN, 1))
+
+
+def test_a_mirror_folder_without_an_index_says_what_to_correct(remote, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_MIRROR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"LABKIT_MIRROR is .*no mirror\.toml"):
+        fetch(remote("good"))
+
+
+def test_a_mirror_url_serves(server, remote, folder, monkeypatch):
+    index = f'[cells]\nfile = "b/blood.bin"\nsha256 = "{SHA}"\nnote = "copy"\n'
+    server.bodies["/m/mirror.toml"] = index.encode()
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m/")
+    fetched = fetch(remote("missing"))
+    assert (fetched.source, fetched.note) == ("mirror", "copy")
+    assert fetched.path.read_bytes() == CONTENT
+    assert server.asked == ["/m/mirror.toml", "/m/b/blood.bin"]
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
+
+
+def test_a_mirror_url_is_not_asked_offline(server, remote, monkeypatch):
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m")
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    with pytest.raises(UnavailableError, match="the mirror is a URL"):
+        fetch(remote("good"))
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("kind", ["stall", "cut", "altered", "missing"])
+def test_the_network_serves_when_a_mirror_url_fails(server, remote, monkeypatch, kind):
+    index = f'[cells]\nfile = "../{kind}/blood.bin"\nsha256 = "{SHA}"\n'
+    server.bodies["/m/mirror.toml"] = index.encode()
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m")
+    with pytest.warns(UserWarning, match=r"the mirror http.* failed"):
+        fetched = fetch(remote("good"))
+    assert (fetched.source, fetched.path.read_bytes()) == ("official", CONTENT)
+
+
+@pytest.mark.parametrize("known", [KNOWN, None], ids=["known", "unknown"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_process_that_looks_at_any_moment_finds_the_file_whole(
+    remote, folder, tmp_path, monkeypatch, known, mirrored
+):
+    """The file must not be there before its record: it would be taken for damaged."""
+    if mirrored:
+        mirror = make_mirror(tmp_path / "mirror", CONTENT[::-1], _sha(CONTENT[::-1]))
+        monkeypatch.setenv("LABKIT_MIRROR", str(mirror))
+    file, replace, looks = remote("good", known=known), os.replace, []
+
+    def replace_and_look(source, target):
+        replace(source, target)
+        if str(target) == str(folder / "cells.npz"):
+            looks.append(download._from_cache(file))
+
+    monkeypatch.setattr(os, "replace", replace_and_look)
+    assert looks == [] and fetch(file) == looks[0]
+
+
+FETCH = """
+import sys, time
+from pathlib import Path
+from labkit.data.catalog import RemoteFile
+from labkit.data.download import fetch
+
+Path(sys.argv[3]).touch()
+while not Path(sys.argv[4]).exists():
+    time.sleep(0.001)
+fetch(RemoteFile("cells", "cells.npz", (sys.argv[1],), sys.argv[2] or None, 1))
+"""
+
+
+@pytest.mark.parametrize("known", [KNOWN, None], ids=["known", "unknown"])
+def test_two_processes_at_once_both_succeed_and_leave_no_temporary_file(
+    remote, folder, tmp_path, known
+):
+    ready, go = [tmp_path / "one", tmp_path / "two"], tmp_path / "go"
+    command = [sys.executable, "-W", "error::UserWarning", "-c", FETCH]
+    arguments = [*remote("good").urls, known or ""]
+    processes = [subprocess.Popen([*command, *arguments, file, go]) for file in ready]
+    while not all(file.exists() for file in ready):
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.01)
+    go.touch()
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
+    assert (folder / "cells.npz").read_bytes() == CONTENT

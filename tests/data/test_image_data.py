@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+from labkit.data import image_data
+from labkit.data.image_data import ImageData, ImageSplit
+
+IMAGES = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES[:0], [], "The split is empty"),
+        (IMAGES.float(), [0, 1, 0], r"they must be torch.uint8 \(N, C, H, W\)"),
+        (IMAGES[:, 0], [0, 1, 0], r"they must be torch.uint8 \(N, C, H, W\)"),
+        (IMAGES, [0, 1], "3 images, but labels of shape"),
+        (IMAGES, [[0], [1], [0]], "3 images, but labels of shape"),
+        (IMAGES, [0, 1, 2], r"from 0 to 2, but there are 2 classes \(a, b\)"),
+        (IMAGES, [-1, 0, 1], "from -1 to 1"),
+        (IMAGES, [0.5, 1.0, 0.0], "they must be whole numbers"),
+    ],
+)
+def test_a_split_that_cannot_be_is_named(images, labels, message):
+    with pytest.raises(ValueError, match=message):
+        ImageSplit(images, torch.tensor(labels), ("a", "b"))
+
+
+def test_an_item_is_an_image_between_zero_and_one_and_a_plain_number(make_split):
+    split = make_split(9)
+    image, label = split[8]
+    assert torch.equal(image, split.images[8] / 255) and image.max() <= 1
+    assert (type(label), label) == (int, 0)
+    assert len(split) == 9
+
+
+def test_a_subset_has_the_rows_in_this_order_with_files_and_masks():
+    images = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 4, 4)
+    masks = {"cell": np.arange(3)[:, None, None] > np.zeros((3, 4, 4))}
+    split = ImageSplit(images, torch.tensor([0, 1, 1]), ("a", "b"), "here", ["x", "y", "z"], masks)
+    part = split.subset([2, 0])
+    assert part.images[:, 0, 0, 0].tolist() == [2, 0]
+    assert (part.labels.tolist(), part.files, part.origin) == ([1, 0], ["z", "x"], "here")
+    assert part.masks["cell"].all((1, 2)).tolist() == [True, False]
+
+
+def test_counts_have_a_row_for_every_class_and_add_up(tiny):
+    counts = tiny.counts()
+    assert counts.loc["all classes"].tolist() == [40, 16, 16, 72]
+    assert counts.index[:-1].tolist() == list(tiny.classes)
+    for name, split in tiny.splits.items():
+        for number, label in enumerate(tiny.classes):
+            assert counts.loc[label, name] == (split.labels == number).sum()
+
+
+def test_the_card_says_everything_and_escapes_it(tiny):
+    data = ImageData(
+        "<Cells>", *tiny.splits.values(), "made & up", (), "CC0", "Nobody (2020)", ("a defect",)
+    )
+    text, html = repr(data), data._repr_html_()
+    for fact in ("8 classes", "Origin: made & up", "Licence: CC0", "Source: Nobody", "Note: a def"):
+        assert fact in text
+    for fact in ("&lt;Cells&gt;", "made &amp; up", "3 × 8 × 8", "basophil", "a defect"):
+        assert fact in html
+    assert "tand-in" not in html and "STAND-IN" not in text
+
+
+def test_the_card_of_a_stand_in_says_so(tiny):
+    data = ImageData("Cells", *tiny.splits.values(), origin="drawn", stand_in=True)
+    assert "STAND-IN DATA: not the real images" in repr(data)
+    assert "Stand-in data</b>: not the real images" in data._repr_html_()
+
+
+def test_only_training_is_shuffled_and_augmented(tiny, monkeypatch):
+    monkeypatch.setenv("LABKIT_DEVICE", "cpu")
+    loaders = tiny.loaders(batch_size=16, normalize="none", augment=torch.zeros_like)
+    assert [loader.shuffle for loader in loaders] == [True, False, False]
+    assert [loader.augment is None for loader in loaders] == [False, True, True]
+    assert [len(loader) for loader in loaders] == [3, 1, 1]
+    (images, labels), *_ = loaders[2]
+    assert torch.equal(images, tiny.test.images / 255) and torch.equal(labels, tiny.test.labels)
+    assert [loader.indices.tolist() for loader in loaders] == [list(range(n)) for n in (40, 16, 16)]
+
+
+def test_fast_mode_uses_a_fixed_part_and_knows_which(tiny, monkeypatch):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    monkeypatch.setattr(image_data, "FAST_IMAGES", {"train": 10, "val": 16, "test": 5})
+    state = torch.get_rng_state()
+    first, again = tiny.loaders(normalize="none"), tiny.loaders()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [len(loader.indices) for loader in first] == [10, 16, 5]
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.indices, other.indices) and len(set(one.indices.tolist()))
+    (images, labels), *_ = first[2]
+    assert torch.equal(images.cpu(), tiny.test.images[first[2].indices] / 255)
+    assert torch.equal(labels.cpu(), tiny.test.labels[first[2].indices])
+    assert len(tiny.train) == 40 and tiny.counts().loc["all classes", "train"] == 40

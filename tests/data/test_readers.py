@@ -1,0 +1,80 @@
+import os
+
+import numpy as np
+import pytest
+
+from labkit.data.readers import read_npz
+
+
+def arrays(size=8, count=6, channels=(3,), seed=0):
+    random = np.random.default_rng(seed)
+    result = {}
+    for split in ("train", "val", "test"):
+        result[f"{split}_images"] = random.integers(
+            0, 256, (count, size, size, *channels), np.uint8
+        )
+        result[f"{split}_labels"] = np.arange(count)[:, None] % 3
+    return result
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("size", [8, 128])
+def test_images_and_labels_are_those_of_the_file_also_when_mapped(tmp_path, channels, size):
+    made = arrays(size, channels=channels)
+    np.savez_compressed(tmp_path / "a.npz", **made)
+    for name, split in read_npz(tmp_path / "a.npz").items():
+        expected = made[f"{name}_images"].reshape(6, size, size, -1).transpose(0, 3, 1, 2)
+        assert np.array_equal(split.images.numpy(), expected)
+        assert split.labels.tolist() == made[f"{name}_labels"][:, 0].tolist()
+        assert split.classes == ("class 0", "class 1", "class 2")
+    assert (len(list(tmp_path.iterdir())) == 2) is (size == 128)
+
+
+def test_a_newer_file_replaces_the_unpacked_images_and_no_other_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.jpg").touch()
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays(128))
+    read_npz(path)
+    made = arrays(128, seed=1)
+    np.savez(path, **made)
+    later = path.stat().st_mtime + 100
+    os.utime(path, (later, later))
+    images = read_npz(path)["train"].images
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), made["train_images"])
+    assert (tmp_path / "a" / "mine.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"val_labels": None}, "lacks val_labels; it has train_images"),
+        ({"train_images": np.zeros((6, 8), np.uint8)}, r"train_images of uint8 \(6, 8\)"),
+        ({"train_images": np.zeros((6, 8, 8, 4), np.uint8)}, "labkit needs uint8"),
+        ({"train_images": np.zeros((6, 8, 8))}, "train_images of float64"),
+        ({"test_labels": np.zeros(6)}, "labels of float64"),
+        ({"test_labels": np.zeros((6, 2), int)}, r"labels of int64 \(6, 2\)"),
+        ({"test_labels": np.zeros(5, int)}, "split 'test': There are 6 images, but labels"),
+        ({"test_labels": np.full(6, 9)}, "split 'test': Labels go from 9 to 9, but there are 3"),
+        ({"val_images": np.zeros((0, 8, 8), np.uint8), "val_labels": np.zeros(0, int)}, "is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path, change, message):
+    made = {key: part for key, part in (arrays() | change).items() if part is not None}
+    np.savez(tmp_path / "a.npz", **made)
+    with pytest.raises(ValueError, match=message):
+        read_npz(tmp_path / "a.npz", ("a", "b", "c"))
+
+
+def spoilt(content):
+    middle = len(content) // 8
+    return content[:middle] + bytes(200) + content[middle + 200 :]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b"", lambda b: b"text", spoilt])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, **arrays(32))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz file"):
+        read_npz(path)

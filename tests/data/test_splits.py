@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labkit.data.splits import duplicate_groups, split_indices
+
+COUNTS = st.lists(st.integers(14, 60), min_size=1, max_size=5)
+
+
+def shuffled_labels(counts, seed):
+    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+@given(COUNTS, st.integers(0, 99))
+def test_parts_are_disjoint_and_complete(counts, seed):
+    labels = shuffled_labels(counts, seed)
+    parts = split_indices(labels, seed=seed)
+    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+    assert all((np.diff(part) > 0).all() for part in parts)
+
+
+@given(COUNTS, st.integers(0, 99))
+def test_every_class_has_its_share_in_every_part_within_rounding(counts, seed):
+    labels = shuffled_labels(counts, seed)
+    parts = split_indices(labels, seed=seed)
+    for part, fraction in zip(parts, (0.7, 0.15, 0.15), strict=True):
+        shares = np.bincount(labels[part], minlength=len(counts))
+        assert (np.abs(shares - fraction * np.array(counts)) < 2).all()
+
+
+@given(st.lists(st.integers(1, 4), min_size=40, max_size=80), st.integers(0, 99))
+def test_a_group_is_never_divided(sizes, seed):
+    random = np.random.default_rng(seed)
+    groups = random.permutation(np.repeat(np.arange(len(sizes)) * 7, sizes))
+    parts = split_indices(groups // 7 % 2, groups, seed=seed)
+    assert sorted(np.concatenate(parts)) == list(range(len(groups)))
+    owners = [set(groups[part]) for part in parts]
+    assert not (owners[0] & owners[1] or owners[0] & owners[2] or owners[1] & owners[2])
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_small_classes_are_divided_or_refused_with_the_reason(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    try:
+        parts = split_indices(labels)
+    except ValueError as error:
+        reasons = ("A class has fewer than 3", "A class has too few")
+        if not str(error).startswith(reasons):
+            raise
+        return
+    assert sum(map(len, parts)) == len(labels)
+
+
+def test_the_seed_decides_the_split():
+    labels = [0] * 50 + [1] * 50
+    one, same, other = (split_indices(labels, seed=seed)[0].tolist() for seed in (1, 1, 2))
+    assert one == same != other
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.8, 0.1, 0.2), (1.0, 0.5, -0.5)])
+def test_bad_fractions_are_named(fractions):
+    with pytest.raises(ValueError, match="three positive shares that add up to 1"):
+        split_indices([0] * 20, fractions=fractions)
+
+
+def test_too_small_a_class_and_unequal_lengths_are_named():
+    with pytest.raises(ValueError, match="fewer than 3 separate images"):
+        split_indices([0] * 20 + [1] * 2)
+    with pytest.raises(ValueError, match="fewer than 3 separate images"):
+        split_indices([0] * 20 + [1] * 9, [*range(20), *[20] * 9])
+    with pytest.raises(ValueError, match="3 labels but 2 groups"):
+        split_indices([0, 0, 0], [1, 2])
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_identical_images_and_only_they_share_a_group(values):
+    images = torch.tensor(values)[:, None, None, None].expand(-1, 3, 2, 2)
+    groups = duplicate_groups(images.contiguous())
+    for i, value in enumerate(values):
+        assert [g == groups[i] for g in groups] == [other == value for other in values]
+    assert set(groups) == set(range(len(set(values))))

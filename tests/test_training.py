@@ -1,0 +1,312 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader
+
+import labkit as lk
+from labkit.training import EarlyStopping
+
+
+def make_model(outputs=8, dropout=0.0) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, outputs)
+    )
+
+
+def fit(model, train, val=None, epochs=2, **options):
+    options = {"precision": "fp32", "device": "cpu", "progress": False} | options
+    return lk.fit(model, train, val, epochs, **options)
+
+
+def train_by_hand(model, loader, epochs):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    model.train()
+    losses = []
+    for _ in range(epochs):
+        total, count = 0.0, 0
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            total, count = total + loss.item() * len(labels), count + len(labels)
+        losses.append(total / count)
+    return losses
+
+
+def assert_same_weights(one, other):
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+class Recorder:
+    def __init__(self, error=None, at=1):
+        self.calls, self.error, self.at = [], error, at
+
+    def on_fit_begin(self, history):
+        self.calls.append("begin")
+
+    def on_epoch_end(self, history):
+        self.calls.append(len(history))
+        if self.error and len(history) == self.at:
+            raise self.error
+
+    def on_fit_end(self, history):
+        self.calls.append("end")
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["BatchLoader", "DataLoader"])
+def test_fit_is_the_loop_written_by_hand_with_an_uneven_last_batch(tiny, plain):
+    train = tiny.loaders(batch_size=16)[0]
+    if plain:
+        train = DataLoader(tiny.train, batch_size=16, shuffle=True)
+    assert len(tiny.train) % 16
+    ours, by_hand = make_model(dropout=0.5), make_model(dropout=0.5)
+    lk.seed_everything(3)
+    expected = train_by_hand(by_hand, train, 3)
+    lk.seed_everything(3)
+    history = fit(ours, train, epochs=3)
+    assert_same_weights(ours, by_hand)
+    assert history.column("train_loss") == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_epoch_records_losses_metrics_and_matrices(tiny):
+    train, val, _ = tiny.loaders(batch_size=16)
+    model = make_model()
+    history = fit(model, train, val)
+    metrics = ("loss", "accuracy", "precision", "recall", "f1")
+    names = ["epoch", *(f"{part}_{name}" for part in ("train", "val") for name in metrics)]
+    assert list(history[-1]) == [*names, "learning_rate", "seconds"]
+    result = lk.evaluate(model, val)
+    assert history[-1]["val_accuracy"] == pytest.approx(result.accuracy)
+    assert history[-1]["val_f1"] == pytest.approx(result.macro_f1)
+    assert history[-1]["val_loss"] == pytest.approx(result.loss, abs=1e-6)
+    assert (history.confusion_matrices[-1] == result.confusion_matrix()).all()
+    assert [len(losses) for losses in history.batch_losses] == [3, 3]
+    assert (history.classes, history.origin, history.planned_epochs) == (tiny.classes, "random", 2)
+
+
+def test_without_validation_the_matrices_are_of_the_training_images(tiny):
+    history = fit(make_model(), tiny.loaders()[0])
+    assert not any(name.startswith("val_") for name in history[-1])
+    assert history.confusion_matrices[-1].sum() == len(tiny.train)
+
+
+def test_early_stopping_ends_and_restores_the_best_weights(tiny):
+    train, val, _ = tiny.loaders(batch_size=16)
+    model, seen = make_model(), []
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+
+    class Keep:
+        def on_epoch_end(self, history):
+            seen.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    rule = EarlyStopping("val_loss", patience=3)
+    history = fit(
+        model, train, val, 60, optimizer=optimizer, early_stopping=rule, callbacks=[Keep()]
+    )
+    best = int(np.argmin(history.column("val_loss")))
+    assert len(history) == best + 1 + 3 < 60
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, seen[best][name])
+        assert not torch.equal(value, seen[-1][name])
+
+
+def test_early_stopping_may_keep_the_last_weights(tiny):
+    train, val, _ = tiny.loaders(batch_size=16)
+    one, other = make_model(), make_model()
+    lk.seed_everything(1)
+    rule = EarlyStopping("train_loss", patience=1, min_delta=100, restore_best=False)
+    assert len(fit(one, train, val, 5, early_stopping=rule)) == 2
+    lk.seed_everything(1)
+    fit(other, train, val, 2)
+    assert_same_weights(one, other)
+
+
+def test_early_stopping_on_validation_needs_validation(tiny):
+    with pytest.raises(ValueError, match="'val_loss': give val as well"):
+        fit(make_model(), tiny.loaders()[0], early_stopping=EarlyStopping())
+
+
+def test_an_unknown_column_to_watch_is_named(tiny):
+    with pytest.raises(ValueError, match=r"no column 'val_auc'; there are epoch"):
+        train, val, _ = tiny.loaders()
+        fit(make_model(), train, val, early_stopping=EarlyStopping("val_auc"))
+
+
+def test_one_cycle_steps_after_each_batch(tiny):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = OneCycleLR(optimizer, max_lr=0.1, total_steps=6)
+    fit(model, train, epochs=2, optimizer=optimizer, scheduler=scheduler)
+    assert scheduler.last_epoch == 6
+
+
+def test_other_schedulers_step_after_each_epoch(tiny):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    history = fit(
+        model, train, epochs=3, optimizer=optimizer, scheduler=StepLR(optimizer, 1, gamma=0.5)
+    )
+    assert history.column("learning_rate") == pytest.approx([0.1, 0.05, 0.025])
+
+
+def test_the_plateau_scheduler_sees_the_validation_loss(tiny):
+    train, val, _ = tiny.loaders(batch_size=16)
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = ReduceLROnPlateau(
+        optimizer, patience=0, threshold=9, threshold_mode="abs", factor=0.5
+    )
+    history = fit(model, train, val, 3, optimizer=optimizer, scheduler=scheduler)
+    assert scheduler.best == history[0]["val_loss"]
+    assert history.column("learning_rate") == pytest.approx([0.1, 0.1, 0.05])
+
+
+def test_nan_names_epoch_and_batch_and_saves_nothing(tiny, tmp_path):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e30)
+    recorder = Recorder()
+    with pytest.raises(FloatingPointError, match=r"training loss .* epoch 1, batch [23] of 3"):
+        options = {"optimizer": optimizer, "checkpoint": tmp_path / "a.pt"}
+        fit(model, train, callbacks=[recorder], **options)
+    assert list(tmp_path.iterdir()) == []
+    assert recorder.calls == ["begin", "end"]
+
+
+def test_nan_in_a_later_epoch_keeps_the_checkpoint_of_the_one_before(tiny, tmp_path):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+
+    class Spoil:
+        def on_epoch_end(self, history):
+            with torch.no_grad():
+                model[1].weight.fill_(torch.nan)
+
+    with pytest.raises(FloatingPointError, match="epoch 2, batch 1 of 3"):
+        fit(model, train, checkpoint=tmp_path / "a.pt", callbacks=[Spoil()])
+    history = fit(make_model(), train, epochs=1, checkpoint=tmp_path / "a.pt")
+    assert len(history) == 1 and np.isfinite(history[0]["train_loss"])
+
+
+def test_the_optimizer_of_another_model_is_refused(tiny):
+    optimizer = torch.optim.Adam(make_model().parameters())
+    with pytest.raises(ValueError, match="none of this model's parameters"):
+        fit(make_model(), tiny.loaders()[0], optimizer=optimizer)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"precision": "half"}, "precision is 'half'; choose one of auto"),
+        ({"precision": "fp16"}, "fp16 needs a CUDA device"),
+        ({"device": "tpu"}, r"device 'tpu'.*Available: .*cpu"),
+    ],
+)
+def test_bad_settings_are_named_before_training(tiny, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(make_model(), tiny.loaders()[0], **options)
+
+
+def test_a_model_with_too_few_outputs_is_named(tiny):
+    with pytest.raises(ValueError, match="give its last layer 8 outputs"):
+        fit(make_model(outputs=5), tiny.loaders()[0])
+    with pytest.raises(ValueError, match="give its last layer 8 outputs"):
+        lk.evaluate(make_model(outputs=5), tiny.loaders()[2])
+
+
+def test_empty_loaders_are_named():
+    with pytest.raises(ValueError, match="the split is empty"):
+        fit(make_model(), [])
+    with pytest.raises(ValueError, match="the split is empty"):
+        lk.evaluate(make_model(), [])
+
+
+def test_any_iterable_of_batches_will_do():
+    batches = [(torch.rand(4, 3, 8, 8), torch.tensor([[0], [1], [2], [7]]))]
+    history = fit(make_model(), batches, batches)
+    assert history.classes == () and history.confusion_matrices[0].shape == (8, 8)
+    result = lk.evaluate(make_model(), batches)
+    assert result.classes[7] == "class 7" and result.labels.tolist() == [0, 1, 2, 7]
+
+
+def test_bf16_trains_and_keeps_float32_weights(tiny):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    history = fit(model, train, epochs=15, precision="bf16", optimizer=optimizer)
+    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert history.setup["device"] == "cpu, bf16"
+
+
+def test_stopping_by_hand_returns_the_history_so_far(tiny, capsys):
+    recorder = Recorder(KeyboardInterrupt(), at=2)
+    history = fit(make_model(), tiny.loaders()[0], epochs=9, callbacks=[recorder])
+    assert len(history) == 2
+    assert recorder.calls == ["begin", 1, 2, "end"]
+    assert "Stopped by hand" in capsys.readouterr().out
+
+
+def test_an_error_in_a_callback_still_ends_the_others(tiny):
+    first, second = Recorder(), Recorder(RuntimeError("mine"))
+    with pytest.raises(RuntimeError, match="mine"):
+        fit(make_model(), tiny.loaders()[0], callbacks=[first, second])
+    assert first.calls == ["begin", 1, "end"] and second.calls == ["begin", 1, "end"]
+
+
+def test_callbacks_need_only_the_methods_they_want(tiny):
+    assert len(fit(make_model(), tiny.loaders()[0], callbacks=[object()])) == 2
+
+
+def test_fast_mode_runs_two_epochs_at_most(tiny, monkeypatch):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    assert len(fit(make_model(), tiny.loaders()[0], epochs=7)) == 2
+    assert len(fit(make_model(), tiny.loaders()[0], epochs=1)) == 1
+
+
+def test_one_line_at_the_end_names_the_best_epoch(tiny, capsys):
+    train, val, _ = tiny.loaders()
+    history = fit(make_model(), train, val, progress=True)
+    best = history.best("val_accuracy")
+    line = capsys.readouterr().out.strip()
+    assert line.startswith("2 epochs in ") and line.endswith(f"in epoch {best['epoch']}")
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluate_leaves_mode_weights_and_generators_alone(tiny, mode):
+    model = make_model(dropout=0.5).train(mode)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    results = [lk.evaluate(model, tiny.loaders()[2]) for _ in range(2)]
+    assert model.training is mode
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+    assert (results[0].logits == results[1].logits).all()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+
+
+def test_evaluate_puts_the_mode_back_after_an_error(tiny):
+    model = nn.Sequential(nn.Linear(5, 5)).train()
+    with pytest.raises(RuntimeError):
+        lk.evaluate(model, tiny.loaders()[2])
+    assert model.training
+
+
+def test_evaluate_gives_the_models_own_logits_with_labels_and_origin(tiny):
+    model = make_model().eval()
+    result = lk.evaluate(model, tiny.loaders(batch_size=5, normalize="none")[2])
+    with torch.no_grad():
+        expected = model(tiny.test.images.float() / 255).numpy()
+    np.testing.assert_allclose(result.logits, expected, atol=1e-6)
+    assert (result.labels == tiny.test.labels.numpy()).all()
+    assert (result.classes, result.origin) == (tiny.classes, "random")
+
+
+def test_evaluate_names_rows_of_the_split_also_for_a_part_of_it(tiny):
+    rows = torch.tensor([7, 3, 11])
+    result = lk.evaluate(make_model(), lk.BatchLoader(tiny.test, indices=rows))
+    assert result.indices.tolist() == [7, 3, 11]
+    assert set(result.misclassified()) <= {7, 3, 11}
