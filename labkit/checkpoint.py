@@ -11,7 +11,7 @@ import torch
 from labkit.files import atomic
 
 if TYPE_CHECKING:
-    from labkit.training import Run
+    from labkit.training_run import Run
 
 
 def random_state(loaders: Iterable) -> dict:
