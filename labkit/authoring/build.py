@@ -42,7 +42,7 @@ def build_notebook(source: Path, state: str) -> NotebookNode:
         lambda nb: steps.stamp(nb, lab),
     ]
     if state == "hidden":
-        recipe += [steps.drop_output_tags, toggle.hide]
+        recipe += [steps.drop_output_tags, steps.collapse_checks, toggle.hide]
     nb = read_source(source)
     for step in recipe:
         nb = step(nb)

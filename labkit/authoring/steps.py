@@ -48,9 +48,7 @@ def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) 
             f'%pip install -q "labkit[lab] @ git+https://github.com/{release[0]}@{release[1]}"'
         )
     else:
-        advice = (
-            "labkit is not installed: run `make lab` in the course folder and use its JupyterLab"
-        )
+        advice = "labkit is missing: run `make lab` in the course folder"
         missing = f'raise ModuleNotFoundError("{advice}") from None'
     stubs = [cell.metadata.labkit for cell in nb.cells if "stub" in cell.metadata.get("labkit", {})]
     known = "".join(f'\n    "{stub.exercise}": "{stub.stub}",' for stub in stubs)
@@ -88,6 +86,14 @@ def drop_output_tags(nb: NotebookNode) -> NotebookNode:
             cell.metadata["tags"] = kept
         else:
             cell.metadata.pop("tags", None)
+    return nb
+
+
+def collapse_checks(nb: NotebookNode) -> NotebookNode:
+    """Fold the code of the checks, which a student need not read; their outcome stays in view."""
+    for cell in nb.cells:
+        if "check" in tags(cell):
+            cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
     return nb
 
 
