@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from labkit import exercise
+from labkit import answers, exercise
 from labkit.authoring import toggle
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import write_notebook
@@ -143,7 +143,7 @@ def test_magics_and_await_work_in_a_reference(hidden, tmp_path):
 @pytest.fixture
 def shell(tmp_path):
     """A shell in this process, with labkit loaded, as a notebook sees it."""
-    before = dict(vars(exercise._session))
+    before = dict(vars(answers.session))
     config = Config({"HistoryManager": {"hist_file": ":memory:"}})
     shell = InteractiveShell.instance(config=config, colors="nocolor")
     exercise.load_into_running_shell()
@@ -151,7 +151,7 @@ def shell(tmp_path):
     yield shell
     shell.history_manager.end_session()
     InteractiveShell.clear_instance()
-    vars(exercise._session).update(before)
+    vars(answers.session).update(before)
 
 
 @pytest.fixture
@@ -280,7 +280,7 @@ def test_reset_of_the_shell_forgets_nothing_and_confuses_nothing(said, shell):
 
 def test_an_exercise_that_ran_before_labkit_came_is_known(shell, capsys):
     shell.run_cell("# Exercise 2.1\nx = 5", store_history=True)
-    exercise._session.shell = None
+    answers.session.shell = None
     exercise.load_into_running_shell()
     capsys.readouterr()
     shell.run_cell(REFERENCE)
@@ -304,7 +304,7 @@ def test_loading_twice_registers_once(shell):
     before = list(callbacks)
     exercise.load_into_running_shell()
     assert callbacks == before
-    assert exercise._remember_error in before
+    assert answers._remember_error in before
 
 
 def test_progress_lists_every_exercise(said):

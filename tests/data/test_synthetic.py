@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import binary_dilation, zoom
 from sklearn.ensemble import RandomForestClassifier
 
-from labkit.data import synthetic
+from labkit.data import synthetic, synthetic_paint
 from labkit.data.synthetic import COUNTS, DrawnCells, draw_cells, draw_grey_cells, draw_splits
 
 PARTS = [field.name for field in dataclasses.fields(DrawnCells)]
@@ -76,7 +76,7 @@ def test_a_cell_depends_on_its_place_and_label_alone():
 @pytest.mark.parametrize("pixels", [1, 5000])
 def test_chunks_do_not_matter(monkeypatch, pixels):
     whole = draw_cells(np.arange(60) % 8)
-    monkeypatch.setattr(synthetic, "CHUNK_PIXELS", pixels)
+    monkeypatch.setattr(synthetic_paint, "CHUNK_PIXELS", pixels)
     assert_equal(draw_cells(np.arange(60) % 8), whole)
 
 
