@@ -1,0 +1,31 @@
+"""Every static figure of the labs: plain arrays or labkit's objects in, a matplotlib figure out.
+
+A figure names its data; a stand-in is marked in red. Nothing is shown here: a figure appears
+when it is the last expression of a cell.
+"""
+
+from labkit.figures.base import PALETTE, WIDTH, new_figure
+from labkit.figures.images import class_distribution, image_grid, split_proportions
+from labkit.figures.results import (
+    confusion_matrix,
+    draw_confusion_matrix,
+    draw_curves,
+    reliability_diagram,
+    run_summary,
+    training_curves,
+)
+
+__all__ = [
+    "PALETTE",
+    "WIDTH",
+    "class_distribution",
+    "confusion_matrix",
+    "draw_confusion_matrix",
+    "draw_curves",
+    "image_grid",
+    "new_figure",
+    "reliability_diagram",
+    "run_summary",
+    "split_proportions",
+    "training_curves",
+]

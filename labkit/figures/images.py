@@ -1,0 +1,98 @@
+"""Figures of images and of the data: grids, class counts, splits."""
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from labkit.data.image_data import ImageData, ImageSplit
+from labkit.figures.base import PALETTE, WIDTH, new_figure
+
+
+def image_grid(
+    images: torch.Tensor | np.ndarray,
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    title: str = "",
+    origin: str = "",
+) -> Figure:
+    """Show images side by side.
+
+    Args:
+        images: (N, C, H, W), uint8 or float in [0, 1]; one channel is shown grey.
+        titles: up to N captions.
+        columns: images a row.
+        title: above the figure.
+        origin: which data these are.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = image_grid(torch.rand(4, 3, 28, 28), ["a", "b", "c", "d"], columns=4)
+    """
+    images = torch.as_tensor(images)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    caption_lines = max((fill(t, 16).count("\n") + 1 for t in titles), default=0)
+    side = WIDTH / columns
+    height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
+    figure, axes = new_figure(rows, columns, height, origin)
+    smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
+    for position, ax in enumerate(axes.flat):
+        ax.set_axis_off()
+        if position < len(images):
+            ax.imshow(
+                images[position].permute(1, 2, 0).squeeze(-1).numpy(),
+                cmap="gray",
+                interpolation=smoothing,
+            )
+            if position < len(titles):
+                width = max(10, int(1.6 * 72 * side / 9))
+                ax.set_title(fill(titles[position], width), fontsize=9)
+    figure.suptitle(title)
+    if smoothing is None:
+        figure.set_dpi(70)  # photographs fill a notebook file quickly
+    return figure
+
+
+def class_distribution(data: ImageSplit | ImageData) -> Figure:
+    """Draw how many images each class has, with counts and per cents."""
+    counts = data.counts()
+    if isinstance(data, ImageData):
+        counts = counts["all"].drop("all classes")
+    figure, axes = new_figure(height=3.4, origin=data.origin)
+    ax, names = axes[0, 0], list(counts.index)
+    bars = ax.barh(names, counts, color=PALETTE[0])
+    shares = [f"{n:,} ({100 * n / counts.sum():.1f} %)" for n in counts]
+    ax.bar_label(bars, shares, padding=3, fontsize=9)
+    ax.set(xlabel="images", xlim=(0, 1.2 * counts.max()), title="Images of each class")
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def split_proportions(counts: pd.DataFrame, origin: str = "") -> Figure:
+    """Draw the class shares of each split beside each other; equal bars mean a stratified split.
+
+    Args:
+        counts: images by class (rows) and split (columns).
+        origin: which data these are.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = split_proportions(pd.DataFrame({"train": [7, 14], "test": [2, 4]}))
+    """
+    figure, axes = new_figure(height=3.6, origin=origin)
+    (100 * counts / counts.sum()).plot.bar(ax=axes[0, 0], color=PALETTE, width=0.8)
+    axes[0, 0].set(ylabel="share of the split in %", title="Class shares in each split")
+    axes[0, 0].set_xticklabels(counts.index, rotation=25, ha="right")
+    sizes = [f"{name} ({n:,})" for name, n in counts.sum().items()]
+    axes[0, 0].legend(sizes, frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    axes[0, 0].spines[["top", "right"]].set_visible(False)
+    return figure
