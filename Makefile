@@ -1,12 +1,13 @@
 # make lab    set up and open the labs          make test   set up and run all that CI runs
 # make build  rebuild and execute notebooks     make lint   only the style checks
+# make bench  speed and sizes, as ratios        make colab-test  LivePlot and lab 02 with Colab's versions
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 	-p no:cacheprovider -q solutions notebooks
 
-.PHONY: lab test build lint unit labs labs-standin clean
+.PHONY: lab test build lint unit labs labs-standin bench colab-test clean
 
 # The stamp is younger than what it was made from, so a second call does not install again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -40,6 +41,24 @@ labs-standin: $(VENV)/.installed
 	rm -rf build/no-data
 	env -u LABKIT_MIRROR LABKIT_OFFLINE=1 LABKIT_DATA=$(CURDIR)/build/no-data \
 		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/bench_liveplot.py
+
+# An environment of its own with the versions that Colab has; 5 GB, so no part of `make test`.
+COLAB := build/colab
+$(COLAB)/.installed: pyproject.toml tests/colab/requirements.txt
+	$(PYTHON) -m venv $(COLAB)
+	$(COLAB)/bin/python -m pip install --quiet --upgrade pip
+	$(COLAB)/bin/python -m pip install --quiet -r tests/colab/requirements.txt \
+		-e '.[instructor]' pytest hypothesis
+	cp -r tests/colab/google $(COLAB)/lib/python3*/site-packages
+	echo 'import google.colab' > $$(echo $(COLAB)/lib/python3*/site-packages)/colab.pth
+	@touch $@
+
+colab-test: $(COLAB)/.installed
+	$(COLAB)/bin/python -m pytest tests/liveplot tests/test_front_end.py
+	LABKIT_FAST=1 LABKIT_STRICT=1 $(COLAB)/bin/labkit run 02_mlp
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

@@ -79,23 +79,23 @@ def fit(
     run = Run(model, train, val, epochs, optimizer, criterion, scheduler, device, precision)
     if checkpoint:
         checkpoints.resume(checkpoint, run)
-    _call(callbacks, "on_fit_begin", run.history)
-    try:
-        with run.progress_bar(progress) as bar:
+    with run.progress_bar(progress) as bar:
+        try:
+            _call(callbacks, "on_fit_begin", run.history)
             while not run.finished(early_stopping):
                 run.one_epoch(bar)
                 run.keep_best_weights(early_stopping)
                 if checkpoint:
                     checkpoints.save(checkpoint, run)
                 _call(callbacks, "on_epoch_end", run.history)
-    except KeyboardInterrupt:
-        print(f"Stopped by hand in epoch {len(run.history) + 1} of {epochs}; the model is kept.")
-    finally:
-        if run.best_weights is not None:
-            model.load_state_dict(run.best_weights)
-        _call(callbacks, "on_fit_end", run.history)
-    if progress:
-        print(run.summary())
+        except KeyboardInterrupt:
+            done = len(run.history)
+            print(f"Stopped by hand in epoch {done + 1} of {epochs}; the model is kept.")
+        finally:
+            if run.best_weights is not None:
+                model.load_state_dict(run.best_weights)
+            _call(callbacks, "on_fit_end", run.history)
+        bar.finish(run.summary())
     return run.history
 
 

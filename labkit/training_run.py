@@ -1,6 +1,5 @@
 """``Run``: the state of one training, and how it moves on by an epoch."""
 
-import sys
 import time
 from collections.abc import Iterable
 
@@ -8,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
-from tqdm import tqdm
 
 from labkit.device import choose_precision, get_device
 from labkit.engine import (
@@ -20,6 +18,7 @@ from labkit.engine import (
     run_pass,
 )
 from labkit.history import EarlyStopping, History
+from labkit.training_bar import TrainingBar
 
 
 class Run:
@@ -77,7 +76,7 @@ class Run:
             return True
         return bool(early_stopping and self.history and early_stopping.should_stop(self.history))
 
-    def one_epoch(self, bar: tqdm) -> None:
+    def one_epoch(self, bar: TrainingBar) -> None:
         """Train for one epoch, validate, and add the record to the history."""
         start, learning_rate = time.perf_counter(), self.learning_rate
         trained = self._pass(self.train, "training", self._learn, bar.update)
@@ -94,7 +93,7 @@ class Run:
         self.history.append(record)
         self.history.confusion_matrices.append(looked.matrix)
         self.history.batch_losses.append(trained.batch_losses)
-        bar.set_postfix(loss=f"{looked.loss:.4f}", refresh=False)
+        bar.end_epoch(looked.loss)
 
     def _pass(self, loader: Iterable, name: str, *steps: object) -> PassResult:
         try:
@@ -122,18 +121,10 @@ class Run:
             state = self.model.state_dict()
             self.best_weights = {name: value.detach().clone() for name, value in state.items()}
 
-    def progress_bar(self, wanted: bool) -> tqdm:
-        """One bar for the whole training, in batches; only where somebody can watch it move."""
+    def progress_bar(self, wanted: bool) -> TrainingBar:
+        """One bar for the whole training, in batches."""
         batches = len(self.train) if hasattr(self.train, "__len__") else None
-        return tqdm(
-            total=batches and batches * self.history.planned_epochs,
-            initial=(batches or 0) * len(self.history),
-            desc="training",
-            unit="batch",
-            mininterval=0.5,
-            leave=False,
-            disable=not (wanted and sys.stderr.isatty()),
-        )
+        return TrainingBar(self.history.planned_epochs, batches, len(self.history), wanted)
 
     def summary(self) -> str:
         """What the training came to, in one line."""

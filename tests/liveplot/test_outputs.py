@@ -1,0 +1,138 @@
+"""What a notebook keeps: executed by nbclient, as `jupyter execute`, nbval and CI do it."""
+
+import json
+import os
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+PLOTLY = "application/vnd.plotly.v1+json"
+SETUP = """\
+import os, signal, time
+import torch
+import labkit as lk
+from labkit.data.image_data import ImageSplit
+
+images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
+split = ImageSplit(images, torch.arange(64) % 8, tuple("abcdefgh"))
+train = lk.BatchLoader(split, 16, shuffle=True)
+val = lk.BatchLoader(split, 16)
+
+def net():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+
+class At:
+    \"\"\"Does something when an epoch ends.\"\"\"
+    def __init__(self, epoch, action):
+        self.epoch, self.action = epoch, action
+    def on_epoch_end(self, history):
+        if len(history) == self.epoch:
+            self.action()
+
+def stop():
+    raise RuntimeError("the disk is full")
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a cell after the set-up and return the plots among its outputs, and all of them."""
+
+    def run(code, **options):
+        cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, code)]
+        nb = nbformat.v4.new_notebook(cells=cells)
+        client = NotebookClient(nb, timeout=120, kernel_name="python3", **options)
+        try:
+            client.execute(cwd=tmp_path, env=dict(os.environ))
+        except CellExecutionError:
+            assert "stop" in code or "1 / 0" in code, nb.cells[1].outputs
+        assert "widgets" not in nb.metadata
+        outputs = nb.cells[1].outputs
+        return [out for out in outputs if PLOTLY in out.get("data", {})], outputs
+
+    return run
+
+
+def last_points(plot):
+    return {line["x"][-1] for line in plot.data[PLOTLY]["data"] if line["type"] == "scatter"}
+
+
+@pytest.mark.parametrize("renderer", ["auto", "image"])
+def test_fit_leaves_one_small_output_with_the_last_point(run, renderer):
+    plots, outputs = run(
+        f"plot = lk.LivePlot(renderer='{renderer}')\n"
+        "history = lk.fit(net(), train, val, epochs=30, callbacks=[plot])"
+    )
+    (plot,) = plots
+    assert len(json.dumps(plot)) < 60_000
+    assert set(plot.data) == {PLOTLY, "image/png", "text/plain"}
+    assert last_points(plot) == {30}
+    assert plot.data[PLOTLY]["data"][-1]["type"] == "heatmap"
+    assert plot.metadata["image/png"]["alt"] == plot.data["text/plain"]
+    (summary,) = (out for out in outputs if out is not plot)
+    assert summary.text.startswith("30 epochs in ")
+
+
+def test_an_error_leaves_the_last_state_drawn(run):
+    plots, outputs = run(
+        "lk.fit(net(), train, val, epochs=9, callbacks=[lk.LivePlot(), At(4, stop)])"
+    )
+    assert [last_points(plot) for plot in plots] == [{4}]
+    assert outputs[-1].ename == "RuntimeError"
+
+
+def test_ctrl_c_leaves_the_last_state_drawn_and_the_history(run):
+    plots, outputs = run(
+        "history = lk.fit(net(), train, val, epochs=9, callbacks=[lk.LivePlot(), At(4, interrupt)])"
+        "\nprint(len(history), 'epochs are kept')"
+    )
+    assert [last_points(plot) for plot in plots] == [{4}]
+    text = "".join(out.get("text", "") for out in outputs)
+    assert "Stopped by hand in epoch 5 of 9" in text
+    assert "4 epochs are kept" in text
+
+
+@pytest.mark.parametrize("end", ["", "1 / 0"], ids=["to its end", "to an error"])
+def test_a_loop_of_ones_own_leaves_one_output(run, end):
+    plots, _ = run(f"""\
+plot = lk.LivePlot(["a", "b"])
+for step in range(12):
+    plot.tick()
+    plot.report("training loss", 1 / (step + 1))
+    plot.report_matrix("test", [[step, 1], [2, 3]])
+{end}
+""")
+    (plot,) = plots
+    assert last_points(plot) == {12}
+    assert plot.data[PLOTLY]["data"][-1]["z"][0] == [91.7, 8.3]
+
+
+def test_several_trainings_share_one_output(run):
+    plots, _ = run("""\
+plot = lk.LivePlot()
+for rate in (1e-2, 1e-3):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    lk.fit(model, train, val, epochs=3, optimizer=optimizer, callbacks=[plot.run(f"rate {rate}")])
+""")
+    (plot,) = plots
+    names = {line["name"] for line in plot.data[PLOTLY]["data"] if line["type"] == "scatter"}
+    expected = {
+        f"rate {rate} {part}" for rate in (0.01, 0.001) for part in ("training", "validation")
+    }
+    assert names == expected
+
+
+def test_the_forced_widget_becomes_a_static_output(run):
+    plots, _ = run(
+        "plot = lk.LivePlot(renderer='widget')\n"
+        "history = lk.fit(net(), train, val, epochs=5, callbacks=[plot])",
+        store_widget_state=False,  # nbclient would keep the state of closed widgets too
+    )
+    assert [last_points(plot) for plot in plots] == [{5}]

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+
+import labkit as lk
+
+
+def test_without_a_notebook_a_line_an_epoch(tiny, capsys):
+    train, val, _ = tiny.loaders(batch_size=16)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+    lk.fit(model, train, val, epochs=3, callbacks=[lk.LivePlot()], progress=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" · ")[0] for line in lines] == [f"epoch {n} of 3" for n in (1, 2, 3)]
+    assert all("validation loss" in line for line in lines)
+
+
+def test_the_calls_from_a_loop(capsys):
+    plot = lk.LivePlot(["a", "b"], "test images", renderer="text")
+    plot.set_limit(1)
+    plot.increment(1)
+    for loss in (0.5, torch.tensor(0.25), np.float32(0.125)):
+        plot.tick()
+        plot.report("training loss", loss)
+    plot.report_matrix("validation", [[3, 1], [0, 4]], ["a", "b"])
+    out = capsys.readouterr().out
+    assert "step 1 of 2" in out
+    assert "step 3 of 2: training loss 0.1250" in out
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lk.LivePlot(renderer="svg"), "renderer is 'svg'; choose 'auto', 'widget'"),
+        (lambda: lk.LivePlot(metric="auc"), "metric is 'auc'; choose 'accuracy'"),
+        (lambda: lk.LivePlot().report("loss", "low"), "report('loss', …) got a str"),
+        (lambda: lk.LivePlot().report("loss", torch.ones(2)), "give it one number"),
+        (lambda: lk.LivePlot().report_matrix("m", [[1, 2, 3]]), "must be (C, C)"),
+        (lambda: lk.LivePlot(["a"]).report_matrix("m", [[1, 0], [0, 1]]), "1 class names for 2"),
+    ],
+)
+def test_bad_input_gets_one_clear_error(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert message in str(error.value)
+
+
+def test_wrong_class_names_stop_fit_before_it_trains(tiny):
+    train, val, _ = tiny.loaders(batch_size=16)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+    before = model[1].weight.clone()
+    with pytest.raises(ValueError, match="3 class names for 8 classes"):
+        lk.fit(model, train, val, callbacks=[lk.LivePlot(["a", "b", "c"])])
+    assert torch.equal(before, model[1].weight)
