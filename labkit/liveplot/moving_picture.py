@@ -43,7 +43,7 @@ def moving_picture(record: Record) -> str:
         lines = [curve for curve in record.curves() if curve.panel == panel]
         parts += _curves(lines, panel, left, left + room - _LEFT - 15)
         parts.append(_text(left, _BOTTOM + 32, "epoch" if record.histories else "step", 11))
-    parts += _legend(record.curves())
+    parts += _legend(record.legend())
     if matrix is not None:
         parts += _matrix(record, matrix, right)
     return (
@@ -104,10 +104,10 @@ def _stroke(curve: Curve) -> str:
 
 def _legend(curves: list[Curve]) -> list[str]:
     parts = []
-    for number, (name, curve) in enumerate({curve.name: curve for curve in curves}.items()):
-        x, y = _LEFT + 145 * (number % 4), _BOTTOM + 55 + 18 * (number // 4)
+    for number, curve in enumerate(curves):
+        x, y = _LEFT + 165 * (number % 3), _BOTTOM + 52 + 14 * (number // 3)
         parts.append(f'<path d="M{x} {y - 4}h24" {_stroke(curve)}/>')
-        parts.append(_text(x + 30, y, name))
+        parts.append(_text(x + 30, y, curve.name))
     return parts
 
 

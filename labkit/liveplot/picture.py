@@ -1,18 +1,18 @@
 """The still form of a live plot: a small PNG of the same data, drawn by matplotlib."""
 
 import io
+import math
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from labkit.figures.base import PALETTE, WIDTH
 from labkit.figures.results import draw_confusion_matrix
-from labkit.liveplot.record import Record, thin
-
-_COLOURS = 48  # enough for smooth text, and a third of the bytes of full colour
+from labkit.liveplot.record import Curve, Record, thin
 
 
 def picture(record: Record) -> bytes:
@@ -44,7 +44,7 @@ def picture(record: Record) -> bytes:
         draw_confusion_matrix(ax, matrix, record.matrix_labels())
         ax.set_title(f"{record.matrix_name}, % of a row", fontsize=10)
     figure.text(0.01, 0.95, record.headline(), fontsize=11)
-    _add_legend(figure)
+    _add_legend(figure, record)
     if record.origin:
         colour = "#b3261e" if record.origin.startswith("STAND-IN") else "0.4"
         figure.text(0.01, 0.015, f"data: {record.origin}", fontsize=8, color=colour)
@@ -52,7 +52,9 @@ def picture(record: Record) -> bytes:
     width, height = canvas.get_width_height()
     pixels = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba()).convert("RGB")
     file = io.BytesIO()
-    pixels.quantize(_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    # an octree keeps the colours of thin lines, which PIL's other methods merge
+    small = pixels.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -60,17 +62,8 @@ def _draw_curves(ax: Axes, record: Record, panel: str) -> None:
     for curve in record.curves():
         if curve.panel == panel:
             x, y = thin(curve.x, curve.y)
-            light = curve.part == "batches"
-            ax.plot(
-                x,
-                [float("nan") if value is None else value for value in y],
-                color=PALETTE[curve.number % len(PALETTE)],
-                linestyle="--" if curve.part == "training" else "-",
-                linewidth=0.8 if light else 1.6,
-                alpha=0.35 if light else 1,
-                marker="o" if len(x) < 3 else None,
-                label=curve.name,
-            )
+            marker = "o" if len(x) < 3 else None
+            ax.plot(x, [math.nan if v is None else v for v in y], marker=marker, **_look(curve))
     ax.set_title(panel.capitalize(), fontsize=10)
     ax.set_xlabel("epoch" if record.histories else "step", fontsize=9)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -78,12 +71,19 @@ def _draw_curves(ax: Axes, record: Record, panel: str) -> None:
     ax.grid(alpha=0.3)
 
 
-def _add_legend(figure: Figure) -> None:
-    entries = {}
-    for ax in figure.axes:
-        handles, labels = ax.get_legend_handles_labels()
-        entries |= dict(zip(labels, handles, strict=True))
-    if entries:
-        names, handles = entries.keys(), entries.values()
-        place = {"loc": "lower left", "bbox_to_anchor": (0.05, 0.055), "ncols": 5}
-        figure.legend(handles, names, fontsize=8, frameon=False, **place)
+def _look(curve: Curve) -> dict:
+    light = curve.part == "batches"
+    return {
+        "color": PALETTE[curve.number % len(PALETTE)],
+        "linestyle": "--" if curve.part == "training" else "-",
+        "linewidth": 0.8 if light else 1.6,
+        "alpha": 0.35 if light else 1,
+        "label": curve.name,
+    }
+
+
+def _add_legend(figure: Figure, record: Record) -> None:
+    lines = [Line2D([], [], **_look(curve)) for curve in record.legend()]
+    if lines:
+        place = {"loc": "upper left", "bbox_to_anchor": (0.05, 0.17), "ncols": 3}
+        figure.legend(handles=lines, fontsize=8, frameon=False, borderpad=0, **place)

@@ -100,6 +100,17 @@ class Record:
                         curves.append(Curve(metric, f"{run} {part}".strip(), part, number, x, y))
         return curves + list(self.reported.values())
 
+    def legend(self) -> list[Curve]:
+        """Entries of a still legend: one a line, or with several trainings one for each of them."""
+        if len(self.histories) < 2:
+            return list({curve.name: curve for curve in self.curves()}.values())
+        runs = [Curve("", run, "validation", n) for n, run in enumerate(self.histories)]
+        return [
+            *runs,
+            Curve("", "training", "training", 7),
+            Curve("", "validation", "validation", 7),
+        ]
+
     def panels(self) -> list[str]:
         """The metrics that have a panel: the loss first, then at most two others."""
         names = dict.fromkeys(curve.panel for curve in self.curves())

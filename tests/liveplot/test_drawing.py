@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
+from labkit.figures.base import PALETTE
 from labkit.liveplot.moving_picture import moving_picture
 from labkit.liveplot.picture import picture
 from labkit.liveplot.plotly_figure import plotly_figure
@@ -64,3 +65,12 @@ def test_a_stand_in_is_named_in_red(make_history):
     (note,) = (a for a in plotly_figure(record)["layout"]["annotations"] if "STAND" in a["text"])
     assert note["font"]["color"] == "#b3261e"
     assert "#b3261e" in moving_picture(record)
+
+
+def test_the_picture_keeps_every_colour_of_the_palette_apart(make_history):
+    record = Record()
+    record.histories = {f"run {i}": make_history(5) for i in range(7)}
+    pixels = np.asarray(Image.open(io.BytesIO(picture(record))).convert("RGB")).reshape(-1, 3)
+    for colour in PALETTE[:7]:
+        wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+        assert np.abs(pixels.astype(int) - wanted).sum(1).min() <= 15, colour
