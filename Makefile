@@ -44,6 +44,7 @@ labs-standin: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench_liveplot.py
+	$(BIN)/python tests/bench/bench_numpy_framework.py
 
 # An environment of its own with the versions that Colab has; 5 GB, so no part of `make test`.
 COLAB := build/colab
