@@ -745,5 +745,5 @@ for normalize in ("half", "none"):
 # The trained weights are kept: later labs explain this network's mistakes.
 
 # %% tags=["results"]
-lk.models.save_trained("02_mlp", model)
+lk.models.save_trained("BloodMLP", model, blood)
 lk.report_result("test accuracy", result)

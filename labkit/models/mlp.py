@@ -1,12 +1,6 @@
-"""The networks of the course, each as short as its idea."""
+"""The multilayer perceptron of lab 02, and counting parameters."""
 
-from pathlib import Path
-
-import torch
 from torch import Tensor, nn
-
-from labkit import settings
-from labkit.files import atomic
 
 
 class BloodMLP(nn.Module):
@@ -48,23 +42,3 @@ def count_parameters(model: nn.Module) -> int:
         636296
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def save_trained(name: str, model: nn.Module) -> Path:
-    """Keep a lab's trained weights in the data folder, where later labs find them.
-
-    Args:
-        name: the lab's name, "02_mlp".
-        model: the trained network.
-
-    Returns:
-        The file; weights of a fast run are kept apart, under ``NAME-fast.pt``.
-
-    Example:
-        >>> save_trained("02_mlp", BloodMLP())  # doctest: +SKIP
-    """
-    suffix = "-fast" if settings.fast() else ""
-    path = settings.data_dir() / "trained" / f"{name}{suffix}.pt"
-    with atomic(path) as temporary:
-        torch.save(model.state_dict(), temporary)
-    return path

@@ -1,0 +1,32 @@
+"""The networks of the course, each as short as its idea, and the weights that labs keep."""
+
+from labkit.models.ladder import (
+    DeeperCNN,
+    LightCNN,
+    OneFilterCNN,
+    SimpleCNN,
+    SoftmaxRegression,
+    TwoBlockCNN,
+    WideCNN,
+    vgg16,
+)
+from labkit.models.mlp import BloodMLP, count_parameters
+from labkit.models.residual import EightViews, SmallResNet
+from labkit.models.weights import save_trained, trained
+
+__all__ = [
+    "BloodMLP",
+    "DeeperCNN",
+    "EightViews",
+    "LightCNN",
+    "OneFilterCNN",
+    "SimpleCNN",
+    "SmallResNet",
+    "SoftmaxRegression",
+    "TwoBlockCNN",
+    "WideCNN",
+    "count_parameters",
+    "save_trained",
+    "trained",
+    "vgg16",
+]

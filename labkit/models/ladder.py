@@ -1,0 +1,296 @@
+"""The rungs of lab 05, from one linear map to VGG16.
+
+Every network takes images (B, channels, H, W) and gives logits (B, classes). What extracts the
+features is called ``features``, what decides on them ``classifier``. Each activation is an object
+of its own and works out of place: explanations by hooks and by DeepLIFT need that (lab 07).
+"""
+
+import itertools
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SoftmaxRegression(nn.Sequential):
+    """One affine map from pixels to logits.
+
+    Input (B, channels, side, side). With 28-pixel colour images and 8 classes it has 18,824
+    parameters.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+        side: height and width of the images in pixels.
+
+    Example:
+        >>> SoftmaxRegression()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3, side: int = 28) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(in_channels * side**2, num_classes))
+
+
+class OneFilterCNN(nn.Module):
+    """One filter of 2x2, a pooling of 2, one linear layer: the smallest network with a convolution.
+
+    Input (B, channels, side, side). With grey 32-pixel images and 5 classes (32 → 31 → 15) it has
+    1,135 parameters, with 28-pixel colour images and 8 classes (28 → 27 → 13) 1,373.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+        side: height and width of the images in pixels.
+
+    Example:
+        >>> OneFilterCNN(5, in_channels=1, side=32)(torch.zeros(4, 1, 32, 32)).shape
+        torch.Size([4, 5])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3, side: int = 28) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(in_channels, 1, kernel_size=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+        )
+        self.classifier = nn.Linear(((side - 1) // 2) ** 2, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, side, side) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class TwoBlockCNN(nn.Module):
+    """Two convolutions of 16 and 32 filters, batch normalisation after the first only.
+
+    Input (B, channels, side, side). With grey 32-pixel images and 5 classes it has 153,061
+    parameters, with 28-pixel colour images and 8 classes 108,680.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+        side: height and width of the images in pixels.
+        second_norm: batch normalisation after the second convolution too.
+        head_dropout: dropout between the linear layers.
+        third_linear: a third linear layer of 32 units.
+
+    Example:
+        >>> TwoBlockCNN()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 8,
+        in_channels: int = 3,
+        side: int = 28,
+        second_norm: bool = False,
+        head_dropout: float = 0.0,
+        third_linear: bool = False,
+    ) -> None:
+        super().__init__()
+        norm = nn.BatchNorm2d(32) if second_norm else nn.Identity()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(in_channels, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3), norm, nn.ReLU(), nn.MaxPool2d(2)),
+        )
+        left = ((side - 2) // 2 - 2) // 2  # two convolutions without padding, two poolings
+        sizes = [32 * left**2, 128, *([32] if third_linear else []), num_classes]
+        layers = [nn.Flatten(), nn.Dropout(0.2)]
+        for fan_in, fan_out in itertools.pairwise(sizes):
+            layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(head_dropout)]
+        self.classifier = nn.Sequential(*layers, nn.Linear(sizes[-2], num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, side, side) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class SimpleCNN(nn.Module):
+    """Three convolutions of 32, 64 and 128 filters, then global average pooling.
+
+    Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has 102,024
+    parameters.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+
+    Example:
+        >>> SimpleCNN()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(in_channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        )
+        self.classifier = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.5)),
+            nn.Linear(64, num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, H, W) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class DeeperCNN(nn.Module):
+    """Four convolutions with batch normalisation, three linear layers with dropout 0.5.
+
+    Input (B, channels, H, W), any size from 16 pixels. With 3 channels and 8 classes it has
+    308,488 parameters.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+
+    Example:
+        >>> DeeperCNN()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
+        super().__init__()
+        channels = (in_channels, 32, 64, 128, 128)
+        blocks = [
+            (nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU())
+            for c_in, c_out in itertools.pairwise(channels)
+        ]
+        self.features = nn.Sequential(
+            *(layer for block in blocks for layer in (*block, nn.MaxPool2d(2)))
+        )
+        self.classifier = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            *(nn.Linear(128, 256), nn.ReLU(), nn.Dropout(0.5)),
+            *(nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.5)),
+            nn.Linear(128, num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, H, W) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class _ThreeBlocks(nn.Module):
+    """Three blocks of (convolution, batch normalisation, ReLU) twice, then pooling and dropout."""
+
+    def __init__(
+        self,
+        channels: tuple[int, int, int],
+        dropouts: tuple[float, float, float],
+        hidden: int,
+        num_classes: int,
+        in_channels: int,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for c_in, c_out, dropout in zip((in_channels, *channels), channels, dropouts, strict=False):
+            for c in (c_in, c_out):
+                layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
+            layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            *(nn.Linear(channels[-1], hidden), nn.ReLU(), nn.Dropout(0.5)),
+            nn.Linear(hidden, num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, H, W) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class LightCNN(_ThreeBlocks):
+    """Three double blocks of 10, 20 and 40 filters: the plan of ``WideCNN``, made narrow.
+
+    Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has 53,686
+    parameters.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+
+    Example:
+        >>> LightCNN()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
+        super().__init__((10, 20, 40), (0.2, 0.2, 0.3), 512, num_classes, in_channels)
+
+
+class WideCNN(_ThreeBlocks):
+    """Three double blocks of 64, 128 and 256 filters.
+
+    Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has
+    1,215,048 parameters.
+
+    Args:
+        num_classes: how many logits it gives.
+        in_channels: 3 for colour, 1 for grey.
+
+    Example:
+        >>> WideCNN()(torch.zeros(4, 3, 28, 28)).shape
+        torch.Size([4, 8])
+    """
+
+    def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
+        super().__init__((64, 128, 256), (0.2, 0.3, 0.4), 256, num_classes, in_channels)
+
+
+class _ToVGG(nn.Module):
+    """Pad to 32 pixels, which five poolings need; take a grey channel three times."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        missing = [max(0, 32 - side) for side in images.shape[2:]]
+        pads = [part for m in reversed(missing) for part in (m // 2, m - m // 2)]
+        images = F.pad(images, pads)
+        return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def vgg16(num_classes: int = 8) -> nn.Sequential:
+    """VGG16's convolutions from torchvision, untrained, with a small head for small images.
+
+    Input (B, 1 or 3, H, W); images below 32 pixels are padded. The head 512 → 1024 → classes
+    replaces the 124 million parameters of the original one. With 5 classes it has 15,245,125.
+
+    Args:
+        num_classes: how many logits it gives.
+
+    Returns:
+        The network; ``features`` and ``classifier`` as in the other rungs.
+
+    Source:
+        Simonyan and Zisserman, Very deep convolutional networks for large-scale image
+        recognition, ICLR 2015.
+
+    Example:
+        >>> vgg16(5)(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 5])
+    """
+    from torchvision.models import vgg16 as torchvision_vgg16
+
+    network = nn.Sequential()
+    network.add_module("pad", _ToVGG())
+    features = torchvision_vgg16(weights=None).features
+    for name, layer in features.named_children():
+        if isinstance(layer, nn.ReLU):
+            features[int(name)] = nn.ReLU()  # torchvision's work in place
+    network.add_module("features", features)
+    network.add_module(
+        "classifier",
+        nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            *(nn.Linear(512, 1024), nn.ReLU(), nn.Dropout(0.5)),
+            nn.Linear(1024, num_classes),
+        ),
+    )
+    return network

@@ -1,0 +1,50 @@
+import dataclasses
+
+import pytest
+import torch
+
+import labkit as lk
+
+
+@pytest.fixture
+def blood(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    monkeypatch.delenv("LABKIT_MIRROR", raising=False)
+    return lk.load_dataset("synthetic", size=28)
+
+
+def test_saved_weights_come_back(blood):
+    model = lk.models.SmallResNet()
+    file = lk.models.save_trained("SmallResNet", model, blood)
+    assert file.exists()
+    again = lk.models.trained("SmallResNet", blood)
+    assert not again.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_fast_runs_and_stand_ins_are_kept_apart(blood, monkeypatch):
+    model = lk.models.BloodMLP()
+    files = {lk.models.save_trained("BloodMLP", model, blood)}
+    other = dataclasses.replace(blood, stand_in=not blood.stand_in)
+    files.add(lk.models.save_trained("BloodMLP", model, other))
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    files.add(lk.models.save_trained("BloodMLP", model, blood))
+    assert len(files) == 3
+
+
+def test_what_is_missing_is_trained_and_kept(blood, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    model = lk.models.trained("DeeperCNN", blood)
+    assert "not trained yet" in capsys.readouterr().out
+    again = lk.models.trained("DeeperCNN", blood)
+    assert "not trained yet" not in capsys.readouterr().out
+    assert all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
+
+
+def test_what_cannot_be_had_says_what_to_do(blood):
+    with pytest.raises(ValueError, match="run lab 05 first"):
+        lk.models.trained("SmallResNet", blood)
+    with pytest.raises(ValueError, match="choose BloodMLP"):
+        lk.models.trained("GPT", blood)
