@@ -1,13 +1,14 @@
 # make lab    set up and open the labs          make test   set up and run all that CI runs
 # make build  rebuild and execute notebooks     make lint   only the style checks
-# make bench  speed and sizes, as ratios        make colab-test  LivePlot and lab 02 with Colab's versions
+# make results  every lab in full, RESULTS.md   make bench  speed and sizes, as ratios
+# make colab-test  LivePlot and lab 02 with Colab's versions
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
 	-p no:cacheprovider -q solutions notebooks
 
-.PHONY: lab test build lint unit labs labs-standin bench colab-test clean
+.PHONY: lab test build lint unit labs labs-standin results bench colab-test clean
 
 # The stamp is younger than what it was made from, so a second call does not install again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -16,6 +17,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+# What is only measured against is no part of the tests' installation.
+$(VENV)/.bench-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@touch $@
 
 lab: $(VENV)/.installed
@@ -42,7 +48,13 @@ labs-standin: $(VENV)/.installed
 	env -u LABKIT_MIRROR LABKIT_OFFLINE=1 LABKIT_DATA=$(CURDIR)/build/no-data \
 		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
 
-bench: $(VENV)/.installed
+# Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds.
+SEEDS ?= 1
+results: $(VENV)/.installed
+	$(BIN)/python -m labkit.authoring.results --seeds $(SEEDS) $(LABS)
+
+bench: $(VENV)/.installed $(VENV)/.bench-installed
+	$(BIN)/python tests/bench/bench_fit.py
 	$(BIN)/python tests/bench/bench_liveplot.py
 	$(BIN)/python tests/bench/bench_numpy_framework.py
 

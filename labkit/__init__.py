@@ -27,6 +27,7 @@ _PUBLIC = {
     "History": "training",
     "EarlyStopping": "training",
     "LivePlot": "liveplot",
+    "explore": "controls",
     "check": "exercise",
     "use_solution": "exercise",
     "progress": "exercise",
@@ -42,6 +43,7 @@ _MODULES = {
     "training",
     "liveplot",
     "models",
+    "probes",
     "exercise",
 }
 

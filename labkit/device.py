@@ -1,6 +1,8 @@
 """Which processor does the work, and the seed of everything random."""
 
+import platform
 import random
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,10 +57,10 @@ def seed_everything(seed: int) -> int:
     """Seed Python, NumPy and PyTorch (all devices), so that a run can be repeated.
 
     Args:
-        seed: from 0 to 2**32 - 1.
+        seed: from 0 to 2**32 - 1; ``LABKIT_SEED`` is added to it.
 
     Returns:
-        The seed.
+        The seed that was set.
 
     Raises:
         ValueError: for a seed outside that range.
@@ -67,6 +69,7 @@ def seed_everything(seed: int) -> int:
         >>> seed_everything(42)
         42
     """
+    seed += settings.seed_offset()
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; it must lie in 0 … {2**32 - 1}.")
     random.seed(seed)
@@ -113,3 +116,17 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if has_fast_bf16(device):
         return "bf16"
     return "fp16" if device.type == "cuda" else "fp32"
+
+
+def machine() -> str:
+    """The processor's name, PyTorch's threads and its version, in one line.
+
+    Example:
+        >>> machine().endswith(torch.__version__)
+        True
+    """
+    name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():  # Linux knows more
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        name = names[0].split(":")[1].strip() if names else name
+    return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -141,8 +141,8 @@ def report_result(label: str, predictions: Any, note: str = "") -> None:
     fast = "fast mode, not a result" if settings.fast() else ""
     text = " · ".join(filter(None, [session.lab, measured, predictions.origin, note, fast]))
     facts = {"lab": session.lab, "label": label, "accuracy": float(predictions.accuracy), "n": n}
-    facts |= {"low": float(low), "high": float(high), "origin": predictions.origin, "text": text}
-    _show(text, "", {"result": facts})
+    facts |= {"low": float(low), "high": float(high), "origin": predictions.origin, "note": note}
+    _show(text, "", {"result": facts | {"text": text}})
 
 
 def _show(text: str, rich: str, facts: dict[str, Any]) -> None:

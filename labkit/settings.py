@@ -63,3 +63,17 @@ def fast() -> bool:
 def strict() -> bool:
     """``LABKIT_STRICT=1``: a failed exercise check raises (for CI and grading)."""
     return _switch("LABKIT_STRICT")
+
+
+def seed_offset() -> int:
+    """``LABKIT_SEED``: a number that `seed_everything` adds to every seed; 0 unless set.
+
+    So a lab that is written with one seed can be run with several, to measure their spread.
+
+    Raises:
+        ValueError: when it is no whole number from 0.
+    """
+    value = os.environ.get("LABKIT_SEED") or "0"
+    if not value.isdecimal():
+        raise ValueError(f"LABKIT_SEED is {value!r}; it must be a whole number from 0, such as 1.")
+    return int(value)

@@ -76,3 +76,11 @@ def test_bad_precisions_are_refused():
         choose_precision("fp8", CPU)
     with pytest.raises(ValueError, match="fp16 needs a CUDA device, not cpu"):
         choose_precision("fp16", CPU)
+
+
+def test_the_seed_offset_is_added(monkeypatch):
+    seed_everything(45)
+    expected = torch.rand(3)
+    monkeypatch.setenv("LABKIT_SEED", "3")
+    assert seed_everything(42) == 45
+    assert torch.equal(torch.rand(3), expected)

@@ -52,3 +52,12 @@ def test_data_dir_is_data_in_a_checkout_and_the_user_cache_elsewhere(monkeypatch
     assert settings.data_dir() == tmp_path / "data"
     monkeypatch.setattr(settings, "checkout", lambda: None)
     assert settings.data_dir().name == "labkit" and tmp_path not in settings.data_dir().parents
+
+
+def test_seed_offset_is_0_unless_set(monkeypatch):
+    assert settings.seed_offset() == 0
+    monkeypatch.setenv("LABKIT_SEED", "7")
+    assert settings.seed_offset() == 7
+    monkeypatch.setenv("LABKIT_SEED", "-1")
+    with pytest.raises(ValueError, match="LABKIT_SEED is '-1'"):
+        settings.seed_offset()

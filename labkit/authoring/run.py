@@ -67,7 +67,7 @@ def run(
     if out:
         (out / "results.txt").write_text(f"{report}\n", encoding="utf-8")
         save_figures(nb, out / "figures")
-        for path in trained_since(began, source.stem[:2]):
+        for path in trained_since(began):
             shutil.copy2(path, out / path.name)
     return report
 
@@ -115,23 +115,22 @@ def save_figures(nb: NotebookNode, folder: Path) -> list[Path]:
     return paths
 
 
-def trained_since(moment: float, number: str) -> list[Path]:
-    """The weights that lab `number` wrote into ``trained/`` of the data folder after a moment.
+def trained_since(moment: float) -> list[Path]:
+    """The weights that a lab wrote into ``trained/`` of the data folder after a moment.
 
     Args:
         moment: Seconds, as `time.time` gives them.
-        number: The lab's number, "02".
 
     Returns:
         The files.
 
     Example:
-        >>> trained_since(time.time() - 60, "02")
+        >>> trained_since(time.time() - 60)
     """
     folder = settings.data_dir() / "trained"
     # a file system may keep whole seconds only
     return [
         path
-        for path in sorted(folder.glob(f"{number}*"))
+        for path in sorted(folder.glob("*.pt"))
         if path.is_file() and path.stat().st_mtime >= int(moment)
     ]

@@ -6,6 +6,7 @@ when it is the last expression of a cell.
 
 from labkit.figures.base import PALETTE, WIDTH, new_figure
 from labkit.figures.images import class_distribution, image_grid, split_proportions
+from labkit.figures.probes import depth_curves, layer_statistics
 from labkit.figures.results import (
     confusion_matrix,
     draw_confusion_matrix,
@@ -20,9 +21,11 @@ __all__ = [
     "WIDTH",
     "class_distribution",
     "confusion_matrix",
+    "depth_curves",
     "draw_confusion_matrix",
     "draw_curves",
     "image_grid",
+    "layer_statistics",
     "new_figure",
     "reliability_diagram",
     "run_summary",

@@ -96,7 +96,7 @@ class TwoBlockCNN(nn.Module):
         left = ((side - 2) // 2 - 2) // 2  # two convolutions without padding, two poolings
         sizes = [32 * left**2, 128, *([32] if third_linear else []), num_classes]
         layers = [nn.Flatten(), nn.Dropout(0.2)]
-        for fan_in, fan_out in itertools.pairwise(sizes):
+        for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(head_dropout)]
         self.classifier = nn.Sequential(*layers, nn.Linear(sizes[-2], num_classes))
 

@@ -21,8 +21,7 @@ pixels = base64.b64decode("{PNG}")
 display(Image(data=pixels, format="png"))
 display({{"image/jpeg": "{PNG}"}}, raw=True)
 folder = Path(os.environ["LABKIT_DATA"]) / "trained"
-for name in ("02_new.pt", "03_new.pt"):
-    (folder / name).write_text("weights")
+(folder / "new.pt").write_text("weights")
 result = SimpleNamespace(
     accuracy=0.5, accuracy_interval=lambda: (0.25, 0.75), labels=range(1000), origin="official"
 )
@@ -35,8 +34,8 @@ LINE = "02_mini · test accuracy 50.0 % (95 % interval 25.0–75.0 %, n = 1,000)
 def data(tmp_path, monkeypatch):
     trained = tmp_path / "data" / "trained"
     trained.mkdir(parents=True)
-    (trained / "02_old.pt").write_text("old")
-    os.utime(trained / "02_old.pt", (1, 1))
+    (trained / "old.pt").write_text("old")
+    os.utime(trained / "old.pt", (1, 1))
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     return trained
 
@@ -54,8 +53,8 @@ def test_run_reports_and_keeps(course, edit, data):
     assert (out / "results.txt").read_text(encoding="utf-8") == f"{report}\n"
     assert sorted(path.name for path in out.iterdir()) == [
         "02_mini.ipynb",
-        "02_new.pt",
         "figures",
+        "new.pt",
         "results.txt",
     ]
     assert [path.name for path in sorted((out / "figures").iterdir())] == ["01.png", "02.jpg"]
@@ -79,7 +78,6 @@ def test_a_failing_run_names_the_cell_and_keeps_the_notebook(course, edit):
     assert nb.cells[-1].outputs[0].ename == "ZeroDivisionError"
 
 
-def test_only_new_weights_of_this_lab_count(data):
-    assert trained_since(2, "02") == []
-    assert [path.name for path in trained_since(0, "02")] == ["02_old.pt"]
-    assert trained_since(0, "03") == []
+def test_only_new_weights_count(data):
+    assert trained_since(2) == []
+    assert [path.name for path in trained_since(0)] == ["old.pt"]

@@ -7,8 +7,9 @@ is the worst case: in a real training the throttle leaves most epochs out.
 import os
 
 import nbformat
-from machine import machine
 from nbclient import NotebookClient
+
+from labkit.device import machine
 
 SETUP = """\
 import time

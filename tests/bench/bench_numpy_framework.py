@@ -8,11 +8,11 @@ import time
 import nbformat
 import numpy as np
 import torch
-from machine import machine
 
 import labkit as lk
 from labkit.authoring.files import find_root
 from labkit.authoring.source import tags
+from labkit.device import machine
 
 
 def load_library() -> dict:

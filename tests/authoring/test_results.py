@@ -1,0 +1,15 @@
+from labkit.authoring.results import table
+from labkit.authoring.run import Report
+
+
+def report(accuracy: float, seconds: float) -> Report:
+    result = {"label": "test accuracy", "accuracy": accuracy, "low": 0.8, "high": 0.9, "n": 3421}
+    return Report("02_mlp", [result | {"origin": "rebuilt", "note": "8 views"}], 8, 8, seconds)
+
+
+def test_a_row_holds_mean_spread_interval_and_n():
+    text = table({"02_mlp": [report(0.85, 60), report(0.87, 62)]})
+    cells = [cell.strip() for cell in text.splitlines()[0].strip("|").split("|")]
+    assert cells[:4] == ["02_mlp", "test accuracy", "86.00", "2"]
+    assert cells[4:] == ["85.00–87.00", "80.0–90.0", "3,421", "rebuilt", "8 views"]
+    assert "- 02_mlp: 8 of 8 exercises; 60 s, 62 s" in text

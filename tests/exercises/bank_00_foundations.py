@@ -1,0 +1,482 @@
+"""Lab 00: usual mistakes, each with a word of the message they must get, and other right ways."""
+
+SOFTMAX = """# Exercise 0.1
+def softmax(logits, temperature=1.0):
+    {softmax}
+def softmax_jacobian(logits, temperature=1.0):
+    y = np.exp(logits / temperature)
+    y = y / y.sum()
+    {jacobian}
+"""
+
+
+def softmaxes(
+    scaled="logits / temperature",
+    shift="z.max(axis=-1, keepdims=True)",
+    total="e.sum(axis=-1, keepdims=True)",
+    jacobian="return (np.diag(y) - np.outer(y, y)) / temperature",
+):
+    body = f"z = {scaled}; e = np.exp(z - {shift}); return e / {total}"
+    return SOFTMAX.format(softmax=body, jacobian=jacobian)
+
+
+def squares(r="A @ x + b - t", end="return np.outer(r, x), r"):
+    return f"""# Exercise 0.2
+def least_squares_gradients(A, x, b, t):
+    r = {r}
+    {end}
+"""
+
+
+def outputs(
+    cell='"softmax"',
+    xray='"sigmoid"',
+    digit='"softmax"',
+    tumour='"sigmoid"',
+    soft="softmax(logits)",
+    sigm="1 / (1 + np.exp(-logits))",
+    end="return p - targets",
+):
+    return f"""# Exercise 0.3
+output_layer = {{
+    "the type of one white blood cell": {cell},
+    "the findings in a chest X-ray": {xray},
+    "the digit in a picture of one digit": {digit},
+    "the genes mutated in a tumour": {tumour},
+}}
+def loss_gradient(logits, targets, output):
+    p = {soft} if output == "softmax" else {sigm}
+    {end}
+"""
+
+
+def huber(
+    r="X @ w + b - t",
+    pull="np.clip(r, -delta, delta)",
+    w="X.T @ pull / len(t) + weight_decay * w",
+    b="pull.mean()",
+    end="return grad_w, grad_b",
+):
+    return f"""# Exercise 0.4
+def huber_gradients(X, t, w, b, delta, weight_decay):
+    r = {r}
+    pull = {pull}
+    grad_w, grad_b = {w}, {b}
+    {end}
+"""
+
+
+def two_steps(
+    m1="g1",
+    v1="g1**2",
+    m2="(beta1 * g1 + g2) / (1 + beta1)",
+    v2="(beta2 * g1**2 + g2**2) / (1 + beta2)",
+    step="lr * m / (v**0.5 + eps)",
+    end="return step(m1, v1), step(m2, v2)",
+):
+    return f"""# Exercise 0.5
+def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m1, v1 = {m1}, {v1}
+    m2, v2 = {m2}, {v2}
+    step = lambda m, v: {step}
+    {end}
+"""
+
+
+def adam(
+    start="self.k = 0",
+    before="self.k += 1",
+    inside="pass",
+    m="b1 * self.m[i] + (1 - b1) * g",
+    v="b2 * self.v[i] + (1 - b2) * g**2",
+    m_hat="self.m[i] / (1 - b1**self.k)",
+    v_hat="self.v[i] / (1 - b2**self.k)",
+    update="p -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)",
+):
+    return f"""# Exercise 0.6
+class Adam:
+    def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.parameters, self.lr, self.betas, self.eps = parameters, lr, (beta1, beta2), eps
+        self.m, self.v = [0.0 for p in parameters], [0.0 for p in parameters]
+        {start}
+    def step(self, gradients):
+        b1, b2 = self.betas
+        {before}
+        for i, (p, g) in enumerate(zip(self.parameters, gradients)):
+            {inside}
+            self.m[i] = {m}
+            self.v[i] = {v}
+            m_hat, v_hat = {m_hat}, {v_hat}
+            {update}
+"""
+
+
+def factors(momentum="c", adam="c * (abs(g) + eps) / (c * abs(g) + eps)", matching="c * eps"):
+    return f"""# Exercise 0.7
+def momentum_factor(c):
+    return {momentum}
+def adam_factor(c, g, eps):
+    return {adam}
+def matching_eps(c, eps):
+    return {matching}
+"""
+
+
+def speeds(
+    measured="return -end_point(optimizer_class, gradients, **settings) / len(gradients)",
+    momentum="lr / (1 - momentum) * gradients.mean(0)",
+    adam="lr * gradients.mean(0) / np.sqrt((gradients**2).mean(0))",
+):
+    return f"""# Exercise 0.8
+def average_step(optimizer_class, gradients, **settings):
+    {measured}
+def predicted_momentum(gradients, lr, momentum):
+    return {momentum}
+def predicted_adam(gradients, lr):
+    return {adam}
+"""
+
+
+FORGETFUL = (
+    "return -sum(end_point(optimizer_class, gradients[k:k + 1], **settings) "
+    "for k in range(len(gradients))) / len(gradients)"
+)
+WALK = """theta = np.zeros(gradients.shape[1])
+    optimizer = optimizer_class([theta], **settings)
+    for row in gradients: optimizer.step([row])
+    return [-float(place) / len(gradients) for place in theta]"""
+
+
+def regression(
+    d="softmax(X @ W.T + b) - np.eye(10)[labels]", n="len(X)", end="return d.T @ X, d.sum(0)"
+):
+    return f"""# Exercise 0.9
+def softmax_regression_gradients(W, b, X, labels):
+    d = ({d}) / {n}
+    {end}
+"""
+
+
+WRONG = {
+    "0.1": [
+        (softmaxes(scaled="logits * temperature"), "do not multiply"),
+        (softmaxes(scaled="logits"), "the temperature changes nothing"),
+        (softmaxes(total="e.sum()"), "the whole array adds up to 1"),
+        (softmaxes(total="e.sum(axis=0)"), "each row must add up to 1"),
+        (softmaxes(shift="0"), "overflows"),
+        (softmaxes().replace("return e", "e"), "return"),
+        (
+            softmaxes(
+                shift="z.max()", total="(e.sum(1, keepdims=True) if e.ndim > 1 else e.max())"
+            ),
+            "not for one",
+        ),
+        (softmaxes(jacobian="return np.diag(y) - np.outer(y, y)"), "factor 1/τ is missing"),
+        (
+            softmaxes(jacobian="return (np.diag(y) - np.outer(y, y)) / temperature**2"),
+            "there twice",
+        ),
+        (softmaxes(jacobian="return (np.outer(y, y) - np.diag(y)) / temperature"), "sign is wrong"),
+        (softmaxes(jacobian="return np.diag(y * (1 - y)) / temperature"), "off the diagonal"),
+        (softmaxes(jacobian="return np.diag(y) / temperature"), "y yᵀ is missing"),
+        (softmaxes(jacobian="return y * (1 - y) / temperature"), "has the shape (4,)"),
+        (softmaxes(jacobian="return ..."), "still gives `...`"),
+    ],
+    "0.2": [
+        (squares(end="r"), "return"),
+        (squares(end="return r, np.outer(r, x)"), "swapped"),
+        (squares(end="return np.outer(x, r), r"), "not x rᵀ"),
+        (squares(end="return np.outer(r, x)"), "two arrays"),
+        (squares(r="t - A @ x - b"), "wrong sign"),
+        (squares(end="return 2 * np.outer(r, x), 2 * r"), "twice too large"),
+        (squares(end="return np.outer(r, x) / 3, r / 3"), "is a mean here"),
+        (squares(r="A @ x - t"), "b is missing"),
+        (squares(end="return np.outer(r, x), r.sum()"), "∇_b has the shape ()"),
+        (squares(end="return np.outer(r, x), abs(r)"), "∇_b differs"),
+    ],
+    "0.3": [
+        (outputs(xray='"softmax"'), "X-ray”: several can be true"),
+        (outputs(cell='"sigmoid"'), "exactly one answer is true"),
+        (outputs(digit='"relu"'), "neither softmax nor sigmoid"),
+        (outputs(tumour="..."), "choose softmax or sigmoid"),
+        (outputs(cell="softmax"), "choose softmax or sigmoid"),
+        (outputs(end="return targets - p"), "probability minus target"),
+        (outputs(end="return p"), "the target is missing"),
+        (outputs(end="return (p - targets) / len(p)"), "do not divide by C"),
+        (outputs(end="return (p - targets) * p * (1 - p)"), "no factor p(1 − p)"),
+        (outputs(sigm="softmax(logits)"), "sigmoid: this is the other output's"),
+        (outputs(soft="1 / (1 + np.exp(-logits))"), "softmax: this is the other output's"),
+        (outputs(end="return (p - targets).sum()"), "has the shape"),
+        (outputs().replace("return p", "p"), "return"),
+    ],
+    "0.4": [
+        (huber(end="grad_w"), "return"),
+        (huber(end="return np.append(grad_w, grad_b)"), "two things"),
+        (huber(end="return grad_b, grad_w"), "the gradient for w has the shape"),
+        (huber(w="X.T @ pull + weight_decay * w", b="pull.sum()"), "is a sum"),
+        (huber(r="t - X @ w - b"), "wrong sign"),
+        (huber(pull="r"), "not clipped"),
+        (huber(pull="np.where(abs(r) <= delta, r, np.sign(r))"), "±δ, not ±1"),
+        (huber(w="X.T @ pull / len(t)"), "λw is missing"),
+        (huber(w="X.T @ pull / len(t) + 2 * weight_decay * w"), "twice"),
+        (huber(b="pull.mean() + weight_decay * b"), "no λb"),
+        (huber(pull="np.clip(r, 0, delta)"), "the gradient for w differs"),
+    ],
+    "0.5": [
+        (two_steps(end="step"), "return"),
+        (two_steps(end="return -step(m1, v1), -step(m2, v2)"), "without the minus"),
+        (
+            two_steps(end="return step(m1, v1), step(m1, v1) + step(m2, v2)"),
+            "return single steps",
+        ),
+        (two_steps(step="m / (v**0.5 + eps)"), "learning rate is missing"),
+        (
+            two_steps(
+                m1="(1 - beta1) * g1",
+                v1="(1 - beta2) * g1**2",
+                m2="(1 - beta1) * (beta1 * g1 + g2)",
+                v2="(1 - beta2) * (beta2 * g1**2 + g2**2)",
+            ),
+            "bias correction is missing",
+        ),
+        (two_steps(step="lr * m / (v + eps) ** 0.5"), "outside the root"),
+        (two_steps(step="lr * m / (v + eps)"), "step 1 is"),
+        (two_steps(m2="g2", v2="g2**2"), "remember g1"),
+        (
+            two_steps(
+                m2="(g1 + beta1 * g2) / (1 + beta1)", v2="(g1**2 + beta2 * g2**2) / (1 + beta2)"
+            ),
+            "the older one fades",
+        ),
+        (two_steps(m2="(g1 + g2) / 2", v2="(g1**2 + g2**2) / 2"), "step 2 is"),
+        (two_steps(end="return step(m2, v2)"), "has the shape"),
+    ],
+    "0.6": [
+        (adam(update="p = p - self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "did not change"),
+        (adam(update="p += self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "uphill"),
+        (adam(m_hat="self.m[i]", v_hat="self.v[i]"), "bias correction is missing"),
+        (adam(update="p -= self.lr * m_hat / np.sqrt(v_hat + self.eps)"), "outside the root"),
+        (adam(update="p -= self.lr * m_hat / np.sqrt(v_hat)"), "eps > 0"),
+        (adam(before="pass", inside="self.k += 1"), "not once an array"),
+        (adam(before="pass"), "must count as 1"),
+        (adam(before="self.k = 1"), "then it is off by"),
+        (adam(m="g", m_hat="self.m[i]"), "then it is off by"),
+        (adam(m_hat="self.m[i] / (1 - b1 * self.k)"), "power β to the step number"),
+        (adam(before="self.k += 2"), "the first step is wrong"),
+        (adam(inside="g *= 1 - b1", m="b1 * self.m[i] + g"), "changed the gradients"),
+        (adam(start="pass"), "no attribute 'k'"),
+    ],
+    "0.7": [
+        (factors(momentum="1"), "its step changes"),
+        (factors(momentum="1 / c"), "momentum_factor is the wrong way round"),
+        (factors(momentum="c / (1 - 0.9)"), "has 1/(1 − μ) in it"),
+        (factors(momentum="c ** 2"), "a sum of gradients"),
+        (factors(adam="1"), "only nearly right"),
+        (
+            factors(adam="(c * abs(g) + eps) / (c * (abs(g) + eps))"),
+            "adam_factor is the wrong way round",
+        ),
+        (factors(adam="c * (g + eps) / (c * g + eps)"), "not g"),
+        (factors(adam="c"), "the factor is"),
+        (factors(matching="eps"), "does not cancel c"),
+        (factors(matching="eps / c"), "matching_eps is the wrong way round"),
+        (factors(matching="c ** 2 * eps"), "not by c²"),
+        (factors(matching="None"), "return"),
+    ],
+    "0.8": [
+        (speeds("return end_point(optimizer_class, gradients, **settings) / 50"), "the sign"),
+        (speeds("return -end_point(optimizer_class, gradients, **settings)"), "the whole way"),
+        (speeds(FORGETFUL), "forgets"),
+        (speeds("end_point(optimizer_class, gradients, **settings)"), "return"),
+        (
+            speeds("return -end_point(optimizer_class, gradients, **settings).mean() / 50"),
+            "has the shape",
+        ),
+        (speeds(momentum="lr * gradients.mean(0)"), "1/(1 − momentum) is missing"),
+        (speeds(momentum="lr / momentum * gradients.mean(0)"), "divide by 1 − momentum"),
+        (speeds(momentum="lr / (1 - momentum) * gradients.sum(0)"), "mean over the steps"),
+        (speeds(momentum="lr / (1 - momentum) * gradients.mean()"), "has the shape"),
+        (speeds(adam="lr * gradients.mean(0) / gradients.std(0)"), "not the standard deviation"),
+        (speeds(adam="lr * gradients.mean(0) / abs(gradients).mean(0)"), "not the mean of |g|"),
+        (speeds(adam="lr * gradients.mean(0) / (gradients**2).mean(0)"), "the root is missing"),
+        (
+            speeds(adam="lr * gradients.mean(0) / np.sqrt(gradients.mean(0) ** 2)"),
+            "first square, then average",
+        ),
+        (speeds(adam="gradients.mean(0) / np.sqrt((gradients**2).mean(0))"), "lr · mean"),
+    ],
+    "0.9": [
+        (regression(end="d.T @ X"), "return"),
+        (regression(end="return d.T @ X"), "two arrays"),
+        (regression(end="return X.T @ d, d.sum(0)"), "the shape of W"),
+        (regression(end="return d.sum(0), d.T @ X"), "swapped"),
+        (regression(end="return d.T @ X, d"), "add up over the images"),
+        (regression(n="1"), "is a sum"),
+        (regression(n="10"), "not the classes"),
+        (regression(d="np.eye(10)[labels] - softmax(X @ W.T + b)"), "probabilities minus targets"),
+        (regression(d="softmax(X @ W.T + b)"), "targets are missing"),
+        (regression(d="softmax(X @ W.T) - np.eye(10)[labels]"), "differs from autograd"),
+        (regression(end="return d.T @ X, d.mean(0)"), "gradient for b"),
+    ],
+}
+
+RIGHT = {
+    "0.1": [
+        """# Exercise 0.1
+def softmax(logits, temperature=1.0):
+    return torch.softmax(torch.as_tensor(logits) / temperature, dim=-1)
+def softmax_jacobian(logits, temperature=1.0):
+    leaf = torch.tensor(logits, requires_grad=True)
+    return torch.autograd.functional.jacobian(lambda z: softmax(z, temperature), leaf)
+""",
+        """# Exercise 0.1
+def softmax(logits, temperature=1.0):
+    z = np.asarray(logits) / temperature
+    return np.exp(z - np.logaddexp.reduce(z, axis=-1)[..., None])
+def softmax_jacobian(logits, temperature=1.0):
+    y, J = softmax(logits, temperature), []
+    for i in range(len(y)):
+        J.append([y[i] * ((i == j) - y[j]) / temperature for j in range(len(y))])
+    return J
+""",
+        """# Exercise 0.1
+from scipy import special
+def softmax(logits, temperature=1.0):
+    return special.softmax(logits / temperature, axis=-1)
+def softmax_jacobian(logits, temperature=1.0):
+    y = softmax(logits, temperature)[:, None]
+    return (np.eye(len(y)) * y - y @ y.T) / temperature
+""",
+    ],
+    "0.2": [
+        squares(end="return np.einsum('i,j->ij', r, x), r.copy()"),
+        squares(end="return [[[a * c for c in x] for a in r], list(r)]"),
+        squares(end="return r[:, None] @ x[None], r[:, None]"),
+        """# Exercise 0.2
+def least_squares_gradients(A, x, b, t):
+    A, x, b, t = (torch.tensor(v, requires_grad=True) for v in (A, x, b, t))
+    return torch.autograd.grad(0.5 * ((A @ x + b - t) ** 2).sum(), (A, b))
+""",
+    ],
+    "0.3": [
+        outputs(sigm="torch.sigmoid(torch.tensor(logits)).numpy()"),
+        outputs(cell='"Softmax"', xray='" SIGMOID"', sigm="np.exp(-np.logaddexp(0, -logits))"),
+        outputs(end="return [float(a - b) for a, b in zip(p, targets)]"),
+        outputs(end="return torch.tensor(p - targets, requires_grad=True)"),
+        outputs(sigm="0.5 + 0.5 * np.tanh(logits / 2)"),
+    ],
+    "0.4": [
+        huber(pull="np.where(abs(r) <= delta, r, delta * np.sign(r))"),
+        huber(w="np.einsum('nf,n->f', X, pull) / len(X) + weight_decay * w", b="sum(pull) / 12"),
+        huber(w="(pull[:, None] * X).mean(0) + weight_decay * w", b="[pull.mean()]"),
+        """# Exercise 0.4
+def huber_gradients(X, t, w, b, delta, weight_decay):
+    X, t, w, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (X, t, w, b))
+    loss = F.huber_loss(X @ w + b, t, delta=delta) + weight_decay / 2 * w @ w
+    return torch.autograd.grad(loss, (w, b))
+""",
+        """# Exercise 0.4
+def huber_gradients(X, t, w, b, delta, weight_decay):
+    grad_w, grad_b = weight_decay * w, 0.0
+    for x, target in zip(X, t):
+        pull = max(-delta, min(delta, x @ w + b - target))
+        grad_w, grad_b = grad_w + pull * x / len(t), grad_b + pull / len(t)
+    return [grad_w, grad_b]
+""",
+    ],
+    "0.5": [
+        two_steps(end="return np.array([step(m1, v1), step(m2, v2)])"),
+        two_steps(
+            m1="(1 - beta1) * g1 / (1 - beta1)",
+            m2="(1 - beta1) * (beta1 * g1 + g2) / (1 - beta1**2)",
+            v2="(1 - beta2) * (beta2 * g1**2 + g2**2) / (1 - beta2**2)",
+            end="return [step(m1, v1), step(m2, v2)]",
+        ),
+        """# Exercise 0.5
+def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m, v, steps = 0.0, 0.0, []
+    for k, g in enumerate((g1, g2), 1):
+        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+        steps.append(lr * m / (1 - beta1**k) / ((v / (1 - beta2**k)) ** 0.5 + eps))
+    return steps
+""",
+        """# Exercise 0.5
+def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    theta, ends = torch.zeros(1, dtype=torch.float64, requires_grad=True), [0.0]
+    optimizer = torch.optim.Adam([theta], lr, (beta1, beta2), eps)
+    for g in (g1, g2):
+        theta.grad = torch.full_like(theta, g)
+        optimizer.step()
+        ends.append(theta.item())
+    return -torch.diff(torch.tensor(ends, dtype=torch.float64))
+""",
+        two_steps(
+            end="return tuple(torch.tensor(s, requires_grad=True) "
+            "for s in (step(m1, v1), step(m2, v2)))"
+        ),
+    ],
+    "0.6": [
+        adam(),
+        adam(update="p[...] = p - self.lr * m_hat / (v_hat ** 0.5 + self.eps)"),
+        adam(
+            m="self.m[i] + (1 - b1) * (g - self.m[i])",
+            v="self.v[i] + (1 - b2) * (g * g - self.v[i])",
+            update="np.subtract(p, self.lr * m_hat / (np.sqrt(v_hat) + self.eps), out=p)",
+        ),
+        """# Exercise 0.6
+class Adam:
+    def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+        self.parameters = parameters
+        self.leaves = [torch.zeros(p.shape, dtype=torch.float64) for p in parameters]
+        self.optimizer = torch.optim.Adam(self.leaves, lr, (beta1, beta2), eps)
+    def step(self, gradients):
+        for p, leaf, g in zip(self.parameters, self.leaves, gradients):
+            leaf.copy_(torch.tensor(p))
+            leaf.grad = torch.tensor(g)
+        self.optimizer.step()
+        for p, leaf in zip(self.parameters, self.leaves):
+            p[...] = leaf.numpy()
+""",
+    ],
+    "0.7": [
+        factors(adam="(abs(g) + eps) / (abs(g) + eps / c)", matching="eps * c"),
+        factors(
+            momentum="np.float64(c)",
+            adam="(c * g / (np.sqrt((c * g) ** 2) + eps)) / (g / (np.sqrt(g ** 2) + eps))",
+        ),
+        factors(momentum="torch.tensor(c)", matching="torch.tensor([c * eps])"),
+    ],
+    "0.8": [
+        speeds(WALK),
+        speeds(
+            momentum="sum(gradients) / len(gradients) * lr / (1 - momentum)",
+            adam="lr * gradients.sum(0) / np.linalg.norm(gradients, axis=0) / len(gradients)**0.5",
+        ),
+        speeds(
+            momentum="torch.tensor(gradients).mean(0) * lr / (1 - momentum)",
+            adam="lr * np.einsum('kp->p', gradients) "
+            "/ np.sqrt(len(gradients) * np.einsum('kp,kp->p', gradients, gradients))",
+        ),
+        speeds(adam="lr * gradients.mean(0) / np.sqrt(gradients.var(0) + gradients.mean(0) ** 2)"),
+    ],
+    "0.9": [
+        regression(end="return np.einsum('nc,np->cp', d, X), np.einsum('nc->c', d)"),
+        regression(n="1", end="return (d[:, :, None] * X[:, None]).mean(0), d.mean(0)"),
+        """# Exercise 0.9
+def softmax_regression_gradients(W, b, X, labels):
+    W, b = (torch.tensor(v, requires_grad=True) for v in (W, b))
+    loss = F.cross_entropy(torch.tensor(X) @ W.T + b, torch.tensor(labels))
+    return torch.autograd.grad(loss, [W, b])
+""",
+        """# Exercise 0.9
+def softmax_regression_gradients(W, b, X, labels):
+    grad_W, grad_b = np.zeros_like(W), np.zeros_like(b)
+    for x, label in zip(X, labels):
+        d = softmax(W @ x + b)
+        d[label] -= 1
+        grad_W += np.outer(d, x) / len(X)
+        grad_b += d / len(X)
+    return [grad_W, grad_b]
+""",
+    ],
+}
