@@ -8,20 +8,11 @@ from torch import nn
 from labkit import settings
 from labkit.data.image_data import ImageData
 from labkit.data.images import load_dataset
-from labkit.data.loaders import Augment
 from labkit.files import atomic
-from labkit.models.ladder import DeeperCNN, SimpleCNN, WideCNN
-from labkit.models.mlp import BloodMLP
-from labkit.models.residual import SmallResNet
-from labkit.training import fit
+from labkit.models.ladder import WideCNN
+from labkit.models.recipes import RECIPES, train_recipe
 
-_NETWORKS = {c.__name__: c for c in (BloodMLP, SimpleCNN, DeeperCNN, WideCNN, SmallResNet)}
-# name -> epochs, what to say of the time (2 cores, fp32), augmentation, class weights
-_RECIPES = {
-    "BloodMLP": (30, "about a minute", None, False),
-    "SimpleCNN": (20, "two minutes", None, False),
-    "DeeperCNN": (20, "three minutes", Augment(flip=True, rotate=15), True),
-}
+_NETWORKS = {name: make for name, (make, _) in RECIPES.items()} | {"WideCNN": WideCNN}
 
 
 def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:
@@ -49,8 +40,7 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
     Where its lab has not run here, it is trained now as that lab does it, and kept.
 
     Args:
-        name: "BloodMLP", "SimpleCNN" or "DeeperCNN"; "WideCNN" and "SmallResNet" once lab 05
-            has run.
+        name: "BloodMLP", "SimpleCNN", "DeeperCNN" or "SmallResNet"; "WideCNN" once lab 05 has run.
         data: default ``load_dataset("bloodmnist")``.
 
     Returns:
@@ -70,14 +60,11 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
     if file.exists():
         model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         return model.eval()
-    if name not in _RECIPES:
+    if name not in RECIPES:
         raise ValueError(f"{name} is not trained yet: run lab 05 first, which keeps it.")
-    epochs, time, augment, weighted = _RECIPES[name]
+    time = RECIPES[name][1]
     print(f"{name} is not trained yet on this machine. Training takes {time} on two cores.")
-    train, val, _ = data.loaders(batch_size=64, augment=augment)
-    counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
-    criterion = nn.CrossEntropyLoss(len(data.train) / (len(counts) * counts)) if weighted else None
-    fit(model, train, val, epochs=epochs, criterion=criterion)
+    model, _ = train_recipe(name, data)
     save_trained(name, model, data)
     return model.cpu().eval()
 

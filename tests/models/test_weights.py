@@ -34,17 +34,18 @@ def test_fast_runs_and_stand_ins_are_kept_apart(blood, monkeypatch):
     assert len(files) == 3
 
 
-def test_what_is_missing_is_trained_and_kept(blood, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["BloodMLP", "SimpleCNN", "DeeperCNN", "SmallResNet"])
+def test_what_is_missing_is_trained_and_kept(blood, monkeypatch, capsys, name):
     monkeypatch.setenv("LABKIT_FAST", "1")
-    model = lk.models.trained("DeeperCNN", blood)
+    model = lk.models.trained(name, blood)
     assert "not trained yet" in capsys.readouterr().out
-    again = lk.models.trained("DeeperCNN", blood)
+    again = lk.models.trained(name, blood)
     assert "not trained yet" not in capsys.readouterr().out
     assert all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
 
 
 def test_what_cannot_be_had_says_what_to_do(blood):
     with pytest.raises(ValueError, match="run lab 05 first"):
-        lk.models.trained("SmallResNet", blood)
+        lk.models.trained("WideCNN", blood)
     with pytest.raises(ValueError, match="choose BloodMLP"):
         lk.models.trained("GPT", blood)
