@@ -45,6 +45,7 @@ _MODULES = {
     "models",
     "probes",
     "exercise",
+    "explain",
 }
 
 __all__ = [*_PUBLIC, *_MODULES]

@@ -5,6 +5,12 @@ when it is the last expression of a cell.
 """
 
 from labkit.figures.base import PALETTE, WIDTH, new_figure
+from labkit.figures.explain import (
+    attribution_grid,
+    faithfulness_curves,
+    overlays,
+    randomisation_curves,
+)
 from labkit.figures.images import class_distribution, image_grid, split_proportions
 from labkit.figures.probes import depth_curves, layer_statistics
 from labkit.figures.results import (
@@ -19,14 +25,18 @@ from labkit.figures.results import (
 __all__ = [
     "PALETTE",
     "WIDTH",
+    "attribution_grid",
     "class_distribution",
     "confusion_matrix",
     "depth_curves",
     "draw_confusion_matrix",
     "draw_curves",
+    "faithfulness_curves",
     "image_grid",
     "layer_statistics",
     "new_figure",
+    "overlays",
+    "randomisation_curves",
     "reliability_diagram",
     "run_summary",
     "split_proportions",

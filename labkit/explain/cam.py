@@ -1,0 +1,100 @@
+"""Grad-CAM through the ``grad-cam`` library, and the plain gradient."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from labkit.explain.state import class_numbers, device_of, logits_of, undisturbed
+
+Targets = int | Sequence[int] | np.ndarray | Tensor | None
+
+
+def grad_cam(
+    model: nn.Module,
+    layer: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    reshape_transform: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Compute Grad-CAM maps with the ``grad-cam`` library and leave no trace in the network.
+
+    The library sets ``eval()``, fills the weights' gradients and keeps its hooks; here all of it is
+    undone. It works for frozen networks too.
+
+    Args:
+        model: the network.
+        layer: the module of it whose output is looked at, usually the last ReLU of ``features``.
+        images: float (N, C, H, W), prepared as the network wants them.
+        targets: the class to explain, one for all or one an image; None for the predicted.
+        reshape_transform: turns a layer's output into (B, channels, h, w), for transformers.
+        batch_size: images at a time.
+
+    Returns:
+        float32 (N, H, W) in [0, 1]; a map of zeros where nothing speaks for the class.
+
+    Raises:
+        ValueError: when the layer is not part of the network, or for a class that does not exist.
+
+    Source: Selvaraju et al. (2017), *Grad-CAM*, ICCV.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+        >>> grad_cam(net, net[1], torch.rand(5, 3, 8, 8)).shape
+        (5, 8, 8)
+    """
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    if not any(module is layer for module in model.modules()):
+        raise ValueError("The layer is not part of this network; take it from the same model.")
+    chosen = class_numbers(targets, logits_of(model, images))
+    maps = []
+    with undisturbed(model):
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            wanted = [ClassifierOutputTarget(int(k)) for k in chosen[rows]]
+            # frozen weights: the gradient must come from the images, or there is none
+            batch = images[rows].detach().to(device_of(model, images)).requires_grad_()
+            failure = None
+            with GradCAM(model, [layer], reshape_transform) as cam:
+                try:
+                    maps.append(cam(batch, wanted))
+                except IndexError as error:  # the library prints these and goes on
+                    failure = error
+            if failure is not None:
+                raise ValueError(f"This layer cannot be explained: {failure}") from failure
+    return np.concatenate(maps).astype(np.float32)
+
+
+def saliency(
+    model: nn.Module, images: Tensor, targets: Targets = None, batch_size: int = 64
+) -> np.ndarray:
+    """The size of the gradient of a class's logit at each pixel, summed over the colours.
+
+    Args:
+        model: the network.
+        images: float (N, C, H, W), prepared as the network wants them.
+        targets: the class, one for all or one an image; None for the predicted.
+        batch_size: images at a time.
+
+    Returns:
+        float32 (N, H, W), not negative.
+
+    Source: Simonyan et al. (2014), *Deep Inside Convolutional Networks*, ICLR workshop.
+
+    Example:
+        >>> saliency(nn.Flatten(), torch.rand(2, 1, 1, 3), targets=0)[0]
+        array([[1., 0., 0.]], dtype=float32)
+    """
+    chosen = torch.as_tensor(class_numbers(targets, logits_of(model, images)))
+    maps = []
+    with undisturbed(model):
+        for part, classes in zip(images.split(batch_size), chosen.split(batch_size), strict=True):
+            batch = part.detach().to(device_of(model, images)).requires_grad_()
+            logits = model(batch)
+            picked = logits.gather(1, classes[:, None].to(logits.device)).sum()
+            maps.append(torch.autograd.grad(picked, batch)[0].abs().sum(1).cpu())
+    return torch.cat(maps).numpy()

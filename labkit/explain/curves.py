@@ -1,0 +1,131 @@
+"""Deletion and insertion: change the picture where the map says it matters; watch the answer."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from labkit.explain.cam import Targets
+from labkit.explain.state import class_numbers, logits_of
+
+
+def deletion_curve(
+    model: nn.Module,
+    images: Tensor,
+    maps: np.ndarray,
+    targets: Targets = None,
+    baseline: Tensor | None = None,
+    steps: int = 14,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blur the most important pixels first and record the probability of the class.
+
+    Args:
+        model: the network.
+        images: float (N, C, H, W), prepared as the network wants them.
+        maps: (N, H, W), large where it matters.
+        targets: the class, one for all or one an image; None for the predicted.
+        baseline: what deleted pixels become (N, C, H, W); None for the blurred image.
+        steps: into how many equal parts the pixels are divided.
+
+    Returns:
+        The shares of pixels deleted (steps + 1,), and the probabilities (N, steps + 1). A good map
+        makes the curve fall early: a small area under it.
+
+    Source: Petsiuk et al. (2018), *RISE*, BMVC.
+
+    Example:
+        >>> images, maps = torch.rand(2, 1, 3, 3), np.ones((2, 3, 3))
+        >>> shares, curves = deletion_curve(nn.Flatten(), images, maps)
+        >>> curves.shape
+        (2, 15)
+    """
+    other = blurred(images) if baseline is None else baseline
+    return _curve(
+        model, images, other, maps, class_numbers(targets, logits_of(model, images)), steps
+    )
+
+
+def insertion_curve(
+    model: nn.Module,
+    images: Tensor,
+    maps: np.ndarray,
+    targets: Targets = None,
+    baseline: Tensor | None = None,
+    steps: int = 14,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Start from the blurred image and bring the most important pixels back first.
+
+    Args:
+        model: the network.
+        images: float (N, C, H, W), prepared as the network wants them.
+        maps: (N, H, W), large where it matters.
+        targets: the class, one for all or one an image; None for the predicted.
+        baseline: what to start from (N, C, H, W); None for the blurred image.
+        steps: into how many equal parts the pixels are divided.
+
+    Returns:
+        The shares of pixels inserted (steps + 1,), and the probabilities (N, steps + 1). A good map
+        makes the curve rise early: a large area under it.
+
+    Source: Petsiuk et al. (2018), *RISE*, BMVC.
+
+    Example:
+        >>> images, maps = torch.rand(2, 1, 3, 3), np.ones((2, 3, 3))
+        >>> shares, curves = insertion_curve(nn.Flatten(), images, maps)
+        >>> shares[0], shares[-1]
+        (np.float64(0.0), np.float64(1.0))
+    """
+    other = blurred(images) if baseline is None else baseline
+    return _curve(
+        model, other, images, maps, class_numbers(targets, logits_of(model, images)), steps
+    )
+
+
+def area_under(shares: np.ndarray, curves: np.ndarray) -> np.ndarray:
+    """The area under each curve (N,), by trapezoids; shares from 0 to 1.
+
+    Example:
+        >>> area_under(np.array([0.0, 1.0]), np.array([[1.0, 0.0]]))
+        array([0.5])
+    """
+    return np.trapezoid(curves, shares, axis=1)
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Images so blurred that shape and texture are gone and the mean colour remains.
+
+    Example:
+        >>> blurred(torch.rand(1, 3, 28, 28)).shape
+        torch.Size([1, 3, 28, 28])
+    """
+    side = min(images.shape[2:])
+    kernel = max(1, side // 2 * 2 - 1)
+    return gaussian_blur(images, [kernel, kernel], [max(side / 5, 0.1)] * 2)
+
+
+def _curve(
+    model: nn.Module,
+    start: Tensor,
+    end: Tensor,
+    maps: np.ndarray,
+    classes: np.ndarray,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    count, _, height, width = start.shape
+    if np.shape(maps) != (count, height, width):
+        raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
+    # ties are broken at random, not from the upper left to the lower right
+    order = np.random.default_rng(0).permutation(height * width)
+    flat = np.asarray(maps).reshape(count, -1)[:, order]
+    ranks = np.empty((count, height * width), int)
+    places = order[np.argsort(-flat, axis=1, kind="stable")]
+    ranks[np.arange(count)[:, None], places] = np.arange(height * width)
+    ranks = torch.from_numpy(ranks).view(count, 1, height, width).to(start.device)
+    shares = np.linspace(0, 1, steps + 1)
+    curves = []
+    for share in shares:
+        mixed = torch.where(ranks < round(share * height * width), end, start)
+        # deletion walks from the image to the blur, insertion the other way
+        logits = logits_of(model, mixed)
+        curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])
+    return shares, np.stack(curves, axis=1)

@@ -1,0 +1,118 @@
+"""Measure a map against known truth: the pointing game, the overlap with a mask, and intervals."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+
+def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Ask of each map whether its largest value lies inside the mask.
+
+    Where several pixels share the largest value, the answer is the share of them inside: a
+    constant map gets the mask's share of the picture, as pointing at random would on average.
+
+    Args:
+        maps: (N, H, W).
+        masks: bool (N, H, W).
+
+    Returns:
+        float (N,): 1 for a hit, 0 for a miss, between for ties.
+
+    Raises:
+        ValueError: when the shapes differ.
+
+    Source: Zhang et al. (2016), *Top-down Neural Attention by Excitation Backprop*, ECCV.
+
+    Example:
+        >>> pointing_game(np.array([[[0.1, 0.9]]]), np.array([[[False, True]]]))
+        array([1.])
+    """
+    maps, masks = _flat(maps, masks)
+    largest = maps == maps.max(1, keepdims=True)
+    return (largest & masks).sum(1) / largest.sum(1)
+
+
+def mask_overlap(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
+    """How much of the positive attribution lies inside the mask.
+
+    Args:
+        maps: (N, H, W); negative values count as zero for the share.
+        masks: bool (N, H, W), none of them empty.
+
+    Returns:
+        A row an image: ``inside``, the share of the positive attribution inside the mask (the
+        mask's share of the picture for a map without any); ``iou``, intersection over union of
+        the mask with the pixels of highest attribution, as many as the mask has; ``area``, the
+        mask's share of the picture, which a constant map gets as ``inside``.
+
+    Raises:
+        ValueError: when the shapes differ or a mask is empty.
+
+    Example:
+        >>> mask_overlap(np.array([[[1.0, 3.0]]]), np.array([[[False, True]]])).inside[0]
+        np.float64(0.75)
+    """
+    maps, masks = _flat(maps, masks)
+    if not masks.any(1).all():
+        raise ValueError("A mask is empty: leave images without a mask out.")
+    positive = np.maximum(maps, 0)
+    total, area = positive.sum(1), masks.mean(1)
+    inside = (positive * masks).sum(1) / np.where(total > 0, total, 1)
+    # ties are broken at random, not by position
+    order = np.random.default_rng(0).permutation(maps.shape[1])
+    ranks = np.empty_like(maps, dtype=int)
+    rows = np.arange(len(maps))[:, None]
+    ranks[rows, order[np.argsort(-maps[:, order], axis=1, kind="stable")]] = np.arange(
+        maps.shape[1]
+    )
+    chosen = ranks < masks.sum(1, keepdims=True)
+    iou = (chosen & masks).sum(1) / (chosen | masks).sum(1)
+    return pd.DataFrame({"inside": np.where(total > 0, inside, area), "iou": iou, "area": area})
+
+
+def bootstrap_interval(
+    values: np.ndarray, draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """The mean of values and its 95 % bootstrap interval over images.
+
+    Args:
+        values: (N,), one an image.
+        draws: how often N images are drawn with repetition.
+        seed: of the draws.
+
+    Returns:
+        Mean, lower end, upper end.
+
+    Example:
+        >>> bootstrap_interval(np.ones(5))
+        (1.0, 1.0, 1.0)
+    """
+    values = np.asarray(values, float)
+    rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
+    low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
+
+
+def wilson_interval(hits: float, n: int) -> tuple[float, float, float]:
+    """A share and its 95 % Wilson interval.
+
+    Args:
+        hits: how many of ``n`` (rounded to a whole number for the interval).
+        n: how many in all.
+
+    Returns:
+        Share, lower end, upper end.
+
+    Example:
+        >>> [round(v, 2) for v in wilson_interval(5, 10)]
+        [0.5, 0.24, 0.76]
+    """
+    interval = binomtest(round(hits), n).proportion_ci(0.95, method="wilson")
+    return float(hits / n), float(interval.low), float(interval.high)
+
+
+def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    maps, masks = np.asarray(maps, float), np.asarray(masks, bool)
+    if maps.ndim != 3 or maps.shape != masks.shape:
+        raise ValueError(f"maps are {maps.shape} and masks {masks.shape}; both must be (N, H, W).")
+    return maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
