@@ -1,0 +1,1159 @@
+# %% [markdown]
+# # Lab 07 · Is it right for the right reason?
+#
+# **You will learn** to ask a network *where* it looked, with Grad-CAM written by hand and with
+# Shapley values, and then the harder question: what is such an answer worth?
+#
+# **You should know** lab 02 (the training loop, confident mistakes) and lab 05 (convolutions).
+#
+# **Time:** about three hours. All cells together compute for about four minutes on two cores.
+
+# %% tags=["setup"]
+import copy
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import labkit as lk
+
+FAST = lk.settings.fast()  # a quick test run of the whole lab: few images, few epochs
+lk.seed_everything(42)
+
+# %% [markdown]
+# ## A network to question
+#
+# `DeeperCNN` is a rung of lab 05: four convolutions with batch normalisation, three linear layers.
+# If lab 05 has not run on this machine, the next cell trains it, which takes about three minutes.
+
+# %%
+blood = lk.load_dataset("bloodmnist", size=28)
+model = lk.models.trained("DeeperCNN", blood)
+_, val, test = blood.loaders(batch_size=256)
+result = lk.evaluate(model, test)
+model = model.cpu().eval()
+result
+
+# %% [markdown]
+# Eight test images, the first of each class, with the network's answer and its probability.
+
+
+# %%
+def prepare(images):
+    """uint8 images to what the network was trained on: pixels in [-1, 1]."""
+    return images.float() / 255 * 2 - 1
+
+
+first = [int((blood.test.labels == k).nonzero()[0, 0]) for k in range(8)]
+pictures, truth = blood.test.images[first], blood.test.labels[first]
+images = prepare(pictures)
+with torch.no_grad():
+    probabilities = model(images).softmax(1)
+predicted = probabilities.argmax(1)
+captions = [
+    f"{blood.classes[t]}; said {blood.classes[p]}, {row.max():.2f}"
+    for t, p, row in zip(truth, predicted, probabilities, strict=True)
+]
+lk.figures.image_grid(pictures, captions, title="Right, but why?", origin=blood.origin)
+
+# %% [markdown]
+# ## Grad-CAM, by hand
+#
+# A convolutional layer gives maps $A_k$, one a filter, that still know *where*. How much does map
+# $k$ matter for class $c$? Take the gradient of the **logit** $y_c$ with respect to the map, and
+# average it over the $Z$ places of the map:
+#
+# $$\alpha_k^c = \frac{1}{Z} \sum_{i,j} \frac{\partial y_c}{\partial A_{k,ij}}$$
+#
+# Then add the maps with these weights, and keep only what speaks *for* the class:
+#
+# $$L^c = \mathrm{ReLU}\Big( \sum_k \alpha_k^c A_k \Big)$$
+#
+# Both parts need a look inside the network. A **hook** is a function that a layer calls when it is
+# used. **A trap:** a hook stays until someone removes it. In a notebook, ten runs of a cell leave
+# ten hooks, each of which keeps its tensors alive.
+
+# %% [markdown]
+# ### Exercise 7.1: activations and gradients
+#
+# Write `collect(model, layer, images, classes)`. It returns the layer's output $A$ and the
+# gradient of the chosen logits with respect to it, both (N, filters, h, w). Image $i$ has its own
+# class `classes[i]`. No hook may remain, **also where the network raises an error**.
+#
+# <details><summary>Hint</summary>
+#
+# `handle = layer.register_forward_hook(function)` calls `function(module, inputs, output)`. Keep
+# the output in a list. `handle.remove()` belongs into the `finally` of a `try`.
+# `logits[torch.arange(N), classes].sum()` picks one logit an image: the images do not influence
+# each other, so the gradient of the sum holds each image's own gradient.
+# `torch.autograd.grad(number, tensor)[0]` gives the gradient and leaves the weights' `.grad` alone.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.1 - activations and gradients of a layer
+def collect(model, layer, images, classes):
+    raise NotImplementedError("7.1: hook the layer, run the network, take the gradient")
+
+
+# %% tags=["solution"]
+# Solution 7.1
+def collect(model, layer, images, classes):
+    kept = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    try:
+        logits = model(images)
+    finally:
+        handle.remove()
+    chosen = logits[torch.arange(len(images)), classes].sum()
+    gradients = torch.autograd.grad(chosen, kept[0])[0]
+    return kept[0].detach(), gradients
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# `finally` runs whether the network returned or raised. The logit is used, not the probability:
+# where the network is sure, the softmax is flat and its gradient almost zero, although the evidence
+# is strong. `detach` cuts the result off from the graph, which can then be freed.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.1", "collect"):
+    torch.manual_seed(0)
+    _convs = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()]
+    _toy = nn.Sequential(*_convs, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 5)).eval()
+    _x, _k = torch.randn(3, 3, 8, 8), torch.tensor([4, 0, 2])
+    _got = collect(_toy, _toy[3], _x, _k)
+    assert isinstance(_got, tuple | list) and len(_got) == 2, "return activations and gradients"
+    assert all(isinstance(_part, torch.Tensor) for _part in _got), "both must be tensors"
+    _A, _G = (_part.detach() for _part in _got)
+    assert _A.shape == (3, 6, 8, 8), f"the activations are {tuple(_A.shape)}, not (3, 6, 8, 8)"
+    assert _G.shape == _A.shape, f"the gradients are {tuple(_G.shape)}, not {tuple(_A.shape)}"
+    _true = _toy[:4](_x).detach().requires_grad_()
+    assert torch.allclose(_A, _true, atol=1e-5), "these are not the outputs of this layer"
+    _logits = _toy[4:](_true)
+    _rows = torch.arange(3)
+
+    def _gradient(number):
+        return torch.autograd.grad(number, _true, retain_graph=True)[0]
+
+    _right = _gradient(_logits[_rows, _k].sum())
+    _others = {
+        "this is the gradient of the predicted class: use `classes`": _logits.max(1).values.sum(),
+        "this is the gradient of all logits: pick one an image": _logits.sum(),
+        "this is the gradient of the probability: take the logit": _logits.softmax(1)[
+            _rows, _k
+        ].sum(),
+        "this is the gradient of the mean over images: sum them": _logits[_rows, _k].mean(),
+        "this is the gradient of the loss: take the logit": F.cross_entropy(_logits, _k),
+    }
+    for _message, _number in _others.items():
+        assert not torch.allclose(_G, _gradient(_number), atol=1e-6), _message
+    assert torch.allclose(_G, _right, atol=1e-5), "these are not the gradients of the logits"
+    assert lk.explain.count_hooks(_toy) == 0, "a hook is still in the network: remove it"
+
+    class _Broken(nn.Module):
+        def forward(self, images):
+            raise RuntimeError("broken on purpose")
+
+    _net = nn.Sequential(*_convs, _Broken())
+    try:
+        collect(_net, _net[3], _x, _k)
+    except RuntimeError:
+        pass
+    assert lk.explain.count_hooks(_net) == 0, "after an error a hook remains: use `finally`"
+
+# %% [markdown]
+# ### Exercise 7.2: the map
+#
+# Write `cam_from(activations, gradients, size)`, with `size` = (H, W) of the images. It returns
+# maps (N, H, W):
+#
+# 1. the weights, the weighted sum, the ReLU, as in the formulas;
+# 2. normalise each map: subtract its smallest value, divide by the then largest one (plus `1e-7`);
+# 3. resize bilinearly to `size`, and normalise again.
+#
+# <details><summary>Hint</summary>
+#
+# `gradients.mean((2, 3), keepdim=True)` has the shape (N, filters, 1, 1) and multiplies the
+# activations. `amin((1, 2), keepdim=True)` takes the smallest value of each map.
+# `F.interpolate(maps[:, None], size, mode="bilinear")[:, 0]` resizes.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.2 - the map
+def cam_from(activations, gradients, size):
+    raise NotImplementedError("7.2: weigh, add, cut off, normalise, resize, normalise")
+
+
+# %% tags=["solution"]
+# Solution 7.2
+def normalised(maps):
+    maps = maps - maps.amin((1, 2), keepdim=True)
+    return maps / (maps.amax((1, 2), keepdim=True) + 1e-7)
+
+
+def cam_from(activations, gradients, size):
+    weights = gradients.mean((2, 3), keepdim=True)
+    maps = (weights * activations).sum(1).relu()
+    maps = F.interpolate(normalised(maps)[:, None], size, mode="bilinear")[:, 0]
+    return normalised(maps)
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# The average over places comes *before* the product with the activations: a filter gets one weight,
+# wherever it fired. Resizing between pixel centres lowers the peaks, hence the second
+# normalisation. Note what normalising hides: every map ends at 1, also where hardly anything spoke
+# for the class.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.2", "cam_from"):
+    from pytorch_grad_cam.utils.image import scale_cam_image as _scale
+
+    torch.manual_seed(1)
+    _A, _G = torch.rand(4, 6, 5, 5), torch.randn(4, 6, 5, 5)
+    _got = cam_from(_A, _G, (20, 20))
+    assert _got is not None, "cam_from must return the maps; is `return` missing?"
+    _got = np.asarray(torch.as_tensor(_got).detach())
+    assert _got.shape == (4, 20, 20), f"the maps are {_got.shape}, not (4, 20, 20)"
+    _w = _G.mean((2, 3), keepdim=True)
+    _sum = (_w * _A).sum(1)
+
+    def _finish(maps):
+        return _scale(_scale(maps.numpy(), (20, 20)))
+
+    def _is(other):
+        return np.allclose(_got, other, atol=1e-4)
+
+    assert not _is(_finish(_sum)), "negative sums are still in: where is the ReLU?"
+    assert not _is(_finish(_sum.abs())), "this is the absolute value: ReLU sets negatives to zero"
+    assert not _is(_finish((_G * _A).sum(1).relu())), "average the gradients over the places first"
+    assert not _is(_scale(_sum.relu().numpy(), (20, 20))), "normalise again after resizing"
+    _small = torch.from_numpy(_scale(_sum.relu().numpy()))[:, None]
+    assert not _is(_finish(F.interpolate(_small, (20, 20))[:, 0])), "resize bilinearly"
+    _corners = F.interpolate(_small, (20, 20), mode="bilinear", align_corners=True)[:, 0]
+    assert not _is(_finish(_corners)), "leave `align_corners` at False: pixels are areas"
+    _batch = _sum.relu()
+    _peaks = _got.reshape(4, -1).max(1)
+    assert np.allclose(_peaks, 1, atol=1e-3), (
+        f"the largest values are {_peaks.round(2).tolist()}: normalise each map by itself, to 1"
+    )
+    assert _is(_finish(_batch)), "the maps are not right: check weights, sum and order of steps"
+
+# %% [markdown]
+# The `grad-cam` library does the same with more options. `lk.explain.grad_cam` calls it and cleans
+# up after it: the library switches the network to `eval()`, and keeps its hooks unless it is
+# used in a `with` block. The two must agree.
+
+# %%
+layer = model.features[10]  # the ReLU of the third block: maps of 7 x 7
+activations, gradients = collect(model, layer, images, predicted)
+by_hand = cam_from(activations, gradients, images.shape[2:])
+by_library = lk.explain.grad_cam(model, layer, images)
+
+# %% tags=["nbval-check-output"]
+difference = np.abs(np.asarray(by_hand) - by_library).max()
+print("equal to 1e-5:", bool(difference < 1e-5))
+print("hooks left in the network:", lk.explain.count_hooks(model))
+
+# %% [markdown]
+# ## Early and late
+#
+# An early layer has fine maps of simple things: edges, colours. A late layer has coarse maps
+# of what distinguishes classes: 3 x 3 places after three poolings, stretched to 28 pixels.
+
+# %%
+layers = {
+    "block 1 (28 x 28)": model.features[2],
+    "block 3 (7 x 7)": model.features[10],
+    "block 4 (3 x 3)": model.features[14],
+}
+maps = {name: lk.explain.grad_cam(model, module, images) for name, module in layers.items()}
+lk.figures.overlays(
+    pictures, maps, captions, title="Grad-CAM of the predicted class", origin=blood.origin
+)
+
+# %% [markdown]
+# Each map is scaled to its own largest value. Compare rows by *shape*, never by brightness.
+#
+# Now one image and all eight classes: what would speak for the others? A dark map means that
+# nothing in this layer does.
+
+# %%
+one = 1  # the row of the image among the eight
+eight = images[one : one + 1].repeat(8, 1, 1, 1)
+every_class = lk.explain.grad_cam(model, layer, eight, targets=torch.arange(8))
+titles = [f"for {name}, {p:.2f}" for name, p in zip(blood.classes, probabilities[one], strict=True)]
+lk.figures.overlays(
+    pictures[one : one + 1].repeat(8, 1, 1, 1),
+    {"block 3": every_class},
+    titles,
+    title=f"One {blood.classes[truth[one]]}, eight questions",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# ### Any other network
+#
+# The same call explains VGG16, if you name a layer. This one has seen only a small part of the
+# training images once (about half a minute on two cores), so look at how the code is used, not
+# at what the network knows.
+
+# %%
+from labkit.data.loaders import BatchLoader
+
+few = torch.arange(256 if FAST else 2560)
+lk.seed_everything(0)
+vgg = lk.models.vgg16(8)
+slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
+few_images = BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=few)
+lk.fit(vgg, few_images, epochs=1, optimizer=slow, progress=False)
+on_val = lk.evaluate(vgg, val)
+vgg = vgg.cpu()
+print(f"VGG16 after {len(few):,} images: validation {on_val}")
+lk.figures.overlays(
+    pictures,
+    {
+        "after the 2nd pooling": lk.explain.grad_cam(vgg, vgg.features[9], images),
+        "last convolution": lk.explain.grad_cam(vgg, vgg.features[29], images),
+    },
+    [blood.classes[t] for t in truth],
+    title="VGG16, hardly trained",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# ## Shapley values: who earned how much?
+#
+# Imagine the pixels as players who earn the logit together. The **Shapley value** of a player is
+# what it adds on average, over all orders in which the players may join. A player who has not yet
+# joined is replaced by values from *background* images. Three properties make it attractive; the
+# one we can check is **additivity**: all values together are exactly the difference between the
+# logit of this image and the mean logit of the background,
+#
+# $$\sum_j \phi_j = y_c(x) - \frac{1}{B} \sum_{b=1}^{B} y_c(x_b).$$
+#
+# No computer can try all orders of 2,352 numbers. *Deep SHAP* passes differences instead of
+# gradients back through the network; *gradient SHAP* averages gradients at random points between
+# image and background.
+#
+# **A trap:** Deep SHAP keeps what it saw *in* each layer. A ReLU that is used twice or works in
+# place overwrites that, and the answer is wrong. `lk.explain.deep_shap` refuses such networks.
+
+# %%
+rows = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))[:25]
+background = prepare(blood.train.images[rows])
+chosen = images[:2] if FAST else images
+deep = lk.explain.deep_shap(model, background, chosen)
+sampled = lk.explain.gradient_shap(model, background, chosen, samples=50)
+print("attributions (images, classes, colours, height, width):", deep.shape)
+
+# %% [markdown]
+# ### Exercise 7.3: do the sums fit?
+#
+# Write `largest_gap(values, logits, background_logits)`, for `values` (N, classes, C, H, W),
+# `logits` (N, classes) and `background_logits` (B, classes). For each image it returns the largest
+# gap between sum and output difference among the classes, divided by the largest absolute output
+# difference of that image: N numbers, 0.01 for one per cent.
+#
+# <details><summary>Hint</summary>
+#
+# `logits - background_logits.mean(0)` is the right side of the formula, (N, classes). Sum `values`
+# over its last three axes for the left side. Then two maxima along axis 1.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.3 - additivity
+def largest_gap(values, logits, background_logits):
+    raise NotImplementedError("7.3: compare the sums with the output differences")
+
+
+# %% tags=["solution"]
+# Solution 7.3
+def largest_gap(values, logits, background_logits):
+    difference = np.asarray(logits) - np.asarray(background_logits).mean(0)
+    sums = np.asarray(values).sum((2, 3, 4))
+    return np.abs(sums - difference).max(1) / np.abs(difference).max(1)
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# A gap is only large or small compared with what was to be explained. Dividing each class by its
+# own difference would blow up where a class's logit happens to equal the background's mean, so one
+# scale an image is used. A method whose sums do not fit may still rank the pixels well; but then its
+# numbers cannot be read as logits.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.3", "largest_gap"):
+    _random = np.random.default_rng(0)
+    _values = _random.normal(size=(3, 4, 2, 5, 5))
+    _b = _random.normal(size=(6, 4)) + 3
+    _exact = _values.sum((2, 3, 4)) + _b.mean(0)
+    _off = np.array([[0.0, 2.0, 0, 0], [0, 0, -3.0, 0], [0.1, 0, 0, 0]])
+    _logits = _exact + _off
+    _got = largest_gap(_values, _logits, _b)
+    _got = np.asarray(_got, dtype=float)
+    assert _got.shape == (3,), f"3 images must give 3 numbers, not the shape {_got.shape}"
+    _difference = _logits - _b.mean(0)
+    _scale_of = np.abs(_difference).max(1)
+    _true = np.abs(_off).max(1) / _scale_of
+    assert not np.allclose(_got, np.abs(_off).max(1)), "divide by the largest output difference"
+    assert not np.allclose(_got, 100 * _true), "a share, not per cent"
+    assert not np.allclose(_got, (-_off).max(1) / _scale_of), "take the absolute value of the gaps"
+    assert not np.allclose(_got, np.abs(_off).mean(1) / _scale_of), "the largest gap, not the mean"
+    _forgot = np.abs(_values.sum((2, 3, 4)) - _logits).max(1)
+    assert not any(
+        np.allclose(_got, _forgot / np.abs(_d).max(1)) for _d in (_logits, _difference)
+    ), "subtract the mean logit of the background"
+    assert np.allclose(_got, _true, atol=1e-6), (
+        f"the shares must be {_true.round(3).tolist()}, not {_got.round(3).tolist()}"
+    )
+
+# %%
+logits = lk.explain.state.logits_of(model, chosen).numpy()
+background_logits = lk.explain.state.logits_of(model, background).numpy()
+for name, values in {"Deep SHAP": deep, "gradient SHAP, 50 samples": sampled}.items():
+    gap = 100 * largest_gap(values, logits, background_logits)
+    print(f"{name:26} largest gap of {len(gap)} images: {gap.max():.2f} %")
+
+# %% tags=["nbval-check-output"]
+gap = largest_gap(deep, logits, background_logits)
+print("Deep SHAP adds up within 1 %:", bool(gap.max() < 0.01))
+
+# %% [markdown]
+# ### Three networks, one scale
+#
+# The same plan three times: one that **failed** (a learning rate of 1e-6), one **half trained**
+# (a single pass over 2,000 images), and the good one. Columns are classes. **Red** pixels raise that
+# class's logit compared with the background, **blue** ones lower it; pale ones hardly matter.
+#
+# A blue pixel is *not* "unimportant", and red in the column of a wrong class is evidence *for the
+# mistake*.
+
+# %%
+some = torch.arange(256 if FAST else 2000)
+
+
+def quick(learning_rate):
+    lk.seed_everything(1)
+    net = lk.models.DeeperCNN(8)
+    loader = BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=some)
+    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
+    lk.fit(net, loader, epochs=1, optimizer=optimizer, progress=False)
+    return net, lk.evaluate(net, val)
+
+
+failed, failed_result = quick(1e-6)
+half, half_result = quick(1e-3)
+good_result = lk.evaluate(model, val)
+networks = {
+    f"failed, {100 * failed_result.accuracy:.0f} %": failed.cpu(),
+    f"half trained, {100 * half_result.accuracy:.0f} %": half.cpu(),
+    f"good, {100 * good_result.accuracy:.0f} %": model.cpu(),
+}
+two = [1, 6]  # two of the eight images
+attributions = [lk.explain.deep_shap(net, background, images[two]) for net in networks.values()]
+lk.figures.attribution_grid(
+    pictures[np.repeat(two, 3)],
+    np.stack(attributions, axis=1).reshape(6, *attributions[0].shape[1:]),
+    [*networks, *networks],
+    blood.classes,
+    title="Deep SHAP of a "
+    + " and a ".join(blood.classes[t] for t in truth[two])
+    + " (left: validation accuracy of each network)",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# What to look at: in the row of the failed network there is next to nothing, since its logits
+# hardly differ from image to image. Where a row has colour, ask whether red lies on the cell, and
+# whether the column with most red is the right one.
+
+# %% [markdown]
+# ### Without gradients: hide and ask
+#
+# `PartitionExplainer` needs only the network's answers. It hides parts of the picture by painting
+# them over from their surroundings (*inpainting*), large parts first, and divides those that matter.
+# A grey square would be something that the network has never seen; an inpainted part looks like
+# more background.
+#
+# Each image needs hundreds of pictures. Sending them through the network in batches is what makes
+# it bearable. The network is again `DeeperCNN`: any other, such as a fine-tuned one, is used alike.
+
+# %%
+number, evaluations = (2, 40) if FAST else (8, 400)
+lk.explain.partition_shap(model, pictures[:1], prepare, max_evals=20)  # compiles its helpers once
+
+
+def seconds_an_image(batch_size, count):
+    start = time.perf_counter()
+    values = lk.explain.partition_shap(
+        model, pictures[:count], prepare, max_evals=evaluations, batch_size=batch_size
+    )
+    return values, (time.perf_counter() - start) / count
+
+
+parts, batched = seconds_an_image(64, number)
+_, unbatched = seconds_an_image(1, 2)
+print(f"{evaluations} pictures an image: {batched:.2f} s an image in batches of 64,")
+print(f"{unbatched:.2f} s one by one: {unbatched / batched:.1f} times as long")
+by_layers = lk.explain.deep_shap(model, background, images[:number], predicted[:number])
+lk.figures.attribution_grid(
+    pictures[:number],
+    np.stack([parts, by_layers], axis=1),
+    [blood.classes[k] for k in predicted[:number]],
+    ["hide and ask", "Deep SHAP"],
+    title="Two kinds of Shapley values for the predicted class",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# Hide and ask gives patches, because parts below a certain size are never hidden on their own;
+# Deep SHAP gives single pixels. Both are Shapley values of the same network, for two different
+# games: other players, and another way of being absent.
+
+# %% [markdown]
+# ## Is an explanation any good?
+#
+# A map that *looks* sensible proves nothing: you see a cell, so you believe a map that lights up on
+# the cell. To measure, one needs pictures whose evidence is **known**.
+#
+# Drawn cells are such pictures: only what lies inside the cell depends on the class. These lie
+# anywhere in the picture, not in the middle: in centred pictures, as BloodMNIST's, a map that
+# always points to the middle would win every game.
+
+# %%
+PER_CLASS, TRUTH_EPOCHS = (30, 2) if FAST else (400, 14)
+drawn_train = lk.explain.draw_off_centre(PER_CLASS, seed=1)
+drawn_test = lk.explain.draw_off_centre(4 if FAST else 25, seed=2)
+lk.figures.image_grid(
+    drawn_test.images[:8],
+    [drawn_test.classes[k] for k in drawn_test.labels[:8]],
+    title="Drawn cells, off the centre",
+    origin=drawn_test.origin,
+)
+
+# %% [markdown]
+# A small network learns them, in about a quarter of a minute.
+
+
+# %%
+class CellCNN(nn.Module):
+    """Three convolutions; the last maps are a quarter of the picture's side."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+        )
+        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 8))
+
+    def forward(self, images):
+        return self.classifier(self.features(images))
+
+
+def train_small(split, epochs, seed=0, augment=None):
+    lk.seed_everything(seed)
+    net = CellCNN()
+    loader = BatchLoader(split, 64, shuffle=True, augment=augment, device=lk.get_device())
+    lk.fit(net, loader, epochs=epochs, progress=False)
+    return net.cpu().eval()
+
+
+drawn_net = train_small(drawn_train, TRUTH_EPOCHS, augment=lk.Augment(flip=True, turn=True))
+drawn_result = lk.evaluate(drawn_net, BatchLoader(drawn_test, device=lk.get_device()))
+drawn_net = drawn_net.cpu()
+drawn_result
+
+# %% [markdown]
+# Seven ways to make a map of the **predicted** class. The last three do not ask the network at all:
+# any method worth its name must beat them.
+
+# %%
+drawn_images = prepare(drawn_test.images)
+drawn_said = torch.from_numpy(drawn_result.predicted)
+drawn_background = prepare(drawn_train.images[:20])
+cell, nucleus = drawn_test.masks["cell"], drawn_test.masks["nucleus"]
+
+
+def of_cam(net, n=None):
+    return lk.explain.grad_cam(net, net.features[-1], drawn_images[:n], drawn_said[:n])
+
+
+def of_gradient(net, n=None):
+    return lk.explain.saliency(net, drawn_images[:n], drawn_said[:n])
+
+
+def of_deep(net, n=None):
+    return lk.explain.deep_shap(net, drawn_background, drawn_images[:n], drawn_said[:n]).sum(1)
+
+
+def of_sampled(net, n=None):
+    values = lk.explain.gradient_shap(
+        net, drawn_background, drawn_images[:n], drawn_said[:n], samples=40
+    )
+    return values.sum(1)
+
+
+def of_edges(net, n=None):
+    grey = drawn_images[:n].mean(1)
+    return (
+        (grey.diff(dim=1, append=grey[:, -1:]) ** 2 + grey.diff(dim=2, append=grey[:, :, -1:]) ** 2)
+        .sqrt()
+        .numpy()
+    )
+
+
+def of_middle(net, n=None):
+    axis = torch.linspace(-1, 1, drawn_images.shape[-1])
+    bump = torch.exp(-3 * (axis[:, None] ** 2 + axis**2))
+    return bump.expand(len(drawn_images[:n]), -1, -1).numpy()
+
+
+noise = np.random.default_rng(0)
+
+
+def of_noise(net, n=None):
+    return noise.random((len(drawn_images[:n]), *drawn_images.shape[2:]))
+
+
+methods = {
+    "Grad-CAM": of_cam,
+    "plain gradient": of_gradient,
+    "Deep SHAP": of_deep,
+    "gradient SHAP": of_sampled,
+    "edges": of_edges,
+    "the middle": of_middle,
+    "random": of_noise,
+}
+drawn_maps = {name: make(drawn_net) for name, make in methods.items()}
+lk.figures.overlays(
+    drawn_test.images[:7],
+    {name: values[:7] for name, values in drawn_maps.items()},
+    [drawn_test.classes[k] for k in drawn_test.labels[:7]],
+    title="Seven maps; three of them have not seen the network",
+    origin=drawn_test.origin,
+)
+
+# %% [markdown]
+# ### Exercise 7.4: two games with a mask
+#
+# Write `hits_and_share(maps, masks)`, both (N, H, W), the masks boolean. It returns two arrays (N,):
+#
+# - `hits`: whether the pixel with the largest value lies inside the mask (*pointing game*);
+# - `share`: how much of the **positive** attribution lies inside the mask, from 0 to 1.
+#
+# <details><summary>Hint</summary>
+#
+# `maps.reshape(N, -1)` makes a row of each map; `argmax(1)` finds the largest value. For the share,
+# `np.maximum(maps, 0)` drops what speaks against the class.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.4 - the pointing game and the share inside
+def hits_and_share(maps, masks):
+    raise NotImplementedError("7.4: where is the peak, and how much lies inside?")
+
+
+# %% tags=["solution"]
+# Solution 7.4
+def hits_and_share(maps, masks):
+    flat_maps, flat_masks = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
+    hits = flat_masks[np.arange(len(maps)), flat_maps.argmax(1)]
+    positive = np.maximum(flat_maps, 0)
+    share = (positive * flat_masks).sum(1) / positive.sum(1)
+    return hits, share
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# The pointing game looks at one pixel and forgives everything else; the share looks at all of them
+# and punishes a map for being soft at its edges. A coarse map can win the first and lose the second.
+# Neither asks whether the *right part* of the cell was found. `lk.explain.pointing_game` and
+# `mask_overlap` do the same, and take care of maps that are constant.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.4", "hits_and_share"):
+    _random = np.random.default_rng(3)
+    _maps = _random.normal(size=(40, 6, 8))
+    _masks = _random.random((40, 6, 8)) < 0.4
+    _maps[:5] = -np.abs(_maps[:5])
+    _maps[:5, 0, 0] = 1.0
+    _got = hits_and_share(_maps.copy(), _masks.copy())
+    assert isinstance(_got, tuple | list) and len(_got) == 2, "return hits and share"
+    _h, _s = (np.asarray(_part, dtype=float) for _part in _got)
+    assert _h.shape == (40,) and _s.shape == (40,), "both must have one number an image"
+    _th, _pos = lk.explain.pointing_game(_maps, _masks), np.maximum(_maps, 0)
+    _ts = lk.explain.mask_overlap(_maps, _masks)["inside"].to_numpy()
+    _strongest = np.abs(_maps).reshape(40, -1).argmax(1)
+    _by_size = _masks.reshape(40, -1)[np.arange(40), _strongest].astype(float)
+    assert not np.allclose(_h, _by_size), "the largest value, not the largest absolute value"
+    assert np.allclose(_h, _th), "hits: is the pixel with the largest value of each map inside?"
+    _signed = (_maps * _masks).sum((1, 2)) / _maps.sum((1, 2))
+    _absolute = (np.abs(_maps) * _masks).sum((1, 2)) / np.abs(_maps).sum((1, 2))
+    assert not np.allclose(_s, _signed), "negative values are still in the share: drop them"
+    assert not np.allclose(_s, _absolute), "absolute values mix for and against: drop negatives"
+    assert not np.allclose(_s, 100 * _ts), "a share from 0 to 1, not per cent"
+    _wrong_base = (_pos * _masks).sum((1, 2)) / _masks.sum((1, 2))
+    assert not np.allclose(_s, _wrong_base), "divide by the positive attribution, not by the area"
+    assert np.allclose(_s, _ts), "share: positive values inside, over all positive values"
+
+# %% [markdown]
+# ## Delete and insert
+#
+# Masks exist for drawn cells only. Another idea works on any picture: **blur** the pixels that the
+# map calls most important first. If it is right, the probability of the class falls early, and the
+# area under the curve is small (*deletion*). The other way round, start from the blurred picture
+# and bring the most important pixels back: the area should be large (*insertion*).
+
+# %% [markdown]
+# ### Exercise 7.5: the deletion curve
+#
+# Write `deletion(model, images, maps, classes, baseline, steps)`. For $s = 0, …,$ `steps`, replace
+# the share $s/$`steps` of the pixels with the highest map values, in all colours, by those of
+# `baseline` (N, C, H, W), and record the softmax probability of `classes[i]` for image $i$. Return an
+# array (N, steps + 1).
+#
+# <details><summary>Hint</summary>
+#
+# Give each pixel its rank: `order = (-maps.reshape(N, -1)).argsort(1)`, and `order.argsort(1)` says
+# for each pixel how many are before it. With the ranks as a tensor (N, 1, H, W),
+# `torch.where(ranks < number, baseline, images)` replaces. Use `torch.no_grad()`.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.5 - the deletion curve
+def deletion(model, images, maps, classes, baseline, steps):
+    raise NotImplementedError("7.5: replace the most important pixels, ask the network, repeat")
+
+
+# %% tags=["solution"]
+# Solution 7.5
+def deletion(model, images, maps, classes, baseline, steps):
+    N, _, H, W = images.shape
+    order = (-np.asarray(maps).reshape(N, -1)).argsort(1)
+    ranks = torch.from_numpy(order.argsort(1)).view(N, 1, H, W)
+    curves = []
+    for step in range(steps + 1):
+        changed = torch.where(ranks < round(step / steps * H * W), baseline, images)
+        with torch.no_grad():
+            shares = model(changed).softmax(1)
+        curves.append(shares[torch.arange(N), classes])
+    return torch.stack(curves, dim=1).numpy()
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# Only the *order* of the pixels counts, so maps of any unit can be compared. What a pixel is
+# replaced by matters: a half-blurred picture is something the network has never seen, and it may
+# fall for that reason alone. So compare with random order, always.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.5", "deletion"):
+    torch.manual_seed(2)
+    _net = nn.Sequential(nn.Flatten(), nn.Linear(48, 3)).eval()
+    _x, _base = torch.randn(4, 3, 4, 4), torch.zeros(4, 3, 4, 4)
+    _m = np.random.default_rng(1).permuted(np.tile(np.arange(16.0), (4, 1)), axis=1)
+    _m, _k = _m.reshape(4, 4, 4), torch.tensor([0, 2, 1, 1])
+    _got = deletion(_net, _x.clone(), _m.copy(), _k, _base.clone(), 8)
+    assert _got is not None, "deletion must return the curves; is `return` missing?"
+    _got = np.asarray(torch.as_tensor(np.asarray(_got)).detach(), dtype=float)
+    assert _got.shape == (4, 9), f"4 images and 8 steps give (4, 9), not {_got.shape}"
+    _, _true = lk.explain.deletion_curve(_net, _x, _m, _k, _base, 8)
+    _, _least = lk.explain.deletion_curve(_net, _x, -_m, _k, _base, 8)
+    _, _insert = lk.explain.insertion_curve(_net, _x, _m, _k, _base, 8)
+    with torch.no_grad():
+        _logit = _net(_x)[torch.arange(4), _k].numpy()
+        _top = _net(_x).softmax(1).max(1).values.numpy()
+    assert not np.allclose(_got[:, 0], _logit, atol=1e-4), "take the softmax of the logits"
+    assert not np.allclose(_got, _least, atol=1e-4), "the least important went first: turn it round"
+    assert not np.allclose(_got, _insert, atol=1e-4), "this is insertion: start from the image"
+    assert not np.allclose(_got[:, 0], _top, atol=1e-4), "record the probability of `classes`"
+    assert np.allclose(_got[:, 0], _true[:, 0], atol=1e-4), "at step 0 nothing is deleted yet"
+    assert np.allclose(_got[:, -1], _true[:, -1], atol=1e-4), "at the last step all is deleted"
+    assert np.allclose(_got, _true, atol=1e-4), (
+        "between the ends the curves are off: are order and number of pixels right, in all colours?"
+    )
+
+# %% [markdown]
+# Now on real test images, with four maps. Each curve is a mean over images; the pictures become
+# blurred, not black.
+
+# %%
+count = 24 if FAST else 120
+rows = torch.randperm(len(blood.test), generator=torch.Generator().manual_seed(1))[:count]
+real = prepare(blood.test.images[rows])
+real_said = lk.explain.state.logits_of(model, real).argmax(1)
+real_maps = {
+    "Grad-CAM": lk.explain.grad_cam(model, layer, real, real_said),
+    "plain gradient": lk.explain.saliency(model, real, real_said),
+    "Deep SHAP": lk.explain.deep_shap(model, background, real, real_said).sum(1),
+    "random": np.random.default_rng(0).random((count, 28, 28)),
+}
+deleted = {
+    name: lk.explain.deletion_curve(model, real, values, real_said)
+    for name, values in real_maps.items()
+}
+inserted = {
+    name: lk.explain.insertion_curve(model, real, values, real_said)
+    for name, values in real_maps.items()
+}
+lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
+
+# %% [markdown]
+# Compare with the *random* curve first. A method may win one game and lose the other: a scattered
+# map destroys texture quickly (good at deletion), but scattered pixels on a blur show nothing to a
+# network that looks for shapes (poor at insertion).
+
+# %% [markdown]
+# ## The randomisation test
+#
+# Replace the trained weights by random ones, from the last layer down. The network then knows
+# nothing. A method whose map hardly changes did not explain the network: it drew the picture's
+# edges, or the middle.
+
+# %% [markdown]
+# ### Exercise 7.6: forget, layer by layer
+#
+# Write `forget(model, names)`: it returns a **copy** of the network in which the modules with these
+# names have new random weights. All other weights, and the network itself, stay as they are.
+#
+# <details><summary>Hint</summary>
+#
+# `copy.deepcopy(model)`, `net.get_submodule("features.0")`, and each layer with weights has a
+# method `reset_parameters()`.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 7.6 - random weights
+def forget(model, names):
+    raise NotImplementedError("7.6: copy the network, give the named layers new weights")
+
+
+# %% tags=["solution"]
+# Solution 7.6
+def forget(model, names):
+    net = copy.deepcopy(model)
+    for name in names:
+        net.get_submodule(name).reset_parameters()
+    return net
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# `reset_parameters` draws from the same distribution as a new network does, so the sizes of the
+# activations stay sensible. Setting the weights to zero would make every map empty: a method would
+# pass the test for the wrong reason.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.6", "forget"):
+    torch.manual_seed(0)
+    _net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    _before = copy.deepcopy(_net.state_dict())
+    _got = forget(_net, ["3"])
+    assert isinstance(_got, nn.Module), "forget must return the copy of the network"
+    _same = all(torch.equal(_v, _before[_n]) for _n, _v in _net.state_dict().items())
+    assert _got is not _net and _same, "the network itself was changed: work on a copy"
+    _new = _got.state_dict()
+    assert set(_new) == set(_before), "the copy has other layers than the network"
+    assert not torch.equal(_new["3.weight"], _before["3.weight"]), "the named layer is unchanged"
+    assert torch.equal(_new["0.weight"], _before["0.weight"]), "other layers changed too"
+    assert _new["3.weight"].std() > 1e-3, "random weights, not constant ones"
+    assert _new["3.weight"].std() < 1, (
+        "these weights are far too large: reset_parameters() draws them as for a new network"
+    )
+    assert not torch.equal(forget(_net, ["0"]).state_dict()["0.weight"], _before["0.weight"]), (
+        "the layers named in `names` must change, not always the same"
+    )
+
+# %%
+few_maps, seeds = (4, (0,)) if FAST else (48, (0, 1, 2))
+original = {name: make(drawn_net, few_maps) for name, make in methods.items()}
+layer_names = ["classifier.2", "features.8", "features.4", "features.0"]  # from the top down
+once = forget(drawn_net, layer_names[:1])
+print("the last layer forgotten: the logits change by up to", end=" ")
+with torch.no_grad():
+    print(f"{(once(drawn_images[:8]) - drawn_net(drawn_images[:8])).abs().max():.1f}")
+
+# %% [markdown]
+# `lk.explain.randomise_layers` goes on like that to the bottom, and compares each map with the
+# one of the trained network by Spearman's rank correlation: 1 is the same order of pixels, 0 none.
+# Batch normalisation is reset with its convolution.
+
+# %%
+tables = {
+    name: [
+        lk.explain.randomise_layers(drawn_net, lambda net, make=make: make(net, few_maps), seed)
+        for seed in seeds
+    ]
+    for name, make in methods.items()
+}
+lk.figures.randomisation_curves(
+    {name: several[0] for name, several in tables.items()}, origin=drawn_test.origin
+)
+
+# %% [markdown]
+# ## The table
+#
+# All methods, all measures, on the drawn test cells. Intervals are 95 %: Wilson's for hits, bootstrap
+# over images for the rest. *Random weights* is the rank correlation after all layers were randomised.
+
+
+# %%
+def with_interval(mean, low, high):
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+
+
+lines = {}
+for name, values in drawn_maps.items():
+    hits, share = hits_and_share(values, cell)
+    shares, fall = lk.explain.deletion_curve(drawn_net, drawn_images, values, drawn_said)
+    _, rise = lk.explain.insertion_curve(drawn_net, drawn_images, values, drawn_said)
+    last = np.mean([table["correlations"].iloc[-1] for table in tables[name]], axis=0)
+    measures = {
+        "share in cell": share,
+        "overlap (IoU)": lk.explain.mask_overlap(values, cell)["iou"],
+        "deletion ↓": lk.explain.area_under(shares, fall),
+        "insertion ↑": lk.explain.area_under(shares, rise),
+        "random weights → 0": last,
+    }
+    line = {"pointing game": with_interval(*lk.explain.wilson_interval(hits.sum(), len(hits)))}
+    line |= {
+        key: with_interval(*lk.explain.bootstrap_interval(numbers))
+        for key, numbers in measures.items()
+    }
+    lines[name] = line
+area = cell.mean()
+print(f"n = {len(cell)} drawn cells; the cell covers {100 * area:.0f} % of a picture on average;")
+print(f"random weights: {few_maps} images, mean of {len(seeds)} draw(s) of weights")
+pd.DataFrame(lines).T
+
+# %% [markdown]
+# Read it slowly.
+#
+# - *Edges* and *the middle* have not asked the network, and the last column gives them away: 1.
+#   *Random* passes that test without knowing anything. No single column is enough.
+# - The share of a random map is the cell's share of the picture. That, not 0, is the floor.
+# - A column that puts *random* near the front measures something else than explanations.
+# - Where two intervals overlap, do not call one method better.
+#
+# These are drawn cells and one small network. The ranking may differ for another network; the
+# *way of asking* is what you take with you.
+
+# %% [markdown]
+# ## The planted shortcut
+#
+# A hospital photographs one kind of patient with another microscope, and there is a small mark in the
+# corner. Here we plant it ourselves: monocytes get a dark blue square of 4 x 4 pixels at the upper left,
+# in training **and** test.
+
+# %%
+MARKED = blood.classes.index("monocyte")
+SHORT = torch.arange(512 if FAST else 5000)
+
+
+def add_mark(split):
+    images = split.images.clone()
+    images[split.labels == MARKED, :, :4, :4] = torch.tensor([20, 20, 120]).byte().view(3, 1, 1)
+    return lk.ImageSplit(images, split.labels, split.classes, split.origin + ", mark planted")
+
+
+clean_test = blood.test.subset(range(400)) if FAST else blood.test
+marked_test = add_mark(clean_test)
+biased = train_small(add_mark(blood.train.subset(SHORT)), 2 if FAST else 6)
+with_mark = lk.evaluate(biased, BatchLoader(marked_test, 256, device=lk.get_device()))
+without_mark = lk.evaluate(biased, BatchLoader(clean_test, 256, device=lk.get_device()))
+biased = biased.cpu()
+print("marked test images, as its makers would report it:")
+with_mark
+
+# %% [markdown]
+# Nothing looks wrong. Ask Grad-CAM where the evidence for *monocyte* lies.
+
+# %%
+monocytes = (marked_test.labels == MARKED).nonzero()[:, 0][: 16 if FAST else 100]
+marked_images = prepare(marked_test.images[monocytes])
+marked_maps = lk.explain.grad_cam(biased, biased.features[-1], marked_images, MARKED)
+corner = np.zeros(marked_maps.shape, bool)
+corner[:, :6, :6] = True  # the mark and the neighbours that a coarse map cannot tell from it
+peaks = lk.explain.pointing_game(marked_maps, corner)
+print(
+    f"peak in the corner: {with_interval(*lk.explain.wilson_interval(peaks.sum(), len(peaks)))} of "
+    f"{len(peaks)} monocytes; the corner is {corner[0].mean():.2f} of the picture"
+)
+lk.figures.overlays(
+    marked_test.images[monocytes[:8]],
+    {"Grad-CAM, monocyte": marked_maps[:8]},
+    title="Where does the network see the monocyte?",
+    origin=marked_test.origin,
+)
+
+# %% [markdown]
+# ### Exercise 7.7: the damage
+#
+# `with_mark` and `without_mark` are the predictions of this network for the same test images, with
+# the planted mark and without. Compute `damage`: for each of the eight classes, recall with mark
+# minus recall without it, as an array of eight numbers from -1 to 1.
+#
+# <details><summary>Hint</summary>
+#
+# `result.report()` has a row a class and then two means; its column `recall` is what you need.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 7.7 - what the shortcut costs
+damage = ...
+
+# %% tags=["solution"]
+# Solution 7.7
+recalls = [r.report()["recall"].to_numpy()[:8] for r in (with_mark, without_mark)]
+damage = recalls[0] - recalls[1]
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# Only monocytes carried the mark, so only their images change, and only their recall can: the other
+# seven numbers are exactly 0. The overall accuracy dilutes it, since monocytes are one image in
+# twelve. The *precision* of the other classes suffers too: the lost monocytes go somewhere.
+# </details>
+
+# %% tags=["check"]
+with lk.check("7.7", "damage"):
+    _d = np.asarray(damage, dtype=float).ravel()
+    assert len(_d) == 8, f"there must be eight numbers, one a class, not {len(_d)}"
+    _a, _b = (_r.report()["recall"].to_numpy()[:8] for _r in (with_mark, without_mark))
+    _p, _q = (_r.report()["precision"].to_numpy()[:8] for _r in (with_mark, without_mark))
+    _true = _a - _b
+    assert np.abs(_d).max() <= 1 + 1e-9 and not (
+        np.allclose(_d, 100 * _true) and np.abs(_true).max() > 0
+    ), "shares, not per cent"
+    assert np.allclose(_d, _true, atol=1e-3) or not np.allclose(_d, -_true, atol=1e-3), (
+        "turned round: recall with the mark minus recall without"
+    )
+    assert np.allclose(_d, _true, atol=1e-3) or not np.allclose(_d, _p - _q, atol=1e-3), (
+        "this is precision: recall is the share of a class that was found"
+    )
+    assert np.allclose(_d, _true, atol=1e-3), "this is not recall with minus recall without"
+
+# %%
+print("without the mark:", without_mark)
+print(
+    f"recall of monocytes: damage {damage[MARKED]:.2f}, n = {int((clean_test.labels == MARKED).sum())}"
+)
+lk.figures.confusion_matrix(without_mark, "The same network without the mark")
+
+# %% [markdown]
+# The test set could not warn anyone, because it carried the same mark. The map did: one look at
+# eight pictures. That is what explanations are best at: **finding faults**, not proving that there
+# is none.
+
+# %% [markdown]
+# ## The confident mistakes of lab 02
+#
+# Lab 02 found images that the MLP got wrong with at least 90 % confidence. What did it see? For each of
+# them: what spoke for its answer, what for the truth, and the difference, which adds up to how
+# much further the wrong logit was ahead than for an average image.
+
+# %%
+mlp = lk.models.trained("BloodMLP", blood)
+mlp_result = lk.evaluate(mlp, test)
+mlp = mlp.cpu().eval()
+# the most confident first; in fast mode there may be no confident one
+mistakes = mlp_result.misclassified(n=4)
+place = {int(index): row for row, index in enumerate(mlp_result.indices)}
+said = mlp_result.predicted[[place[int(i)] for i in mistakes]]
+sure = mlp_result.confidence[[place[int(i)] for i in mistakes]]
+real_class = blood.test.labels[mistakes].numpy()
+wrong_images = prepare(blood.test.images[mistakes])
+for_said = lk.explain.deep_shap(mlp, background, wrong_images, said)
+for_truth = lk.explain.deep_shap(mlp, background, wrong_images, real_class)
+lk.figures.attribution_grid(
+    blood.test.images[mistakes],
+    np.stack([for_said, for_truth, for_said - for_truth], axis=1),
+    [
+        f"{blood.classes[t]}; said {blood.classes[p]}, {c:.2f}"
+        for t, p, c in zip(real_class, said, sure, strict=True)
+    ],
+    ["for what it said", "for the truth", "said − truth"],
+    title="The MLP's most confident mistakes (Deep SHAP)",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# An MLP has one weight for each pixel: its maps are grainier than those of a CNN. Look in the last column
+# for red *outside* the cell: neighbouring red cells and background are evidence for an MLP as much
+# as anything. Does that happen more in mistakes than in right answers? Measure it.
+
+# %%
+axis = np.linspace(-1, 1, 28)
+outside = axis[:, None] ** 2 + axis**2 > 0.75**2  # beyond three quarters of the way to the edge
+quadrants = mlp_result.confidence_quadrants()
+most = 10 if FAST else 150
+for name in ("confident wrong", "confident correct"):
+    chosen_rows = np.sort(np.random.default_rng(0).permutation(quadrants[name])[:most])
+    if len(chosen_rows) < 2:
+        print(f"{name}: {len(chosen_rows)} images, too few to measure")
+        continue
+    answers = mlp_result.predicted[[place[int(i)] for i in chosen_rows]]
+    evidence = lk.explain.deep_shap(
+        mlp, background, prepare(blood.test.images[chosen_rows]), answers
+    )
+    masks = np.broadcast_to(outside, (len(chosen_rows), 28, 28))
+    share = lk.explain.mask_overlap(evidence.sum(1), masks)["inside"]
+    print(
+        f"{name:18} {with_interval(*lk.explain.bootstrap_interval(share))} of the positive evidence "
+        f"outside the middle, n = {len(share)} (the outside is {outside.mean():.2f} of the picture)"
+    )
+
+# %% [markdown]
+# ## What to take away
+#
+# - A map answers "where", for one class, one layer, one network. It does not say "why".
+# - Shapley values come in logits and add up; check that they do.
+# - Measure explanations: known truth, deletion and insertion, random weights, and always beside a
+#   map that has not seen the network.
+# - A good accuracy on test data with the same fault is no comfort. Maps find shortcuts.
+#
+# **Write down, in two or three sentences each:**
+#
+# 1. A colleague shows you six heat maps on tumours and says the network is safe. What do you ask for?
+# 2. Which method of the table would you use to search for a shortcut, which to compare two pixels?
+# 3. Why is "the map lies on the cell" weaker evidence in BloodMNIST than in the drawn cells here?
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Model answers</summary>
+#
+# 1. How the six were chosen; how many of all images have such maps, with an interval; what the maps
+#    look like for the mistakes; whether they change when the weights are random; the accuracy on data
+#    from another hospital.
+# 2. For a shortcut, a coarse map whose peak is reliable and quick to look at, such as Grad-CAM. To
+#    compare pixels, numbers with a unit that add up, such as Deep SHAP; but only if its sums were
+#    checked.
+# 3. There the cell is always in the middle, so a map that always points to the middle lies on the
+#    cell too. Here the cell is anywhere, and the middle is a poor guess.
+# </details>
+
+# %% tags=["results"]
+lk.report_result("test accuracy without the planted mark", without_mark, "one seed")
