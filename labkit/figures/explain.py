@@ -8,6 +8,9 @@ import torch
 from matplotlib.figure import Figure
 
 from labkit.figures.base import PALETTE, WIDTH, new_figure
+from labkit.figures.small_png import SmallFigure
+
+_HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 
 
 def _pictures(images: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -23,6 +26,7 @@ def overlays(
     titles: Sequence[str] = (),
     title: str = "",
     origin: str = "",
+    signed: bool = False,
 ) -> Figure:
     """Draw pictures in the first row and below them, a row a map, the map over the picture.
 
@@ -32,6 +36,7 @@ def overlays(
         titles: up to N captions.
         title: above the figure.
         origin: which data these are.
+        signed: red for positive and blue for negative values; else negative ones count as zero.
 
     Returns:
         The figure.
@@ -43,7 +48,8 @@ def overlays(
     rows, columns = 1 + len(maps), len(pictures)
     side = min((WIDTH - 0.8) / columns, 1.6)
     lines = max((fill(t, 15).count("\n") + 1 for t in titles), default=0)
-    figure, axes = new_figure(rows, columns, rows * side + 0.17 * lines + 0.9, origin)
+    height = rows * side + 0.17 * lines + 0.9
+    figure, axes = new_figure(rows, columns, height, origin, FigureClass=SmallFigure)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     for column, picture in enumerate(pictures):
@@ -51,11 +57,13 @@ def overlays(
         if column < len(titles):
             axes[0, column].set_title(fill(titles[column], 15), fontsize=8)
         for row, values in enumerate(maps.values(), start=1):
-            scaled = np.maximum(values[column], 0) / max(float(values[column].max()), 1e-12)
+            scaled = values[column] if signed else np.maximum(values[column], 0)
+            scaled = scaled / max(float(np.abs(scaled).max()), 1e-12)
             axes[row, column].imshow(picture.mean(2), cmap="gray", vmin=0, vmax=1)
-            shown = axes[row, column].imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+            look = {"cmap": "RdBu_r", "vmin": -1, "alpha": 0.8} if signed else _HEAT
+            shown = axes[row, column].imshow(scaled, vmax=1, interpolation="nearest", **look)
     for row, name in enumerate(["picture", *maps]):
-        axes[row, 0].set_ylabel(fill(name, 14), fontsize=8)
+        axes[row, 0].set_ylabel(fill(name, 14, break_long_words=False), fontsize=8)
     bar = figure.colorbar(shown, ax=axes[1:, -1].tolist(), shrink=0.8, pad=0.03)
     bar.ax.tick_params(labelsize=7)
     bar.set_label("share of the map's largest value", fontsize=7)
@@ -96,7 +104,8 @@ def attribution_grid(
     rows, columns = len(pictures), 1 + attributions.shape[1]
     limit = max(float(np.quantile(np.abs(attributions), 0.995)), 1e-12)
     side = min((WIDTH - 1.2) / columns, 1.5)
-    figure, axes = new_figure(rows, columns, rows * (side + 0.05) + 1.1, origin)
+    height = rows * (side + 0.05) + 1.1
+    figure, axes = new_figure(rows, columns, height, origin, FigureClass=SmallFigure)
     names = [name.replace("immature granulocyte", "immature gran.") for name in column_titles]
     width = max(8, int(13 * side))
     for row in range(rows):
@@ -114,7 +123,7 @@ def attribution_grid(
                 interpolation="nearest",
             )
             if row == 0 and k < len(names):
-                axes[0, k + 1].set_title(fill(names[k], width), fontsize=8)
+                axes[0, k + 1].set_title(fill(names[k], width, break_long_words=False), fontsize=7)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     bar = figure.colorbar(shown, ax=axes[:, -1].tolist(), shrink=0.8, pad=0.04)
@@ -186,7 +195,9 @@ def randomisation_curves(tables: Mapping[str, object], origin: str = "") -> Figu
         ax.plot(
             range(len(table)),
             table["rank_correlation"],
-            marker="o",
+            ("-", "--")[place % 2],  # two methods may lie on each other
+            marker="os^Dv"[place % 5],
+            markersize=10 - place,
             color=PALETTE[place % len(PALETTE)],
             label=method,
         )

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import labkit as lk
+from labkit.explain import (
+    area_under,
+    bootstrap_interval,
+    deletion_curve,
+    draw_off_centre,
+    grad_cam,
+    insertion_curve,
+    mask_overlap,
+    pointing_game,
+    randomise_layers,
+    saliency,
+    wilson_interval,
+)
+
+
+def test_the_pointing_game_on_constructed_maps():
+    masks = np.zeros((4, 3, 3), bool)
+    masks[:, 1, 1:] = True
+    maps = np.zeros((4, 3, 3))
+    maps[0, 1, 2] = 1  # inside
+    maps[1, 0, 0] = 1  # outside
+    maps[2] = -1.0
+    maps[2, 1, 1] = -0.5  # all against, least so inside
+    # the last one is constant: the share of the mask
+    np.testing.assert_allclose(pointing_game(maps, masks), [1, 0, 1, 2 / 9])
+
+
+def test_the_overlap_on_constructed_maps():
+    masks = np.zeros((3, 2, 2), bool)
+    masks[:, 0] = True
+    maps = np.array([[[3.0, 1], [0, -9]], [[0, 0], [1, 1]], [[0, 0], [0, 0]]])
+    table = mask_overlap(maps, masks)
+    np.testing.assert_allclose(table["inside"], [1, 0, 0.5])
+    np.testing.assert_allclose(table["iou"][:2], [1, 0])
+    np.testing.assert_allclose(table["area"], 0.5)
+    with pytest.raises(ValueError, match="empty"):
+        mask_overlap(maps, np.zeros_like(masks))
+    with pytest.raises(ValueError, match=r"\(N, H, W\)"):
+        pointing_game(maps, masks[:2])
+
+
+def test_intervals():
+    low, high = wilson_interval(8, 10)[1:]
+    assert (round(low, 2), round(high, 2)) == (0.49, 0.94)
+    mean, low, high = bootstrap_interval(np.repeat([0.0, 1.0], 200))
+    assert mean == 0.5 and 0.44 < low < 0.46 and 0.54 < high < 0.56
+
+
+class First(nn.Module):
+    """Looks at the upper left pixel alone."""
+
+    def forward(self, images):
+        value = 10 * images[:, 0, 0, 0]
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
+def test_deletion_and_insertion_find_the_only_pixel_that_counts():
+    images, baseline = torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    right, wrong = np.zeros((2, 4, 4)), np.zeros((2, 4, 4))
+    right[:, 0, 0], wrong[:, 0, 0] = 1, -1
+    for maps, quick in ((right, True), (wrong, False)):
+        shares, curve = deletion_curve(First(), images, maps, 0, baseline, steps=16)
+        expected = np.where(shares >= (1 / 16 if quick else 1), 0.5, 1.0)
+        np.testing.assert_allclose(curve[0], expected, atol=1e-3)
+        shares, curve = insertion_curve(First(), images, maps, 0, baseline, steps=16)
+        np.testing.assert_allclose(curve[0], 1.5 - expected, atol=1e-3)
+    with pytest.raises(ValueError, match="maps are"):
+        deletion_curve(First(), images, right[:, :2])
+
+
+def test_the_area_of_a_straight_line():
+    np.testing.assert_allclose(area_under(np.linspace(0, 1, 11), np.linspace([0], [1], 11).T), 0.5)
+
+
+def test_randomisation_goes_from_the_top_to_the_bottom_and_spares_the_network():
+    torch.manual_seed(0)
+    net = lk.models.DeeperCNN(8).eval()
+    images = torch.randn(3, 3, 28, 28)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    table = randomise_layers(net, lambda n: grad_cam(n, n.features[10], images, 0))
+    convs, linears = ["features.12", "features.8", "features.4", "features.0"], (8, 5, 2)
+    assert table.layer.tolist() == [
+        "as trained",
+        *(f"classifier.{i}" for i in linears),
+        *convs,
+    ]
+    assert table.rank_correlation[0] == pytest.approx(1) and table.ssim[0] == pytest.approx(1)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    again = randomise_layers(net, lambda n: grad_cam(n, n.features[10], images, 0))
+    np.testing.assert_array_equal(table.rank_correlation, again.rank_correlation)
+
+
+def test_a_map_that_ignores_the_network_survives_and_one_that_does_not_falls():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    images = torch.randn(4, 3, 8, 8)
+    deaf = randomise_layers(net, lambda n: images.mean(1).numpy())
+    assert deaf.rank_correlation.iloc[-1] == pytest.approx(1)
+    constant = randomise_layers(net, lambda n: np.ones((4, 8, 8)))
+    assert constant.rank_correlation.iloc[-1] == 0
+    honest = randomise_layers(net, lambda n: saliency(n, images, 0))
+    assert abs(honest.rank_correlation.iloc[-1]) < 0.4
+
+
+def test_drawn_cells_lie_off_the_centre_and_their_masks_fit():
+    split = draw_off_centre(10, seed=3)
+    cell, nucleus = split.masks["cell"], split.masks["nucleus"]
+    assert split.images.shape == (80, 3, 40, 40) and cell.any((1, 2)).all()
+    assert not (nucleus & ~cell).any()
+    middle = np.array([np.argwhere(mask).mean(0) for mask in cell])
+    assert middle.std(0).min() > 4  # pixels
+    again = draw_off_centre(10, seed=3)
+    assert torch.equal(again.images, split.images)
+    assert not torch.equal(draw_off_centre(10, seed=4).images, split.images)
+    # cells are darker than what is around them
+    grey = split.images.float().mean(1).numpy()
+    assert (grey[cell].mean() + 30) < grey[~cell].mean()
