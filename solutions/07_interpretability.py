@@ -6,7 +6,8 @@
 #
 # **You should know** lab 02 (the training loop, confident mistakes) and lab 05 (convolutions).
 #
-# **Time:** about three hours. All cells together compute for about four minutes on two cores.
+# **Time:** about three hours. All cells together compute for two to three minutes on two cores with
+# fast bf16, and some minutes more where labs 02 and 05 have not been run.
 
 # %% tags=["setup"]
 import copy
@@ -304,17 +305,15 @@ lk.figures.overlays(
 # ### Any other network
 #
 # The same call explains VGG16, if you name a layer. This one has seen only a small part of the
-# training images once (about half a minute on two cores), so look at how the code is used, not
-# at what the network knows.
+# training images once (well under a minute), so look at how the code is used, not at what the
+# network knows.
 
 # %%
-from labkit.data.loaders import BatchLoader
-
 few = torch.arange(256 if FAST else 2560)
 lk.seed_everything(0)
 vgg = lk.models.vgg16(8)
 slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
-few_images = BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=few)
+few_images = lk.BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=few)
 lk.fit(vgg, few_images, epochs=1, optimizer=slow, progress=False)
 on_val = lk.evaluate(vgg, val)
 vgg = vgg.cpu()
@@ -346,7 +345,8 @@ lk.figures.overlays(
 # image and background.
 #
 # **A trap:** Deep SHAP keeps what it saw *in* each layer. A ReLU that is used twice or works in
-# place overwrites that, and the answer is wrong. `lk.explain.deep_shap` refuses such networks.
+# place overwrites that, and the answer is wrong. `lk.explain.deep_shap` works on a copy without
+# in-place ReLUs, refuses a ReLU that is used twice, and checks the sums.
 
 # %%
 rows = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))[:25]
@@ -389,8 +389,8 @@ def largest_gap(values, logits, background_logits):
 #
 # A gap is only large or small compared with what was to be explained. Dividing each class by its
 # own difference would blow up where a class's logit happens to equal the background's mean, so one
-# scale an image is used. A method whose sums do not fit may still rank the pixels well; but then its
-# numbers cannot be read as logits.
+# scale an image is used. A method whose sums do not fit may still rank the pixels well; but then
+# its numbers cannot be read as logits.
 # </details>
 
 # %% tags=["check"]
@@ -420,8 +420,8 @@ with lk.check("7.3", "largest_gap"):
     )
 
 # %%
-logits = lk.explain.state.logits_of(model, chosen).numpy()
-background_logits = lk.explain.state.logits_of(model, background).numpy()
+logits = lk.explain.logits_of(model, chosen).numpy()
+background_logits = lk.explain.logits_of(model, background).numpy()
 estimates = {"Deep SHAP": deep}
 for samples in (50, 200) if FAST else (50, 200, 800):
     estimates[f"gradient SHAP, {samples} samples"] = lk.explain.gradient_shap(
@@ -443,8 +443,8 @@ print("Deep SHAP adds up within 1 %:", bool(gap.max() < 0.01))
 # %% [markdown]
 # ### Three networks, one scale
 #
-# The same plan three times: one that **failed** (a learning rate of 1e-6), one **half trained**
-# (a single pass over 2,000 images), and the good one. Columns are classes. **Red** pixels raise that
+# The same plan three times: one that **failed** (a learning rate of 1e-6), one **half trained** (a
+# single pass over 2,000 images), and the good one. Columns are classes. **Red** pixels raise that
 # class's logit compared with the background, **blue** ones lower it; pale ones hardly matter.
 #
 # A blue pixel is *not* "unimportant", and red in the column of a wrong class is evidence *for the
@@ -457,7 +457,7 @@ some = torch.arange(256 if FAST else 2000)
 def quick(learning_rate):
     lk.seed_everything(1)
     net = lk.models.DeeperCNN(8)
-    loader = BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=some)
+    loader = lk.BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=some)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
     lk.fit(net, loader, epochs=1, optimizer=optimizer, progress=False)
     return net, lk.evaluate(net, val)
@@ -493,9 +493,9 @@ lk.figures.attribution_grid(
 # ### Without gradients: hide and ask
 #
 # `PartitionExplainer` needs only the network's answers. It hides parts of the picture by painting
-# them over from their surroundings (*inpainting*), large parts first, and divides those that matter.
-# A grey square would be something that the network has never seen; an inpainted part looks like
-# more background.
+# them over from their surroundings (*inpainting*), large parts first, and divides those that
+# matter. A grey square would be something that the network has never seen; an inpainted part looks
+# like more background.
 #
 # Each image needs hundreds of pictures. Sending them through the network in batches is what makes
 # it bearable. The network is again `DeeperCNN`: any other, such as a fine-tuned one, is used alike.
@@ -528,7 +528,7 @@ lk.figures.overlays(
 )
 
 # %% [markdown]
-# Hide and ask gives patches, because parts below a certain size are never hidden on their own;
+# Hide and ask gives patches: when its pictures are used up, it divides no further.
 # Deep SHAP gives single pixels. Both are Shapley values of the same network, for two different
 # games: other players, and another way of being absent.
 
@@ -577,19 +577,19 @@ class CellCNN(nn.Module):
 def train_small(split, epochs, seed=0, augment=None):
     lk.seed_everything(seed)
     net = CellCNN()
-    loader = BatchLoader(split, 64, shuffle=True, augment=augment, device=lk.get_device())
+    loader = lk.BatchLoader(split, 64, shuffle=True, augment=augment, device=lk.get_device())
     lk.fit(net, loader, epochs=epochs, progress=False)
     return net.cpu().eval()
 
 
 drawn_net = train_small(drawn_train, TRUTH_EPOCHS, augment=lk.Augment(flip=True, turn=True))
-drawn_result = lk.evaluate(drawn_net, BatchLoader(drawn_test, device=lk.get_device()))
+drawn_result = lk.evaluate(drawn_net, lk.BatchLoader(drawn_test, device=lk.get_device()))
 drawn_net = drawn_net.cpu()
 drawn_result
 
 # %% [markdown]
-# Seven ways to make a map of the **predicted** class. The last three do not ask the network at all:
-# any method worth its name must beat them.
+# Seven ways to make a map of the **predicted** class. The last three do not ask the network at all.
+# They say how much of a score is cheap.
 
 # %%
 drawn_images = prepare(drawn_test.images)
@@ -657,7 +657,8 @@ lk.figures.overlays(
 # %% [markdown]
 # ### Exercise 7.4: two games with a mask
 #
-# Write `hits_and_share(maps, masks)`, both (N, H, W), the masks boolean. It returns two arrays (N,):
+# Write `hits_and_share(maps, masks)`, both (N, H, W), the masks boolean. It returns two arrays
+# (N,):
 #
 # - `hits`: whether the pixel with the largest value lies inside the mask (*pointing game*);
 # - `share`: how much of the **positive** attribution lies inside the mask, from 0 to 1.
@@ -689,9 +690,9 @@ def hits_and_share(maps, masks):
 # <details><summary>Why this is so</summary>
 #
 # The pointing game looks at one pixel and forgives everything else; the share looks at all of them
-# and punishes a map for being soft at its edges. A coarse map can win the first and lose the second.
-# Neither asks whether the *right part* of the cell was found. `lk.explain.pointing_game` and
-# `mask_overlap` do the same, and take care of maps that are constant.
+# and punishes a map for being soft at its edges. A coarse map can win the first and lose the
+# second. Neither asks whether the *right part* of the cell was found. `lk.explain.pointing_game`
+# and `mask_overlap` do the same, and take care of maps that are constant.
 # </details>
 
 # %% tags=["check"]
@@ -733,8 +734,8 @@ with lk.check("7.4", "hits_and_share"):
 #
 # Write `deletion(model, images, maps, classes, baseline, steps)`. For $s = 0, …,$ `steps`, replace
 # the share $s/$`steps` of the pixels with the highest map values, in all colours, by those of
-# `baseline` (N, C, H, W), and record the softmax probability of `classes[i]` for image $i$. Return an
-# array (N, steps + 1).
+# `baseline` (N, C, H, W), and record the softmax probability of `classes[i]` for image $i$. Return
+# an array (N, steps + 1).
 #
 # <details><summary>Hint</summary>
 #
@@ -808,7 +809,7 @@ with lk.check("7.5", "deletion"):
 count = 24 if FAST else 120
 rows = torch.randperm(len(blood.test), generator=torch.Generator().manual_seed(1))[:count]
 real = prepare(blood.test.images[rows])
-real_said = lk.explain.state.logits_of(model, real).argmax(1)
+real_said = lk.explain.logits_of(model, real).argmax(1)
 real_maps = {
     "Grad-CAM": lk.explain.grad_cam(model, layer, real, real_said),
     "plain gradient": lk.explain.saliency(model, real, real_said),
@@ -826,8 +827,8 @@ inserted = {
 lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
 
 # %% [markdown]
-# Compare with the *random* curve first: only the distance to it has been earned by the map. Then see
-# whether both games rank the methods alike. They need not: a scattered map destroys texture
+# Compare with the *random* curve first: only the distance to it has been earned by the map. Then
+# see whether both games rank the methods alike. They need not: a scattered map destroys texture
 # quickly, but scattered pixels on a blur may show nothing to a network that looks for shapes.
 
 # %% [markdown]
@@ -923,8 +924,9 @@ lk.figures.randomisation_curves(
 # %% [markdown]
 # ## The table
 #
-# All methods, all measures, on the drawn test cells. Intervals are 95 %: Wilson's for hits, bootstrap
-# over images for the rest. *Random weights* is the rank correlation after all layers were randomised.
+# All methods, all measures, on the drawn test cells. Intervals are 95 %: Wilson's for hits,
+# bootstrap over images for the rest. *Random weights* is the rank correlation after all layers were
+# randomised.
 
 
 # %%
@@ -964,6 +966,8 @@ pd.DataFrame(lines).T
 # - The share of a random map is the cell's share of the picture. That, not 0, is the floor.
 # - Where *random* is as good as the best, the game measures something else than explanations: here
 #   look at deletion, where blurring pixels anywhere may be enough to spoil the picture.
+# - Does a map that never asked the network win a game against one that did? Then the game rewards
+#   something about the map's shape, such as being one compact patch.
 # - Do deletion and insertion rank the methods as they did on the real images above?
 # - Where two intervals overlap, do not call one method better.
 #
@@ -973,9 +977,9 @@ pd.DataFrame(lines).T
 # %% [markdown]
 # ## The planted shortcut
 #
-# A hospital photographs one kind of patient with another microscope, and there is a small mark in the
-# corner. Here we plant it ourselves: monocytes get a dark blue square of 4 x 4 pixels at the upper left,
-# in training **and** test.
+# A hospital photographs one kind of patient with another microscope, and there is a small mark in
+# the corner. Here we plant it ourselves: monocytes get a dark blue square of 4 x 4 pixels at the
+# upper left, in training **and** test.
 
 # %%
 MARKED = blood.classes.index("monocyte")
@@ -991,14 +995,14 @@ def add_mark(split):
 clean_test = blood.test.subset(range(400)) if FAST else blood.test
 marked_test = add_mark(clean_test)
 biased = train_small(add_mark(blood.train.subset(SHORT)), 2 if FAST else 6)
-with_mark = lk.evaluate(biased, BatchLoader(marked_test, 256, device=lk.get_device()))
-without_mark = lk.evaluate(biased, BatchLoader(clean_test, 256, device=lk.get_device()))
+with_mark = lk.evaluate(biased, lk.BatchLoader(marked_test, 256, device=lk.get_device()))
+without_mark = lk.evaluate(biased, lk.BatchLoader(clean_test, 256, device=lk.get_device()))
 biased = biased.cpu()
 print("marked test images, as its makers would report it:")
 with_mark
 
 # %% [markdown]
-# Nothing looks wrong. Ask Grad-CAM where the evidence for *monocyte* lies.
+# Would this line alarm anyone? Ask Grad-CAM where the evidence for *monocyte* lies.
 
 # %%
 monocytes = (marked_test.labels == MARKED).nonzero()[:, 0][: 16 if FAST else 100]
@@ -1073,16 +1077,16 @@ print(
 lk.figures.confusion_matrix(without_mark, "The same network without the mark")
 
 # %% [markdown]
-# The test set could not warn anyone, because it carried the same mark. The map did: one look at
-# eight pictures. That is what explanations are best at: **finding faults**, not proving that there
-# is none.
+# The test set could not warn anyone, because it carried the same mark. Were the peaks in the
+# corner? Then one look at eight pictures was enough. That is what explanations are best at:
+# **finding faults**, not proving that there is none.
 
 # %% [markdown]
 # ## The confident mistakes of lab 02
 #
-# Lab 02 found images that the MLP got wrong with at least 90 % confidence. What did it see? For each of
-# them: what spoke for its answer, what for the truth, and the difference, which adds up to how
-# much further the wrong logit was ahead than for an average image.
+# Lab 02 found images that the MLP got wrong with at least 90 % confidence. What did it see? For
+# each of them: what spoke for its answer, what for the truth, and the difference, which adds up to
+# how much further the wrong logit was ahead than for an average image.
 
 # %%
 mlp = lk.models.trained("BloodMLP", blood)
@@ -1111,12 +1115,12 @@ lk.figures.attribution_grid(
 
 # %% [markdown]
 # Look at where the cell is in each picture, and where the colour is. An MLP has one weight for each
-# pixel: it cannot look for a cell *anywhere*, only at fixed places. A cell off the middle leaves those
-# places empty, and what is empty in the middle looks like a class with small cells.
+# pixel: it cannot look for a cell *anywhere*, only at fixed places. If a cell lies off the middle,
+# what might an empty middle look like to it?
 #
-# Is there a rule in it? Measure how much of the evidence for the answer lies *outside* the middle, in
-# mistakes and in right answers. Larger cells reach further out, so each mistake gets a partner: a
-# confident right answer of the same true class.
+# Is there a rule in it? Measure how much of the evidence for the answer lies *outside* the middle,
+# in mistakes and in right answers. Larger cells reach further out, so each mistake gets a partner:
+# a confident right answer of the same true class.
 
 # %%
 axis = np.linspace(-1, 1, 28)
@@ -1150,8 +1154,8 @@ if len(pairs) > 1:
 print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 
 # %% [markdown]
-# If the interval of the difference leaves out 0, the mistakes lean more on the outside than right answers of
-# the same classes do. Even then: it is a correlation, found on one network.
+# If the interval of the difference leaves out 0, the mistakes lean more on the outside than right
+# answers of the same classes do. Even then: it is a correlation, found on one network.
 
 # %% [markdown]
 # ## What to take away
@@ -1164,7 +1168,8 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 #
 # **Write down, in two or three sentences each:**
 #
-# 1. A colleague shows you six heat maps on tumours and says the network is safe. What do you ask for?
+# 1. A colleague shows you six heat maps on tumours and says the network is safe. What do you ask
+#    for?
 # 2. Which method of the table would you use to search for a shortcut, which to compare two pixels?
 # 3. Why is "the map lies on the cell" weaker evidence in BloodMNIST than in the drawn cells here?
 
@@ -1172,8 +1177,8 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 # <details><summary>Model answers</summary>
 #
 # 1. How the six were chosen; how many of all images have such maps, with an interval; what the maps
-#    look like for the mistakes; whether they change when the weights are random; the accuracy on data
-#    from another hospital.
+#    look like for the mistakes; whether they change when the weights are random; the accuracy on
+#    data from another hospital.
 # 2. For a shortcut, a coarse map whose peak is reliable and quick to look at, such as Grad-CAM. To
 #    compare pixels, numbers with a unit that add up, such as Deep SHAP; but only if its sums were
 #    checked.
@@ -1182,4 +1187,8 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 # </details>
 
 # %% tags=["results"]
-lk.report_result("test accuracy without the planted mark", without_mark, "one seed")
+lk.report_result(
+    "test accuracy without the planted mark",
+    without_mark,
+    f"with the mark {100 * with_mark.accuracy:.1f} %, one seed",
+)

@@ -14,7 +14,7 @@ from labkit.explain.faithfulness import (
 )
 from labkit.explain.randomisation import randomise_layers
 from labkit.explain.shap_values import additivity_gap, deep_shap, gradient_shap, partition_shap
-from labkit.explain.state import count_hooks, undisturbed
+from labkit.explain.state import count_hooks, logits_of, undisturbed
 from labkit.explain.truth import draw_off_centre
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "grad_cam",
     "gradient_shap",
     "insertion_curve",
+    "logits_of",
     "mask_overlap",
     "partition_shap",
     "pointing_game",

@@ -42,7 +42,7 @@ def randomise_layers(
     rows = [_compare("as trained", original, original)]
     pending = []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(90_001 + seed)  # not a seed that the network itself may come from
         for name, module in reversed(list(net.named_modules())):
             if not hasattr(module, "reset_parameters") or not list(module.parameters(False)):
                 continue
