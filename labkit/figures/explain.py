@@ -66,7 +66,7 @@ def overlays(
         axes[row, 0].set_ylabel(fill(name, 14, break_long_words=False), fontsize=8)
     bar = figure.colorbar(shown, ax=axes[1:, -1].tolist(), shrink=0.8, pad=0.03)
     bar.ax.tick_params(labelsize=7)
-    bar.set_label("share of the map's largest value", fontsize=7)
+    bar.set_label("share of the map's peak", fontsize=7)
     figure.suptitle(title, fontsize=11)
     return figure
 
