@@ -498,7 +498,8 @@ lk.figures.attribution_grid(
 # like more background.
 #
 # Each image needs hundreds of pictures. Sending them through the network in batches is what makes
-# it bearable. The network is again `DeeperCNN`: any other, such as a fine-tuned one, is used alike.
+# it bearable; inpainting them takes its share of the time in any case. The network is again
+# `DeeperCNN`; the fine-tuned one of lab 06 can be questioned with the same call.
 
 # %%
 number, evaluations = (2, 40) if FAST else (8, 400)
