@@ -40,6 +40,7 @@ _MODULES = {
     "data",
     "metrics",
     "figures",
+    "features",
     "training",
     "liveplot",
     "models",

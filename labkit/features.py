@@ -1,0 +1,253 @@
+"""Hand-made and learned features, neighbours, projections, and splits that leak nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from labkit.backbones import Backbone
+from labkit.data.splits import duplicate_groups
+from labkit.device import get_device
+
+__all__ = [
+    "deep_features",
+    "duplicate_groups",
+    "explained_variance",
+    "grouped_splits",
+    "hog_features",
+    "hog_picture",
+    "mean_interval",
+    "nearest",
+    "project_pca",
+    "project_tsne",
+]
+
+Images = Tensor | np.ndarray
+
+
+def _grey(image: Images) -> np.ndarray:
+    return torch.as_tensor(image).float().mean(0).div(255).numpy()
+
+
+def _hog_options(orientations: int, cell: int, block: int) -> dict:
+    return {
+        "orientations": orientations,
+        "pixels_per_cell": (cell, cell),
+        "cells_per_block": (block, block),
+        "block_norm": "L2-Hys",
+    }
+
+
+def hog_features(
+    images: Images, orientations: int = 9, cell: int = 10, block: int = 2
+) -> np.ndarray:
+    """Histograms of oriented gradients of each image, in grey.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        orientations: bins of the gradient's direction, from 0 to 180 degrees.
+        cell: pixels along the side of a cell, which has one histogram.
+        block: cells along the side of a block, which is normalised as one (L2-Hys).
+
+    Returns:
+        float32 (N, D); D is 44,100 for images of 360x360.
+
+    Source:
+        Dalal and Triggs, Histograms of oriented gradients for human detection, CVPR 2005.
+
+    Example:
+        >>> hog_features(torch.zeros(1, 3, 40, 40, dtype=torch.uint8)).shape
+        (1, 324)
+    """
+    from skimage.feature import hog
+
+    options = _hog_options(orientations, cell, block)
+    rows = None
+    for i, image in enumerate(tqdm(images, desc="HOG", unit=" images", leave=False)):
+        row = hog(_grey(image), **options)
+        rows = np.empty((len(images), len(row)), np.float32) if rows is None else rows
+        rows[i] = row
+    if rows is None:
+        raise ValueError("There are no images.")
+    return rows
+
+
+def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int = 2) -> np.ndarray:
+    """Draw the histograms of one image (C, H, W) as little stars: float (H, W) in [0, 1].
+
+    Example:
+        >>> hog_picture(torch.zeros(3, 40, 40, dtype=torch.uint8)).shape
+        (40, 40)
+    """
+    from skimage.feature import hog
+
+    options = _hog_options(orientations, cell, block)
+    _, picture = hog(_grey(image), visualize=True, **options)
+    return np.clip(picture / max(float(np.percentile(picture, 99.5)), 1e-9), 0, 1)
+
+
+def deep_features(
+    backbone: Backbone, images: Images, batch_size: int = 32, device: str | None = None
+) -> np.ndarray:
+    """What a backbone says of each image, in batches on the device.
+
+    Args:
+        backbone: as ``load_backbone`` gives it.
+        images: uint8 (N, 3, H, W).
+        batch_size: how many at a time.
+        device: default ``lk.get_device()``.
+
+    Returns:
+        float32 (N, D).
+
+    Example:
+        >>> deep_features(load_backbone(), photos.images).shape  # doctest: +SKIP
+        (1207, 512)
+    """
+    device = get_device(device)
+    backbone.to(device)
+    was_training, rows = backbone.training, []
+    backbone.eval()
+    bar = tqdm(total=len(images), desc=backbone.name, unit=" images", leave=False)
+    try:
+        with torch.inference_mode(), bar:
+            for batch in torch.as_tensor(images).split(batch_size):
+                rows.append(backbone.features(backbone.transform(batch.to(device))).cpu())
+                bar.update(len(batch))
+    finally:
+        backbone.train(was_training)
+    return torch.cat(rows).float().numpy()
+
+
+def nearest(features: np.ndarray, query: int, k: int = 5) -> np.ndarray:
+    """The k images most like one of them, by the cosine of the angle between their features.
+
+    Args:
+        features: (N, D).
+        query: the row of the image that is asked about; it is not among the answers.
+        k: how many.
+
+    Returns:
+        int (k,): rows, the most alike first.
+
+    Example:
+        >>> nearest(np.array([[1, 0], [0, 1], [2, 0.1], [-1, 0]]), query=0, k=2)
+        array([2, 1])
+    """
+    lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-12)
+    cosine = features @ features[query] / (lengths * lengths[query])
+    cosine[query] = -np.inf
+    return np.argsort(-cosine, kind="stable")[:k]
+
+
+def project_pca(features: np.ndarray, components: int = 2, seed: int = 0) -> np.ndarray:
+    """The coordinates (N, components) of each row on its principal components.
+
+    Example:
+        >>> project_pca(np.eye(4)).shape
+        (4, 2)
+    """
+    return PCA(components, random_state=seed).fit_transform(features)
+
+
+def project_tsne(features: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
+    """A map (N, 2) by t-SNE of the first 50 principal components: for looking only.
+
+    t-SNE keeps neighbours together; distances between groups and their sizes mean nothing, and a
+    new point cannot be placed on the map.
+
+    Example:
+        >>> coordinates = project_tsne(features)  # doctest: +SKIP
+    """
+    fifty = project_pca(features, min(50, *features.shape), seed)
+    fewer = min(perplexity, (len(fifty) - 1) / 3)
+    return TSNE(perplexity=fewer, init="pca", random_state=seed).fit_transform(fifty)
+
+
+def explained_variance(features: np.ndarray) -> np.ndarray:
+    """The share of the variance that each principal component explains, the largest first.
+
+    Args:
+        features: (N, D); N images have at most N − 1 components, however large D is.
+
+    Returns:
+        float (min(N − 1, D),); the sum is 1.
+
+    Example:
+        >>> explained_variance(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]])).round(3)
+        array([1., 0.])
+    """
+    centred = features - features.mean(0)
+    n, dims = centred.shape
+    # the eigenvalues are those of the covariance; the smaller of the two products has them all
+    product = centred @ centred.T if n < dims else centred.T @ centred
+    values = np.linalg.eigvalsh(product.astype(float))[::-1][: min(n - 1, dims)].clip(0)
+    return values / values.sum()
+
+
+def grouped_splits(
+    labels: Sequence[int], groups: Sequence[int], folds: int = 5, repeats: int = 1, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Repeated, stratified cross-validation in which identical images stay together.
+
+    In each repeat every image is tested once, by what was fitted on the other folds.
+
+    Args:
+        labels: (N,).
+        groups: (N,), identical images share a number: ``duplicate_groups(images)``.
+        folds: parts of each repeat.
+        repeats: how often to shuffle and divide anew.
+        seed: of the shuffling.
+
+    Returns:
+        ``folds * repeats`` pairs of row numbers: (training, test).
+
+    Example:
+        >>> splits = grouped_splits([0, 1] * 10, range(20), folds=5, repeats=2)
+        >>> len(splits), len(splits[0][0]), len(splits[0][1])
+        (10, 16, 4)
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    return [
+        pair
+        for repeat in range(repeats)
+        for pair in StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat).split(
+            labels, labels, groups
+        )
+    ]
+
+
+def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, float, float]:
+    """Mean and 95 % interval of a number measured on several splits of the same images.
+
+    The training parts overlap, so the values are less independent than they look. Nadeau and
+    Bengio's correction widens the interval for that.
+
+    Args:
+        values: one number a split, at least two; for a comparison, the paired differences.
+        test_share: test images divided by training images of a split: 0.25 in five folds.
+
+    Returns:
+        The mean, and the ends of the interval.
+
+    Source:
+        Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
+
+    Example:
+        >>> mean, low, high = mean_interval([0.80, 0.82, 0.81, 0.83, 0.79], test_share=0.25)
+        >>> round(mean, 2), round(low, 3), round(high, 3)
+        (0.81, 0.781, 0.839)
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values has the shape {values.shape}; give at least two numbers.")
+    n = len(values)
+    error = np.sqrt((1 / n + test_share) * values.var(ddof=1))
+    half = student_t.ppf(0.975, n - 1) * error
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)

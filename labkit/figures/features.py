@@ -1,0 +1,236 @@
+"""Figures of features: HOG, neighbours, maps, explained variance, trees, ROC curves."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.metrics import auc, roc_curve
+from sklearn.tree import DecisionTreeClassifier, plot_tree
+
+from labkit.figures.base import PALETTE, new_figure
+from labkit.metrics import Predictions
+
+MARKERS = "osD^vP*X"  # a second way, besides colour, to tell classes apart
+PHOTO_PIXELS = 120  # photographs fill a notebook file quickly
+
+
+def _photo(image: torch.Tensor, pixels: int = PHOTO_PIXELS) -> np.ndarray:
+    small = F.interpolate(image[None].float() / 255, (pixels, pixels), mode="area")
+    return small[0].permute(1, 2, 0).numpy()
+
+
+def hog_triple(
+    image: torch.Tensor, picture: np.ndarray, title: str = "", origin: str = ""
+) -> Figure:
+    """Show a photograph, its grey version, and the picture of its HOG.
+
+    Args:
+        image: uint8 (3, H, W).
+        picture: (H, W) from ``hog_picture``.
+        title: above the figure.
+        origin: which data this is.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = hog_triple(torch.zeros(3, 40, 40, dtype=torch.uint8), np.zeros((40, 40)))
+    """
+    figure, axes = new_figure(1, 3, 3.5, origin)
+    photo = _photo(image, 240)
+    panels = {"photograph": photo, "grey": photo.mean(2), "HOG: strength by direction": picture}
+    for ax, (name, panel) in zip(axes[0], panels.items(), strict=True):
+        ax.imshow(panel, cmap="gray", vmin=0, vmax=1)
+        ax.set_title(name, fontsize=10)
+        ax.set_axis_off()
+    figure.suptitle(title)
+    figure.set_dpi(70)
+    return figure
+
+
+def neighbour_grid(
+    images: torch.Tensor,
+    labels: Sequence[int],
+    classes: Sequence[str],
+    neighbours: Mapping[int, Sequence[int]],
+    title: str = "",
+    origin: str = "",
+) -> Figure:
+    """Show queries at the left and their neighbours beside them; a red frame: another class.
+
+    Args:
+        images: uint8 (N, 3, H, W).
+        labels: (N,) class numbers.
+        classes: class names.
+        neighbours: for the row of each query, the rows of its neighbours.
+        title: above the figure.
+        origin: which data this is.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> cells = torch.zeros(3, 3, 40, 40, dtype=torch.uint8)
+        >>> figure = neighbour_grid(cells, [0, 0, 1], ("a", "b"), {0: [1, 2]})
+    """
+    columns = 1 + max(len(rows) for rows in neighbours.values())
+    figure, axes = new_figure(len(neighbours), columns, 1.75 * len(neighbours) + 0.6, origin)
+    for line, (query, rows) in zip(axes, neighbours.items(), strict=True):
+        for ax, row in zip(line, [query, *rows], strict=False):
+            ax.imshow(_photo(images[int(row)]))
+            name = classes[int(labels[int(row)])]
+            wrong = labels[int(row)] != labels[query]
+            ax.set_title(f"query: {name}" if row == query else name, fontsize=8)
+            ax.set(xticks=[], yticks=[])
+            colour = PALETTE[5] if wrong else PALETTE[7] if row == query else "0.8"
+            for spine in ax.spines.values():
+                spine.set(color=colour, linewidth=3 if wrong or row == query else 1)
+    figure.suptitle(title, fontsize=11)
+    figure.set_dpi(70)
+    return figure
+
+
+def feature_maps(
+    projections: Mapping[str, np.ndarray],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    origin: str = "",
+) -> Figure:
+    """Draw projections (N, 2) side by side, a colour and a shape for each class.
+
+    Example:
+        >>> figure = feature_maps({"PCA": np.zeros((2, 2))}, [0, 1], ("a", "b"))
+    """
+    labels = np.asarray(labels)
+    figure, axes = new_figure(1, len(projections), 4.6, origin)
+    for ax, (name, points) in zip(axes[0], projections.items(), strict=True):
+        for number, label in enumerate(classes):
+            chosen = points[labels == number]
+            ax.scatter(
+                *chosen.T,
+                s=12,
+                color=PALETTE[number % 8],
+                marker=MARKERS[number % 8],
+                alpha=0.75,
+                linewidths=0,
+                label=label,
+            )
+        ax.set(title=name, xlabel="first coordinate", ylabel="second coordinate")
+        ax.tick_params(labelsize=8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, ncols=4, fontsize=8, loc="outside upper center", markerscale=1.8)
+    return figure
+
+
+def explained_variance(
+    shares: Mapping[str, np.ndarray], marks: Sequence[float] = (0.95, 0.99), origin: str = ""
+) -> Figure:
+    """Draw how much of the variance the first components explain together, with marks.
+
+    Args:
+        shares: by name, the share of each component, the largest first.
+        marks: the sums whose number of components is written out.
+        origin: which data this is.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = explained_variance({"features": np.array([0.9, 0.08, 0.02])})
+    """
+    figure, axes = new_figure(height=3.6, origin=origin)
+    ax = axes[0, 0]
+    for (name, share), colour in zip(shares.items(), PALETTE, strict=False):
+        total = np.cumsum(share)
+        counts = [int(np.searchsorted(total, mark - 1e-9)) + 1 for mark in marks]
+        text = ", ".join(f"{100 * m:.0f} % at {n:,}" for m, n in zip(marks, counts, strict=True))
+        numbers = np.arange(1, len(total) + 1)
+        ax.plot(numbers, 100 * total, color=colour, label=f"{name}: {text}")
+        ax.plot(counts, 100 * total[np.array(counts) - 1], "o", color=colour)
+    for mark in marks:
+        ax.axhline(100 * mark, color="0.7", linestyle=":", linewidth=1)
+    ax.set(
+        xlabel="principal components",
+        ylabel="variance explained in %",
+        title="How many directions hold the variance?",
+        xscale="log",
+    )
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=9, loc="lower right")
+    return figure
+
+
+def decision_tree(
+    tree: DecisionTreeClassifier, classes: Sequence[str], depth: int = 3, origin: str = ""
+) -> Figure:
+    """Draw the first levels of a fitted tree: the question, and the class that leads there."""
+    figure, axes = new_figure(height=4.6, origin=origin)
+    FigureCanvasAgg(figure)  # plot_tree measures its boxes
+    names = [name.replace("immature granulocyte", "immature gran.") for name in classes]
+    plot_tree(
+        tree,
+        max_depth=depth - 1,
+        class_names=names,
+        feature_names=[f"feature {i}" for i in range(tree.n_features_in_)],
+        impurity=False,
+        label="none",
+        rounded=True,
+        fontsize=7,
+        ax=axes[0, 0],
+    )
+    axes[0, 0].set_title(
+        f"The first {depth} of {tree.get_depth()} levels, {tree.get_n_leaves()} leaves: "
+        "the question, images, images of each class, leading class",
+        fontsize=10,
+    )
+    return figure
+
+
+def roc_curves(
+    result: Predictions, title: str = "ROC curves, one class against the rest"
+) -> Figure:
+    """Draw a ROC curve a class and the micro-average, and the two rates against the threshold.
+
+    Args:
+        result: predictions; the score of a class is its probability.
+        title: of the left panel.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = roc_curves(Predictions([[2, 0], [0, 1], [3, 1]], [0, 1, 1], ("a", "b")))
+    """
+    figure, axes = new_figure(1, 2, 4.4, result.origin)
+    left, right = axes[0]
+    truth = np.eye(len(result.classes), dtype=bool)[result.labels]
+    for number, name in enumerate(result.classes):
+        if 0 < truth[:, number].sum() < len(truth):
+            _roc(left, truth[:, number], result.probabilities[:, number], name, PALETTE[number % 8])
+    false, true, limit = _roc(left, truth.ravel(), result.probabilities.ravel(), "micro-average")
+    left.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
+    left.set(xlabel="false-positive rate", ylabel="true-positive rate")
+    left.set_title(title, fontsize=10)
+    left.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
+    right.plot(limit[1:], true[1:], color=PALETTE[0], label="true-positive rate")
+    right.plot(limit[1:], false[1:], color=PALETTE[5], linestyle="--", label="false-positive rate")
+    right.set(xlabel="threshold on the probability", ylabel="rate", xlim=(0, 1))
+    right.set_title("Micro-average: both rates against the threshold", fontsize=10)
+    right.legend(fontsize=8)
+    for ax in (left, right):
+        ax.grid(alpha=0.3)
+    return figure
+
+
+def _roc(
+    ax: Axes, truth: np.ndarray, score: np.ndarray, name: str, colour: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    false, true, limit = roc_curve(truth, score)
+    label = f"{auc(false, true):.3f} {name}"
+    style = {"color": colour} if colour else {"color": "black", "linestyle": "--"}
+    ax.plot(false, true, linewidth=1.5, label=label, **style)
+    return false, true, limit

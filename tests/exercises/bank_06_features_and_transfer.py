@@ -1,0 +1,293 @@
+"""Lab 06: usual mistakes, each with a word of the message they must get, and other right ways."""
+
+
+def length(expression):
+    return f"""# Exercise 6.1
+def hog_length(side, cell, block=2, orientations=9):
+    return {expression}
+"""
+
+
+def neighbours(body):
+    return f"""# Exercise 6.2
+def nearest(features, query, k=5):
+    {body}
+"""
+
+
+UNIT = "u = features / np.linalg.norm(features, axis=1, keepdims=True); "
+
+
+def ready(body):
+    return f"""# Exercise 6.3
+def prepare(train, test, components=None):
+    {body}
+"""
+
+
+def probe(
+    model="nn.Linear(x.shape[1], 8)",
+    step="loss.backward(); optimizer.step()",
+    end="return model",
+    batches="torch.randperm(len(x)).split(64)",
+):
+    return f"""# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model = {model}
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(epochs):
+        for rows in {batches}:
+            loss = nn.CrossEntropyLoss()(model(x[rows]), y[rows])
+            optimizer.zero_grad(); {step}
+    {end}
+"""
+
+
+def roc(end="np.array(f), np.array(t)", start="[0.0], [0.0]", at=">=", thresholds=None, by=None):
+    thresholds = thresholds or "sorted(set(scores.tolist()), reverse=True)"
+    f_by, t_by = by or ("(truth == 0).sum()", "(truth == 1).sum()")
+    return f"""# Exercise 6.5
+def roc_points(scores, truth):
+    f, t = {start}
+    for c in {thresholds}:
+        yes = scores {at} c
+        f.append((yes & (truth == 0)).sum() / {f_by})
+        t.append((yes & (truth == 1)).sum() / {t_by})
+    return {end}
+"""
+
+
+def block(forward, shortcut=True, last_norm="nn.BatchNorm2d(c_out)"):
+    condition = "stride != 1 or c_in != c_out" if shortcut else "True"
+    return f"""# Exercise 6.6
+class ResidualBlock(nn.Module):
+    def __init__(self, c_in, c_out, stride=1):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(c_in, c_out, 3, stride, 1), nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.n1, self.n2 = nn.BatchNorm2d(c_out), {last_norm}
+        self.short = None
+        if {condition}:
+            self.short = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride), nn.BatchNorm2d(c_out))
+    def forward(self, x):
+        f = self.n2(self.two(torch.relu(self.n1(self.one(x)))))
+        s = x if self.short is None else self.short(x)
+        {forward}
+"""
+
+
+def attend(expression, tokens="197"):
+    return f"""# Exercise 6.7
+def attention(q, k, v):
+    return {expression}
+vit_tokens = {tokens}
+"""
+
+
+def frozen(rule="i >= n - last", mode=None):
+    mode = mode or (
+        "[m.eval() for m in model.modules() "
+        "if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
+    )
+    return f"""# Exercise 6.8
+def freeze(model, last):
+    n = len(list(model.parameters()))
+    for i, p in enumerate(model.parameters()):
+        p.requires_grad = {rule}
+def train_mode(model):
+    model.train()
+    {mode}
+"""
+
+
+def paired(error, d="np.asarray(b) - np.asarray(a)", t="stats.t.ppf(0.975, len(d) - 1)"):
+    return f"""# Exercise 6.9
+from scipy import stats
+def paired_interval(a, b, test_share):
+    d = {d}
+    half = {t} * np.sqrt({error})
+    return d.mean(), d.mean() - half, d.mean() + half
+"""
+
+
+S = "q @ k.transpose(1, 2)"
+RIGHT_ERROR = "(1 / len(d) + test_share) * d.var(ddof=1)"
+FIT_BOTH = (
+    "both = np.concatenate([train, test]); p = PCA(components).fit(both) if components else None\n"
+    "    both = p.transform(both) if p else both\n"
+    "    both = StandardScaler().fit_transform(both); return both[:len(train)], both[len(train):]"
+)
+FIT_EACH = (
+    "if components:\n        p = PCA(components, random_state=0).fit(train)\n"
+    "        train, test = p.transform(train), p.transform(test)\n"
+    "    return StandardScaler().fit_transform(train), StandardScaler().fit_transform(test)"
+)
+NO_SCALE = (
+    "if components:\n        p = PCA(components, random_state=0).fit(train)\n"
+    "        train, test = p.transform(train), p.transform(test)\n    return train, test"
+)
+NO_PCA = "s = StandardScaler().fit(train); return s.transform(train), s.transform(test)"
+BY_HAND = (
+    "if components:\n        centre = train.mean(0)\n"
+    "        axes = np.linalg.svd(train - centre, full_matrices=False)[2][:components].T\n"
+    "        train, test = (train - centre) @ axes, (test - centre) @ axes\n"
+    "    m, s = train.mean(0), train.std(0) + 1e-8\n    return (train - m) / s, (test - m) / s"
+)
+PIPELINE = (
+    "from sklearn.pipeline import make_pipeline\n"
+    "    steps = [PCA(components, svd_solver='full')] if components else []\n"
+    "    pipe = make_pipeline(*steps, StandardScaler()).fit(train)\n"
+    "    return [pipe.transform(train), pipe.transform(test)]"
+)
+
+WRONG = {
+    "6.1": [
+        (length("(side // cell) ** 2 * block ** 2 * orientations"), "35 places"),
+        (length("(side // cell // block) ** 2 * block ** 2 * orientations"), "overlap"),
+        (length("(side // cell - block + 1) ** 2 * orientations"), "2 x 2 histograms"),
+        (length("(side // cell - block + 1) ** 2 * block ** 2"), "9 orientations"),
+        (length("(side / cell - block + 1) ** 2 * block ** 2 * orientations"), "22.5"),
+        (length("(side // cell - 1) ** 2 * 4 * 9"), "use `block`"),
+        (length("None"), "one number"),
+    ],
+    "6.2": [
+        (neighbours(UNIT + "return np.argsort(-(u @ u[query]))[:k]"), "own neighbours"),
+        (neighbours(UNIT + "return np.argsort(u @ u[query])[:k]"), "least alike"),
+        (
+            neighbours(
+                "d = np.linalg.norm(features - features[query], axis=1); return np.argsort(d)[1:k + 1]"
+            ),
+            "by distance",
+        ),
+        (
+            neighbours(
+                "c = features @ features[query]; c[query] = -np.inf; return np.argsort(-c)[:k]"
+            ),
+            "both",
+        ),
+        (neighbours("return None"), "return k row"),
+        (
+            neighbours(
+                "features /= np.linalg.norm(features, axis=1, keepdims=True); "
+                "c = features @ features[query]; c[query] = -9; return np.argsort(-c)[:k]"
+            ),
+            "copy",
+        ),
+    ],
+    "6.3": [
+        (ready(FIT_BOTH), "leak"),
+        (ready(FIT_EACH), "fitted on itself"),
+        (ready(NO_SCALE), "mean 0"),
+        (ready(NO_PCA), "shapes"),
+        (ready("return train"), "return train and test"),
+    ],
+    "6.4": [
+        (probe(end="return float(loss)"), "return the trained layer"),
+        (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.Softmax(1))"), "softmax"),
+        (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.LogSoftmax(1))"), "softmax"),
+        (probe(step="loss.backward()"), "hardly learned"),
+        (probe("nn.Linear(x.shape[1], 2)"), "stopped"),
+        (
+            probe("nn.Sequential(nn.Linear(x.shape[1], 9), nn.ReLU(), nn.Linear(9, 8))"),
+            "one linear layer",
+        ),
+    ],
+    "6.5": [
+        (roc("np.array(t), np.array(f)"), "swapped"),
+        (roc(start="[], []"), "first point"),
+        (roc(at=">"), "last point"),
+        (roc(thresholds="sorted(scores.tolist(), reverse=True)"), "different scores"),
+        (roc(by=("len(truth)", "len(truth)")), "own group"),
+        (roc("np.array(f)"), "two arrays"),
+    ],
+    "6.6": [
+        (block("torch.relu(f + s)"), "return"),
+        (block("return torch.relu(f)"), "add the input"),
+        (block("return f + s"), "ReLU after the sum"),
+        (block("return torch.relu(torch.relu(f) + s)"), "only add"),
+        (block("return torch.relu(f + s)", last_norm="nn.Identity()"), "batch normalisation"),
+        (block("return torch.relu(f + s)", shortcut=False), "add the input"),
+    ],
+    "6.7": [
+        (attend(f"({S}).softmax(-1) @ v"), "not scaled"),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(1) @ v"), "over the queries"),
+        (attend(f"({S} / q.shape[-1]).softmax(-1) @ v"), "not by d"),
+        (attend(f"({S} / q.shape[-1] ** 0.5) @ v"), "softmax is missing"),
+        (attend("F.scaled_dot_product_attention(q, k, v)", "196"), "196 patches"),
+        (attend("F.scaled_dot_product_attention(q, k, v)", "14 + 1"), "14 patches"),
+        (attend("q"), "differ"),
+    ],
+    "6.8": [
+        (frozen("i >= last"), "first 3"),
+        (frozen("i < n - last"), "wrong way round"),
+        (frozen("False"), "nothing learns"),
+        (frozen("i >= n - last if last else True"), "whole list"),
+        (frozen(mode="pass"), "must be in eval"),
+        (frozen(mode="model.eval()"), "dropout"),
+        (
+            frozen(mode="[m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"),
+            "that learns",
+        ),
+    ],
+    "6.9": [
+        (paired("d.var(ddof=1) / len(d)"), "independent"),
+        (paired(RIGHT_ERROR, d="np.asarray(a) - np.asarray(b)"), "sign"),
+        (paired(RIGHT_ERROR, t="1.959964"), "1.96"),
+        (paired("(1 / len(d) + test_share) * d.var()"), "ddof"),
+        (paired("(1 / len(d) + test_share) * (a.var(ddof=1) + b.var(ddof=1))"), "not paired"),
+    ],
+}
+
+RIGHT = {
+    "6.1": [
+        length("int((side // cell - (block - 1)) ** 2) * orientations * block * block"),
+        length("np.int64((side // cell + 1 - block) ** 2 * (orientations * block ** 2))"),
+    ],
+    "6.2": [
+        neighbours(
+            "c = [f @ features[query] / np.linalg.norm(f) if i != query else -1e9 "
+            "for i, f in enumerate(features)]; return list(np.argsort(c)[::-1][:k])"
+        ),
+        neighbours(
+            UNIT + "o = np.argsort(-(u @ u[query])); return torch.tensor(o[o != query][:k])"
+        ),
+        "# Exercise 6.2\nnearest = lk.features.nearest",
+    ],
+    "6.3": [ready(BY_HAND), ready(PIPELINE)],
+    "6.4": [
+        probe("nn.Sequential(nn.Linear(x.shape[1], 8))"),
+        probe(batches="DataLoader(torch.arange(len(x)), 64, shuffle=True)"),
+    ],
+    "6.5": [
+        "# Exercise 6.5\nfrom sklearn.metrics import roc_curve\n"
+        "def roc_points(scores, truth):\n"
+        "    return roc_curve(truth, scores, drop_intermediate=False)[:2]",
+        roc("f, t"),
+        roc("torch.tensor(f), torch.tensor(t)", by=("(1 - truth).sum()", "truth.sum()")),
+    ],
+    "6.6": [
+        block("return torch.relu(f + s)"),
+        block("return (s + f).clamp(min=0)"),
+        "# Exercise 6.6\nfrom torchvision.models.resnet import BasicBlock\n"
+        "def ResidualBlock(a, b, stride=1):\n"
+        "    down = nn.Sequential(nn.Conv2d(a, b, 1, stride), nn.BatchNorm2d(b))\n"
+        "    return BasicBlock(a, b, stride, down if stride > 1 or a != b else None)",
+    ],
+    "6.7": [
+        attend("torch.softmax(torch.bmm(q, k.mT) / np.sqrt(q.shape[2]), 2) @ v", "14 ** 2 + 1"),
+        attend(
+            "torch.einsum('bnm,bmd->bnd', (torch.einsum('bnd,bmd->bnm', q, k) "
+            "* q.size(-1) ** -0.5).softmax(2), v)",
+            "torch.tensor(197)",
+        ),
+    ],
+    "6.8": [
+        frozen("bool(i + last >= n)"),
+        "# Exercise 6.8\nfrom labkit.transfer import freeze\n"
+        "def train_mode(model):\n    return model.train()",
+    ],
+    "6.9": [
+        paired(RIGHT_ERROR),
+        "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
+        "    return lk.features.mean_interval(b - a, test_share)",
+    ],
+}
