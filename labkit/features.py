@@ -68,14 +68,10 @@ def hog_features(
     from skimage.feature import hog
 
     options = _hog_options(orientations, cell, block)
-    rows = None
-    for i, image in enumerate(tqdm(images, desc="HOG", unit=" images", leave=False)):
-        row = hog(_grey(image), **options)
-        rows = np.empty((len(images), len(row)), np.float32) if rows is None else rows
-        rows[i] = row
-    if rows is None:
+    if len(images) == 0:
         raise ValueError("There are no images.")
-    return rows
+    bar = tqdm(images, desc="HOG", unit=" images", leave=False)
+    return np.stack([hog(_grey(image), **options).astype(np.float32) for image in bar])
 
 
 def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int = 2) -> np.ndarray:

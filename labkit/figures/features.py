@@ -112,11 +112,12 @@ def feature_maps(
             chosen = points[labels == number]
             ax.scatter(
                 *chosen.T,
-                s=12,
+                s=14,
                 color=PALETTE[number % 8],
                 marker=MARKERS[number % 8],
                 alpha=0.75,
-                linewidths=0,
+                edgecolors="0.3",
+                linewidths=0.2,
                 label=label,
             )
         ax.set(title=name, xlabel="first coordinate", ylabel="second coordinate")
@@ -171,7 +172,7 @@ def decision_tree(
     figure, axes = new_figure(height=4.6, origin=origin)
     FigureCanvasAgg(figure)  # plot_tree measures its boxes
     names = [name.replace("immature granulocyte", "immature gran.") for name in classes]
-    plot_tree(
+    boxes = plot_tree(
         tree,
         max_depth=depth - 1,
         class_names=names,
@@ -179,12 +180,15 @@ def decision_tree(
         impurity=False,
         label="none",
         rounded=True,
-        fontsize=7,
+        fontsize=8,
         ax=axes[0, 0],
     )
+    for box in boxes:  # the counts of eight classes would not fit
+        lines = [line for line in box.get_text().split("\n") if not line.startswith("[")]
+        box.set_text("\n".join(f"{x} images" if x.isdigit() else x for x in lines))
     axes[0, 0].set_title(
         f"The first {depth} of {tree.get_depth()} levels, {tree.get_n_leaves()} leaves: "
-        "the question, images, images of each class, leading class",
+        "the question, how many images, the leading class",
         fontsize=10,
     )
     return figure

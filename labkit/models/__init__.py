@@ -1,5 +1,6 @@
 """The networks of the course, each as short as its idea, and the weights that labs keep."""
 
+from labkit.backbones import load_backbone
 from labkit.models.ladder import (
     DeeperCNN,
     LightCNN,
@@ -26,6 +27,7 @@ __all__ = [
     "TwoBlockCNN",
     "WideCNN",
     "count_parameters",
+    "load_backbone",
     "save_trained",
     "trained",
     "vgg16",

@@ -185,7 +185,7 @@ WRONG = {
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.Softmax(1))"), "softmax"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.LogSoftmax(1))"), "softmax"),
         (probe(step="loss.backward()"), "hardly learned"),
-        (probe("nn.Linear(x.shape[1], 2)"), "stopped"),
+        (probe("nn.Linear(x.shape[1], 2)"), "out of bounds"),
         (
             probe("nn.Sequential(nn.Linear(x.shape[1], 9), nn.ReLU(), nn.Linear(9, 8))"),
             "one linear layer",
