@@ -79,6 +79,15 @@ class Backbone(nn.Module):
 
     features = forward
 
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set training or evaluation mode, of torchvision's head as well."""
+        self.model.train(mode)
+        return super().train(mode)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "Backbone":  # .to(device) and the like
+        self.model._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
     def split(self) -> tuple[nn.Sequential, nn.Sequential]:
         """The frozen stages at the beginning, and the rest.
 

@@ -33,6 +33,7 @@ FAST = lk.settings.fast()  # fast mode: a quick test run of the whole lab
 PER_CLASS = 16 if FAST else 1000  # photographs a class, at most
 REPEATS = 1 if FAST else 2  # how often five folds are drawn
 EPOCHS = 5 if FAST else 50  # of the logistic regression
+COMPONENTS = 40 if FAST else 100  # principal components of HOG
 TUNING_EPOCHS, TUNING_FOLDS = (1, 2) if FAST else (6, 5)
 BACKBONE = "squeezenet1_0"  # or "resnet18", "vit_b_16": one name changes everything below
 lk.seed_everything(42)
@@ -60,7 +61,10 @@ photos.counts().to_frame().T
 # %%
 one_each = [int(np.flatnonzero(labels == c)[3]) for c in range(8)]
 small = F.interpolate(photos.images[one_each].float(), size=(120, 120), mode="area").byte()
-lk.figures.image_grid(small, classes, title="One photograph of each class", origin=photos.origin)
+figure = lk.figures.image_grid(
+    small, classes, title="One photograph of each class", origin=photos.origin
+)
+draw.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %% [markdown]
 # ## Features by hand: HOG
@@ -78,12 +82,13 @@ lk.figures.image_grid(small, classes, title="One photograph of each class", orig
 
 # %%
 example = one_each[1]
-draw.hog_triple(
+figure = draw.hog_triple(
     photos.images[example],
     lk.features.hog_picture(photos.images[example]),
     f"{classes[labels[example]]}: what HOG keeps",
     photos.origin,
 )
+draw.as_jpeg(figure)
 
 # %% [markdown]
 # Each little star shows one cell's histogram. **Look:** which part of the cell is still there, and
@@ -242,7 +247,7 @@ with lk.check("6.2", "nearest"):
 
 # %%
 queries = [one_each[i] for i in (1, 5, 7)]
-draw.neighbour_grid(
+figure = draw.neighbour_grid(
     middle,
     labels,
     classes,
@@ -250,6 +255,7 @@ draw.neighbour_grid(
     "Three queries and their five nearest neighbours (orange frame: another class)",
     photos.origin,
 )
+draw.as_jpeg(figure)
 
 # %% [markdown]
 # The borrowed network was never told what a blood cell is. **Look:** what do the neighbours share
@@ -512,8 +518,8 @@ def cross_validate(features, classifier, components=None):
 
 
 contestants = {
-    "HOG, whole photograph": (hog_whole, logistic, 100),
-    "HOG, middle": (hog_middle, logistic, 100),
+    "HOG, whole photograph": (hog_whole, logistic, COMPONENTS),
+    "HOG, middle": (hog_middle, logistic, COMPONENTS),
     f"{backbone.name}, whole photograph": (deep_whole, logistic, None),
     f"{backbone.name}, middle": (deep_middle, logistic, None),
     f"{backbone.name}, middle, tree of depth 10": (deep_middle, tree, None),

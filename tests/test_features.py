@@ -115,6 +115,7 @@ def test_figures_are_drawn_from_plain_arrays(tmp_path):
         figures.decision_tree(tree, classes),
         figures.roc_curves(Predictions(RANDOM.normal(size=(6, 2)), labels, classes)),
     ]
+    assert figures.as_jpeg(drawn[0]).data.startswith(b"\xff\xd8")
     for number, figure in enumerate(drawn):
         figure.savefig(tmp_path / f"{number}.png")
         assert any(ax.get_title() or ax.images or ax.lines for ax in figure.axes)

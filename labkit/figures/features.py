@@ -1,10 +1,12 @@
 """Figures of features: HOG, neighbours, maps, explained variance, trees, ROC curves."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -21,6 +23,13 @@ PHOTO_PIXELS = 120  # photographs fill a notebook file quickly
 def _photo(image: torch.Tensor, pixels: int = PHOTO_PIXELS) -> np.ndarray:
     small = F.interpolate(image[None].float() / 255, (pixels, pixels), mode="area")
     return small[0].permute(1, 2, 0).numpy()
+
+
+def as_jpeg(figure: Figure, quality: int = 80) -> Image:
+    """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=90, pil_kwargs={"quality": quality})
+    return Image(buffer.getvalue(), format="jpeg", width=int(90 * figure.get_figwidth()))
 
 
 def hog_triple(
@@ -48,7 +57,6 @@ def hog_triple(
         ax.set_title(name, fontsize=10)
         ax.set_axis_off()
     figure.suptitle(title)
-    figure.set_dpi(70)
     return figure
 
 
@@ -90,7 +98,6 @@ def neighbour_grid(
             for spine in ax.spines.values():
                 spine.set(color=colour, linewidth=3 if wrong or row == query else 1)
     figure.suptitle(title, fontsize=11)
-    figure.set_dpi(70)
     return figure
 
 
