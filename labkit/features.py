@@ -70,8 +70,11 @@ def hog_features(
     options = _hog_options(orientations, cell, block)
     if len(images) == 0:
         raise ValueError("There are no images.")
-    bar = tqdm(images, desc="HOG", unit=" images", leave=False)
-    return np.stack([hog(_grey(image), **options).astype(np.float32) for image in bar])
+    length = hog(_grey(images[0]), **options).size
+    rows = np.empty((len(images), length), np.float32)
+    for i, image in enumerate(tqdm(images, desc="HOG", unit=" images", leave=False)):
+        rows[i] = hog(_grey(image), **options)
+    return rows
 
 
 def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int = 2) -> np.ndarray:
@@ -179,8 +182,7 @@ def explained_variance(features: np.ndarray) -> np.ndarray:
         >>> explained_variance(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]])).round(3)
         array([1., 0.])
     """
-    centred = features - features.mean(0)
-    n, dims = centred.shape
+    centred, (n, dims) = features - features.mean(0), features.shape
     # the eigenvalues are those of the covariance; the smaller of the two products has them all
     product = centred @ centred.T if n < dims else centred.T @ centred
     values = np.linalg.eigvalsh(product.astype(float))[::-1][: min(n - 1, dims)].clip(0)
@@ -243,7 +245,6 @@ def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, fl
     values = np.asarray(values, float)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values has the shape {values.shape}; give at least two numbers.")
-    n = len(values)
-    error = np.sqrt((1 / n + test_share) * values.var(ddof=1))
-    half = student_t.ppf(0.975, n - 1) * error
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    n, mean = len(values), float(values.mean())
+    half = student_t.ppf(0.975, n - 1) * np.sqrt((1 / n + test_share) * values.var(ddof=1))
+    return mean, mean - float(half), mean + float(half)
