@@ -8,6 +8,7 @@ from scipy.stats import t as student_t
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -70,8 +71,7 @@ def hog_features(
     options = _hog_options(orientations, cell, block)
     if len(images) == 0:
         raise ValueError("There are no images.")
-    length = hog(_grey(images[0]), **options).size
-    rows = np.empty((len(images), length), np.float32)
+    rows = np.empty((len(images), hog(_grey(images[0]), **options).size), np.float32)
     for i, image in enumerate(tqdm(images, desc="HOG", unit=" images", leave=False)):
         rows[i] = hog(_grey(image), **options)
     return rows
@@ -86,8 +86,7 @@ def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int
     """
     from skimage.feature import hog
 
-    options = _hog_options(orientations, cell, block)
-    _, picture = hog(_grey(image), visualize=True, **options)
+    _, picture = hog(_grey(image), visualize=True, **_hog_options(orientations, cell, block))
     return np.clip(picture / max(float(np.percentile(picture, 99.5)), 1e-9), 0, 1)
 
 
@@ -166,7 +165,8 @@ def project_tsne(features: np.ndarray, perplexity: float = 30, seed: int = 0) ->
     """
     fifty = project_pca(features, min(50, *features.shape), seed)
     fewer = min(perplexity, (len(fifty) - 1) / 3)
-    return TSNE(perplexity=fewer, init="pca", random_state=seed).fit_transform(fifty)
+    with threadpool_limits(1):  # its threads wait for each other: minutes on a busy machine
+        return TSNE(perplexity=fewer, init="pca", random_state=seed).fit_transform(fifty)
 
 
 def explained_variance(features: np.ndarray) -> np.ndarray:
