@@ -648,9 +648,9 @@ methods = {
 }
 drawn_maps = {name: make(drawn_net) for name, make in methods.items()}
 lk.figures.overlays(
-    drawn_test.images[:5],
-    {name: values[:5] for name, values in drawn_maps.items()},
-    [drawn_test.classes[k] for k in drawn_test.labels[:5]],
+    drawn_test.images[:3],
+    {name: values[:3] for name, values in drawn_maps.items()},
+    [drawn_test.classes[k] for k in drawn_test.labels[:3]],
     title="Seven maps; three of them have not seen the network",
     origin=drawn_test.origin,
 )
