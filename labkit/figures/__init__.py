@@ -13,6 +13,7 @@ from labkit.figures.explain import (
 )
 from labkit.figures.images import class_distribution, image_grid, split_proportions
 from labkit.figures.probes import depth_curves, layer_statistics
+from labkit.figures.ladder import feature_maps, ladder_chart, search_results, shape_trace
 from labkit.figures.results import (
     confusion_matrix,
     draw_confusion_matrix,
@@ -32,13 +33,17 @@ __all__ = [
     "draw_confusion_matrix",
     "draw_curves",
     "faithfulness_curves",
+    "feature_maps",
     "image_grid",
+    "ladder_chart",
     "layer_statistics",
     "new_figure",
     "overlays",
     "randomisation_curves",
     "reliability_diagram",
     "run_summary",
+    "search_results",
+    "shape_trace",
     "split_proportions",
     "training_curves",
 ]

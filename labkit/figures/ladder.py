@@ -1,0 +1,184 @@
+"""Figures of lab 05: shapes and feature maps of a network, the ladder, the trials of a search."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+
+from labkit.figures.base import PALETTE, new_figure
+
+_KINDS = {nn.Conv2d: "convolution", nn.MaxPool2d: "pooling", nn.AdaptiveAvgPool2d: "pooling"}
+
+
+def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
+    """Draw how height and width shrink, and channels grow, on the way through a network.
+
+    Args:
+        model: a network with convolutions and poolings.
+        image: (C, H, W), any values.
+        title: above the figure.
+
+    Returns:
+        The figure: one square a layer, as wide as its feature maps.
+
+    Example:
+        >>> figure = shape_trace(lk.models.SimpleCNN(), torch.zeros(3, 28, 28))
+    """
+    stages = [("image", image.shape), *_stages(model, image)]
+    figure, axes = new_figure(height=2.9)
+    ax, left = axes[0, 0], 0.0
+    largest = max(shape[1] for _, shape in stages)
+    for kind, (channels, height, width) in stages:
+        colour = {"convolution": PALETTE[0], "pooling": PALETTE[1]}.get(kind, "0.6")
+        ax.add_patch(Rectangle((left, -height / 2), width, height, color=colour, alpha=0.8))
+        middle = left + width / 2
+        text = f"{channels} maps\n{height}×{width}"
+        ax.text(middle, -largest / 2 - 2, text, ha="center", va="top", fontsize=8)
+        ax.text(middle, largest / 2 + 2, kind, ha="center", fontsize=8, color=colour)
+        left += max(width, largest / 2) + largest / 4
+    ax.set(xlim=(-2, left), ylim=(-largest / 2 - 14, largest / 2 + 7), aspect="equal")
+    ax.set_axis_off()
+    figure.suptitle(title or f"Shapes on the way through {type(model).__name__}")
+    return figure
+
+
+def _stages(model: nn.Module, image: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+    """Kind and output shape (C, H, W) of each convolution and pooling, in order."""
+    stages, device = [], next(model.parameters()).device
+    layers = [layer for layer in model.modules() if type(layer) in _KINDS]
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, _, out: stages.append((_KINDS[type(layer)], tuple(out.shape[1:])))
+        )
+        for layer in layers
+    ]
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(image[None].to(device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return stages
+
+
+def feature_maps(
+    image: Tensor, maps: Mapping[str, Tensor], columns: int = 9, origin: str = ""
+) -> Figure:
+    """Show an image and what some filters make of it.
+
+    Args:
+        image: uint8 or float (C, H, W).
+        maps: by the name of the layer, the feature maps (K, H', W') of this image.
+        columns: so many maps of each layer are shown.
+        origin: which data these are.
+
+    Returns:
+        The figure: a row a layer, each map scaled on its own from dark (low) to light (high).
+
+    Example:
+        >>> figure = feature_maps(torch.rand(3, 28, 28), {"first": torch.rand(9, 28, 28)})
+    """
+    figure, axes = new_figure(len(maps), columns + 1, 1.15 * len(maps) + 0.5, origin)
+    for row, (name, layer) in zip(axes, maps.items(), strict=True):
+        row[0].imshow(torch.as_tensor(image).permute(1, 2, 0).squeeze(-1).cpu().numpy())
+        row[0].set_title(name, fontsize=8, loc="left")
+        for ax, one in zip(row[1:], layer.detach().float().cpu(), strict=False):
+            ax.imshow(one.numpy(), cmap="gray", interpolation="nearest")
+        for ax in row:
+            ax.set_axis_off()
+    figure.suptitle("One image, and its feature maps", fontsize=11)
+    return figure
+
+
+def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
+    """Draw the test accuracy of each rung, with its interval, against its parameters.
+
+    Args:
+        table: a row a rung (the index names it), with ``parameters``, and ``accuracy``, ``low``
+            and ``high`` in per cent.
+        origin: which data these are.
+
+    Returns:
+        The figure; parameters on a logarithmic axis.
+
+    Example:
+        >>> row = {"parameters": 1373, "accuracy": 55.0, "low": 53.3, "high": 56.7}
+        >>> figure = ladder_chart(pd.DataFrame([row], index=["one filter"]))
+    """
+    figure, axes = new_figure(height=4.6, origin=origin)
+    ax = axes[0, 0]
+    error = np.array([table["accuracy"] - table["low"], table["high"] - table["accuracy"]])
+    colours = [PALETTE[i % len(PALETTE)] for i in range(len(table))]
+    for i, (name, row) in enumerate(table.iterrows()):
+        ax.errorbar(
+            row["parameters"],
+            row["accuracy"],
+            yerr=error[:, i : i + 1],
+            fmt="o",
+            color=colours[i],
+            capsize=4,
+            label=f"{i + 1}  {name}: {row['accuracy']:.1f} %",
+        )
+        ax.annotate(
+            str(i + 1), (row["parameters"], row["accuracy"]), (7, 4), textcoords="offset points"
+        )
+    ax.set(
+        xscale="log",
+        xlabel="parameters (logarithmic)",
+        ylabel="test accuracy in %",
+        title="The ladder: accuracy against size, with 95 % intervals",
+    )
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return figure
+
+
+def search_results(
+    trials: pd.DataFrame, settings: Sequence[str], value: str = "value", origin: str = ""
+) -> Figure:
+    """Draw the trials of a hyper-parameter search: in order, and against each setting.
+
+    Args:
+        trials: a row a trial, in order.
+        settings: columns with the settings; those that span a factor of 20 get a logarithmic axis.
+        value: the column with the result in per cent.
+        origin: which data these are.
+
+    Returns:
+        The figure: first the best so far, then a panel a setting; the best trial is marked.
+
+    Example:
+        >>> frame = pd.DataFrame({"rate": [1e-4, 1e-2], "value": [80.0, 85.0]})
+        >>> figure = search_results(frame, ["rate"])
+    """
+    panels = len(settings) + 1
+    columns = 3
+    rows = math.ceil(panels / columns)
+    figure, axes = new_figure(rows, columns, 2.5 * rows + 0.3, origin, sharey=True)
+    number, best = np.arange(1, len(trials) + 1), int(trials[value].to_numpy().argmax())
+    first, *others = list(axes.flat)
+    first.plot(number, trials[value], "o", color=PALETTE[0], label="trial")
+    first.plot(number, trials[value].cummax(), color=PALETTE[5], label="best so far")
+    first.set(xlabel="trial", title="In order")
+    first.legend(fontsize=8, loc="lower right")
+    for ax, name in zip(others, settings, strict=False):
+        values = trials[name].to_numpy()
+        ax.scatter(values, trials[value], c=number, cmap="viridis", s=24)
+        ax.plot(values[best], trials[value].iloc[best], "*", color=PALETTE[5], markersize=14)
+        if values.min() > 0 and values.max() / values.min() > 20:
+            ax.set_xscale("log")
+        ax.set(xlabel=name, title=f"Against {name}")
+    for ax in others[len(settings) :]:
+        ax.set_axis_off()
+    for ax in axes.flat:
+        ax.grid(alpha=0.3)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(f"{value} in %")
+    return figure

@@ -1,0 +1,1585 @@
+# %% [markdown]
+# # Lab 05 · A ladder of convolutional networks
+#
+# **You will learn** to build convolutional networks, from one filter to VGG16 and a residual
+# network, to measure what each change brings, and to tell a finding from luck.
+#
+# **You should know** lab 02 (training and measuring) and lab 03 (what goes on inside).
+#
+# **Time:** about four hours. All cells together compute for about 20 minutes on two cores with fast
+# bf16. Other processors take longer: each long cell says how long before it starts.
+
+# %% tags=["setup"]
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+import labkit as lk
+
+FAST = lk.settings.fast()  # fast mode: a quick test run of the whole lab
+SEED = lk.settings.seed()
+lk.seed_everything(SEED)
+pd.set_option("display.max_colwidth", None)
+
+
+def epochs(n):
+    """The epochs of a training; one in fast mode."""
+    return 1 if FAST else n
+
+
+# %% [markdown]
+# ## How to climb
+#
+# Each rung is a network. We train it on the training images, look at validation images while we
+# choose, and evaluate it **once** on the test images. One table grows rung by rung.
+#
+# Two small helpers. `cost` says what a training takes on your machine before it starts. Processors
+# with fast bf16 (16-bit numbers with a short fraction) train these networks two to four times faster;
+# `lk.fit` uses bf16 only there.
+
+
+# %%
+def cost(bf16, fp32):
+    """Say how long the training below takes, in seconds, on two cores."""
+    device = lk.get_device()
+    if device.type != "cpu":
+        return print("A few seconds to half a minute on a GPU.")
+    fast = lk.device.choose_precision("auto", device) == "bf16"
+    print(
+        f"In full about {bf16 if fast else fp32} s on two cores, in {'bf16' if fast else 'fp32'}."
+    )
+
+
+rungs = {}
+
+
+def add_rung(name, model, result, seconds, lesson):
+    """Add a rung to the table, and show the table so far."""
+    low, high = result.accuracy_interval()
+    rungs[name] = {
+        "parameters": lk.models.count_parameters(model),
+        "accuracy": 100 * result.accuracy,
+        "low": 100 * low,
+        "high": 100 * high,
+        "macro F1": result.macro_f1,
+        "seconds": seconds,
+        "lesson": lesson,
+    }
+    table = pd.DataFrame.from_dict(rungs, orient="index")
+    shown = pd.DataFrame(index=table.index)
+    shown["parameters"] = [f"{n:,}" for n in table["parameters"]]
+    shown["test accuracy in %"] = [f"{a:.1f}" for a in table["accuracy"]]
+    shown["95 % interval"] = [
+        f"{low:.1f}–{high:.1f}" for low, high in zip(table["low"], table["high"])
+    ]
+    shown["macro F1"] = [f"{f:.3f}" for f in table["macro F1"]]
+    shown["seconds"] = [f"{s:.0f}" for s in table["seconds"]]
+    shown["what to learn from it"] = table["lesson"]
+    return shown
+
+
+def seconds(history):
+    """The time of a training."""
+    return sum(history.column("seconds"))
+
+
+# %% [markdown]
+# The data are those of lab 02: blood cells, 28 x 28 pixels, eight classes.
+
+# %%
+blood = lk.load_dataset("bloodmnist", size=28)
+train, val, test = blood.loaders(batch_size=64)
+first_of_each = [int((blood.train.labels == c).nonzero()[0, 0]) for c in range(len(blood.classes))]
+lk.figures.image_grid(blood.train.images[first_of_each], blood.classes, origin=blood.origin)
+
+# %% [markdown]
+# ## Rung 1: no hidden layer
+#
+# Softmax regression is one linear map from 2,352 numbers to 8 logits. Unless we say otherwise, all
+# rungs use Adam with learning rate 1e-3 and batches of 64.
+
+# %%
+lk.seed_everything(SEED)
+softmax = lk.models.SoftmaxRegression()
+history = lk.fit(softmax, train, val, epochs=epochs(5))
+lesson = "one template a class; where a cell lies matters"
+add_rung("softmax regression", softmax, lk.evaluate(softmax, test), seconds(history), lesson)
+
+# %% [markdown]
+# The weights of a class form an image of 28 x 28 pixels: a **template**. The logit is the sum of
+# template times image, pixel by pixel. A cell two pixels further left meets other weights.
+
+# %%
+templates = softmax[1].weight.detach().cpu().reshape(8, 3, 28, 28)
+templates = (templates - templates.amin((1, 2, 3), True)) / (
+    templates.amax((1, 2, 3), True) - templates.amin((1, 2, 3), True)
+)
+lk.figures.image_grid(
+    templates, blood.classes, title="What softmax regression multiplies with", origin=blood.origin
+)
+
+# %% [markdown]
+# ## Rung 2: one filter
+#
+# A convolution moves a small window over the image and computes the same weighted sum everywhere.
+# With a filter $w$ of $k \times k$ pixels, channel $c$ and bias $b$, the output at $(i, j)$ is
+#
+# $$y_{ij} = b + \sum_{c} \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{cuv} \; x_{c,\,i+u,\,j+v}$$
+#
+# Two ideas are in it: neighbours belong together, and a shape means the same wherever it lies. The
+# second one saves weights: a filter of 2 x 2 on a colour image has $3 \cdot 2 \cdot 2$ weights and one
+# bias, **whatever** the size of the image.
+#
+# A window of $k$ pixels fits into $n$ pixels, padded by $p$ on both sides, in steps of $s$ (the
+# *stride*), so often:
+#
+# $$n' = \left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1$$
+#
+# Max pooling of 2 is such a window too: $k = 2$ and $s = 2$; it keeps the largest value.
+
+# %% [markdown]
+# ### Exercise 5.1: trace the shapes
+#
+# Our second network is as small as a convolutional network can be: one filter of 2 x 2, ReLU, max
+# pooling of 2, one linear layer to 8 logits.
+#
+# 1. Write `out_side(side, kernel, padding, stride)`: the formula above, as a whole number.
+# 2. Set `trace` to the list of the sides: of the image, after the convolution, after the pooling.
+# 3. Set `one_filter_parameters` to the number of parameters of the network, from your calculation.
+#
+# <details><summary>Hint</summary>
+#
+# `//` divides and rounds down. The convolution has no padding and stride 1. The linear layer sees
+# one number for each pixel after the pooling.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.1 - shapes
+def out_side(side, kernel, padding=0, stride=1):
+    raise NotImplementedError("5.1: how often does the window fit?")
+
+
+trace = ...
+one_filter_parameters = ...
+
+
+# %% tags=["solution"]
+# Solution 5.1
+def out_side(side, kernel, padding=0, stride=1):
+    return (side + 2 * padding - kernel) // stride + 1
+
+
+after_convolution = out_side(28, kernel=2)
+after_pooling = out_side(after_convolution, kernel=2, stride=2)
+trace = [28, after_convolution, after_pooling]
+one_filter_parameters = (3 * 2 * 2 + 1) + (after_pooling**2 * 8 + 8)
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# 28 → 27: a window of 2 has 27 places in a row of 28. 27 → 13: pooling takes pairs, and the last row
+# and column have no partner, so they are dropped. The filter has 13 parameters; the linear layer
+# has $169 \cdot 8 + 8 = 1360$. Even here nearly all parameters are in the linear layer.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.1", "out_side", "trace", "one_filter_parameters"):
+    for _side, _kernel, _padding, _stride in [
+        (28, 2, 0, 1),
+        (27, 2, 0, 2),
+        (32, 3, 1, 1),
+        (28, 5, 2, 2),
+        (224, 7, 3, 2),
+    ]:
+        _layer = nn.Conv2d(1, 1, _kernel, stride=_stride, padding=_padding)
+        _true = _layer(torch.zeros(1, 1, _side, _side)).shape[-1]
+        _got = out_side(_side, _kernel, _padding, _stride)
+        _case = f"out_side({_side}, {_kernel}, {_padding}, {_stride})"
+        assert _got is not None, "out_side returns nothing: is `return` missing?"
+        assert float(_got) == int(_got), f"{_case} is {_got}: round down, with //"
+        assert int(_got) != _true - 1, f"{_case} is one too small: the first place counts too (+ 1)"
+        assert int(_got) == _true, f"{_case} must be {_true}, not {_got}"
+    _trace = [int(_n) for _n in np.ravel(trace)]
+    assert len(_trace) == 3, "trace has three numbers: image, after convolution, after pooling"
+    assert _trace[1] != 28, "without padding the convolution makes the image smaller"
+    assert _trace[2] != 14, "27 pixels hold 13 whole pairs: round down"
+    assert _trace == [28, 27, 13], f"the sides are not {_trace}: use out_side twice"
+    _count = lk.models.count_parameters(lk.models.OneFilterCNN())
+    assert one_filter_parameters != _count - 8, "a filter sees all three colours: 3 · 2 · 2 weights"
+    assert one_filter_parameters != _count - 9, "the biases are missing: 1 for the filter, 8 below"
+    assert one_filter_parameters == _count, f"the network has {_count:,} parameters: recount"
+
+# %% tags=["nbval-check-output"]
+for side in (28, 32):
+    convolved = out_side(side, 2)
+    print(f"{side} pixels: {side} → {convolved} → {out_side(convolved, 2, stride=2)}")
+
+# %% [markdown]
+# Before any training: what does the network say of a batch of images? Its weights are random, so its
+# answers should be no better than guessing. But what is guessing worth?
+
+# %% [markdown]
+# ### Exercise 5.2: accuracy by hand, and chance
+#
+# 1. Write `accuracy(logits, labels)`: the share of right predictions, a number from 0 to 1, for
+#    logits (B, C) and labels (B,).
+# 2. `guess_evenly`: the accuracy to expect from drawing one of the 8 classes with equal chance.
+# 3. `guess_largest`: the accuracy on the **test** split of always naming the class that is most
+#    frequent in the **training** split.
+#
+# <details><summary>Hint</summary>
+#
+# `logits.argmax(1)` are the predictions, and the mean of right (1) and wrong (0) is the share.
+# `torch.bincount(blood.train.labels)` counts the classes.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.2 - accuracy and chance
+def accuracy(logits, labels):
+    raise NotImplementedError("5.2: the share of right predictions")
+
+
+guess_evenly = ...
+guess_largest = ...
+
+
+# %% tags=["solution"]
+# Solution 5.2
+def accuracy(logits, labels):
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+guess_evenly = 1 / 8
+largest = torch.bincount(blood.train.labels).argmax()
+guess_largest = (blood.test.labels == largest).float().mean().item()
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# Drawing evenly is right once in eight times, whatever the true classes are. Naming the largest class
+# is right as often as that class occurs: here it beats the even guess without looking at an image.
+# An accuracy means something only against such a number.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.2", "accuracy", "guess_evenly", "guess_largest"):
+    _logits = torch.tensor([[2.0, 1, 0], [0, 3, 1], [5, 0, 4], [1, 2, 9]])
+    for _labels, _true in [([0, 1, 2, 2], 0.75), ([0, 0, 1, 2], 0.5), ([1, 0, 1, 0], 0.0)]:
+        _got = accuracy(_logits, torch.tensor(_labels))
+        assert _got is not None, "accuracy returns nothing: is `return` missing?"
+        assert np.ndim(_got) == 0, "accuracy is one number, not one an image"
+        assert abs(float(_got) - 4 * _true) > 1e-6 or _true == 0, "a share: divide by the images"
+        assert abs(float(_got) - 100 * _true) > 1e-6 or _true == 0, (
+            "a share from 0 to 1, not per cent"
+        )
+        assert abs(float(_got) - _true) < 1e-6, f"{_got:.2f}, but {_true:.2f} of them are right"
+    assert abs(float(guess_evenly) - 1 / 8) < 1e-3, "guess_evenly: one of eight classes is right"
+    _class = int(torch.bincount(blood.train.labels).argmax())
+    _in_train = float((blood.train.labels == _class).float().mean())
+    _in_test = float((blood.test.labels == _class).float().mean())
+    assert not 1 < float(guess_largest) <= 100, "guess_largest is a share from 0 to 1"
+    assert abs(float(guess_largest) - _in_test) < 2e-5 or (
+        abs(float(guess_largest) - _in_train) > 2e-5
+    ), "this is the share in the training split: which share has the class in the test split?"
+    assert abs(float(guess_largest) - _in_test) < 2e-4, "guess_largest: count this class in test"
+
+# %%
+lk.seed_everything(SEED)
+one_filter = lk.models.OneFilterCNN()
+images, labels = next(iter(train))
+untrained = accuracy(one_filter.to(images.device)(images), labels)
+print(f"untrained, {len(labels)} images: {100 * untrained:.1f} %")
+print(f"even guess {100 * guess_evenly:.1f} %, largest class {100 * guess_largest:.1f} %")
+
+# %% [markdown]
+# Now it learns, for five epochs.
+
+# %%
+history = lk.fit(one_filter, train, val, epochs=epochs(5))
+lesson = "one filter only: compare it with softmax regression, which has far more parameters"
+add_rung("one filter", one_filter, lk.evaluate(one_filter, test), seconds(history), lesson)
+
+# %% [markdown]
+# ## Rung 3: two blocks
+#
+# More filters, and a second layer of them. A filter of the second layer sees the maps of all filters
+# of the first: it can look for combinations. `TwoBlockCNN` has 16 and then 32 filters of 3 x 3, each
+# block with ReLU and pooling; batch normalisation after the **first** convolution only; dropout 0.2;
+# a linear layer of 128.
+
+# %%
+lk.seed_everything(SEED)
+two_blocks = lk.models.TwoBlockCNN()
+lk.figures.shape_trace(two_blocks, torch.zeros(3, 28, 28))
+
+# %%
+history = lk.fit(two_blocks, train, val, epochs=epochs(5))
+lesson = "layers of filters: parts of cells, and combinations of parts"
+add_rung("two blocks", two_blocks, lk.evaluate(two_blocks, test), seconds(history), lesson)
+
+# %% [markdown]
+# ### Exercise 5.3: a hypothesis before each change
+#
+# Four changes to `TwoBlockCNN`, one at a time:
+#
+# - **a** batch normalisation after the second convolution too (`second_norm`),
+# - **b** dropout 0.3 between the linear layers (`head_dropout`),
+# - **c** a third linear layer of 32 units (`third_linear`),
+# - **d** learning rate 5e-5 instead of 1e-3.
+#
+# Fill `variants`: a dict from `"a"` … `"d"` to a pair of the settings (a dict with the arguments of
+# `TwoBlockCNN`) and the learning rate. And `hypotheses`: a dict from `"a"` … `"d"` to `"better"`,
+# `"same"` or `"worse"`, for the validation accuracy after three epochs. Write them down **before**
+# you look at the outcome.
+#
+# <details><summary>Hint</summary>
+#
+# The unchanged network would be `({}, 1e-3)`. `help(lk.models.TwoBlockCNN)` lists the arguments.
+# </details>
+
+# %% tags=["exercise"]
+# Exercise 5.3 - variants and hypotheses
+variants = ...
+hypotheses = ...
+
+# %% tags=["solution"]
+# Solution 5.3
+variants = {
+    "a": ({"second_norm": True}, 1e-3),
+    "b": ({"head_dropout": 0.3}, 1e-3),
+    "c": ({"third_linear": True}, 1e-3),
+    "d": ({}, 5e-5),
+}
+hypotheses = {"a": "better", "b": "worse", "c": "same", "d": "worse"}
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# These hypotheses have reasons, not certainty. (a) Normalised inputs let a layer learn faster. (b)
+# Dropout slows learning and helps against memorising, which three epochs hardly allow. (c) 4,128 more
+# parameters behind 102,528 are little. (d) Adam moves each weight by about the learning
+# rate a step: with a twentieth of the rate, three epochs go a twentieth of the way. The table says
+# how far they held here; a wrong hypothesis written down beforehand teaches more than a right
+# explanation found afterwards.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.3", "variants", "hypotheses"):
+    assert isinstance(variants, dict) and isinstance(hypotheses, dict), "both are dicts"
+    assert set(variants) == set("abcd"), "variants needs the keys a, b, c and d"
+    _wanted = {
+        "a": (2, 0.0, 2, 1e-3),
+        "b": (1, 0.3, 2, 1e-3),
+        "c": (1, 0.0, 3, 1e-3),
+        "d": (1, 0.0, 2, 5e-5),
+    }
+    for _key, (_norms, _dropout, _hidden, _rate) in _wanted.items():
+        assert isinstance(variants[_key], tuple | list) and len(variants[_key]) == 2, (
+            f"{_key}: give a pair of the settings and the learning rate"
+        )
+        _settings, _got = variants[_key]
+        assert isinstance(_settings, dict), f"{_key}: the settings are a dict, {{}} for no change"
+        _known = {"second_norm", "head_dropout", "third_linear"}
+        assert set(_settings) <= _known, f"{_key}: TwoBlockCNN has no {set(_settings) - _known}"
+        _modules = list(lk.models.TwoBlockCNN(**_settings).modules())
+        _rates = [m.p for m in _modules if isinstance(m, nn.Dropout)]
+        _found = (
+            sum(isinstance(m, nn.BatchNorm2d) for m in _modules),
+            round(_rates[1], 6),
+            sum(isinstance(m, nn.Linear) for m in _modules),
+        )
+        _names = (
+            "batch normalisation",
+            "the dropout between the linear layers",
+            "the linear layers",
+        )
+        for _name, _is, _should in zip(_names, _found, (_norms, _dropout, _hidden), strict=True):
+            assert _is == _should, f"{_key}: one change at a time, look at {_name}"
+        assert abs(float(_got) - _rate) < 1e-9, f"{_key}: the learning rate must be {_rate:g}"
+    assert set(hypotheses) == set("abcd"), "hypotheses needs the keys a, b, c and d"
+    assert set(hypotheses.values()) <= {"better", "same", "worse"}, (
+        'a hypothesis is "better", "same" or "worse"'
+    )
+
+# %% [markdown]
+# The outcome, on validation images. The last columns compare each variant with the unchanged network
+# on the same images (McNemar's test, lab 02): how many images only the one, or only the other, gets
+# right.
+
+# %%
+cost(40, 70)
+outcomes, on_validation = [], {}
+for name, (settings, learning_rate) in {"unchanged": ({}, 1e-3), **variants}.items():
+    lk.seed_everything(SEED)
+    net = lk.models.TwoBlockCNN(**settings)
+    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
+    lk.fit(net, train, epochs=epochs(3), optimizer=optimizer, progress=False)
+    on_validation[name] = lk.evaluate(net, val)
+    only_this, only_unchanged, p = lk.mcnemar(on_validation[name], on_validation["unchanged"])
+    outcomes.append(
+        {
+            "variant": name,
+            "hypothesis": hypotheses.get(name, "–"),
+            "validation accuracy in %": round(100 * on_validation[name].accuracy, 1),
+            "only this one right": only_this,
+            "only unchanged right": only_unchanged,
+            "p": f"{p:.2g}",
+        }
+    )
+pd.DataFrame(outcomes).set_index("variant")
+
+# %% [markdown]
+# One seed each: a small p says that *these two trained networks* differ. Another seed gives other
+# networks. And with four comparisons, one in five times a p below 0.05 turns up by luck alone
+# ($1 - 0.95^4 = 0.19$).
+
+# %% [markdown]
+# ## Rung 4: three convolutions and a mean
+#
+# `TwoBlockCNN` keeps most of its parameters in its first linear layer, 102,528 of 108,680. **Global
+# average pooling** removes that layer: each feature map is replaced by its mean, a single number. What
+# is left is *how much* of a pattern there is, not *where*.
+#
+# $$(3, 28, 28) \to (32, 14, 14) \to (64, 7, 7) \to (128, 3, 3) \to (128) \to (64) \to (8)$$
+
+# %% [markdown]
+# ### Exercise 5.4: write SimpleCNN
+#
+# Three times convolution of 3 x 3 with padding 1, ReLU, max pooling of 2; with 32, 64 and 128 filters.
+# Then global average pooling, a linear layer 128 → 64, ReLU, dropout 0.5, a linear layer 64 → 8. It
+# has 102,024 parameters.
+#
+# <details><summary>Hint</summary>
+#
+# `nn.AdaptiveAvgPool2d(1)` makes (B, 128, 3, 3) into (B, 128, 1, 1); `nn.Flatten()` removes the two
+# ones.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.4 - SimpleCNN
+class SimpleCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = ...
+        self.classifier = ...
+
+    def forward(self, images):
+        raise NotImplementedError("5.4: send the images through the layers")
+
+
+# %% tags=["solution"]
+# Solution 5.4
+class SimpleCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 32, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 128, kernel_size=3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        )
+        self.classifier = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(128, 64),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(64, 8),
+        )
+
+    def forward(self, images):
+        return self.classifier(self.features(images))
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# A convolution has $9 \cdot c_{in} \cdot c_{out} + c_{out}$ parameters: 896, 18,496 and 73,856. The
+# linear layers have 8,256 and 520. Together 102,024. Because of the global mean the network takes
+# images of any size from 8 pixels on.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.4", "SimpleCNN"):
+    torch.manual_seed(0)
+    _net, _noise = SimpleCNN(), torch.randn(64, 3, 28, 28)
+    _out = _net(_noise)
+    assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
+    assert _out.shape == (64, 8), f"64 images must give logits (64, 8), not {tuple(_out.shape)}"
+    _convs = [m for m in _net.modules() if isinstance(m, nn.Conv2d)]
+    _linear = [m for m in _net.modules() if isinstance(m, nn.Linear)]
+    _plan = [(m.in_channels, m.out_channels) for m in _convs]
+    assert _plan == [(3, 32), (32, 64), (64, 128)], f"the convolutions are {_plan}"
+    assert all(m.kernel_size in (3, (3, 3)) for m in _convs), "each filter has 3 x 3 pixels"
+    _sizes = [(m.in_features, m.out_features) for m in _linear]
+    assert _sizes == [(128, 64), (64, 8)], (
+        f"the linear layers are {_sizes}: 128 numbers are left after global average pooling"
+    )
+    _count = lk.models.count_parameters(_net)
+    assert _count == 102_024, f"{_count:,} parameters, but the plan has 102,024"
+    assert (_out < 0).any(), "no logit is negative: is there a ReLU or softmax on the last layer?"
+    _rates = [m.p for m in _net.modules() if isinstance(m, nn.Dropout)]
+    assert 0.5 in _rates or not torch.allclose(_net.train()(_noise), _net.eval()(_noise)), (
+        "dropout 0.5 belongs between the two linear layers"
+    )
+    _reference = lk.models.SimpleCNN().eval()
+    for _kind, _layers in ((nn.Conv2d, _convs), (nn.Linear, _linear)):
+        _theirs = [m for m in _reference.modules() if isinstance(m, _kind)]
+        for _mine, _other in zip(_layers, _theirs, strict=True):
+            _other.load_state_dict(_mine.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(_net.eval()(_noise), _reference(_noise), atol=1e-4), (
+            "with the same weights the plan gives other logits: three times convolution (padding 1), "
+            "ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
+        )
+
+# %% [markdown]
+# Twenty epochs. We keep the weights of the epoch with the best **validation** accuracy.
+
+# %%
+cost(60, 120)
+keep_best = lk.EarlyStopping(monitor="val_accuracy", patience=100)  # never stops early here
+lk.seed_everything(SEED)
+simple = SimpleCNN()
+history = lk.fit(
+    simple,
+    train,
+    val,
+    epochs=epochs(20),
+    early_stopping=keep_best,
+    callbacks=[lk.LivePlot(blood.classes)],
+)
+simple_seconds = seconds(history)
+
+# %%
+simple_result = lk.evaluate(simple, test)
+lk.models.save_trained("SimpleCNN", simple, blood)
+lesson = "filters instead of a large linear layer; look at the class with the lowest recall"
+add_rung("SimpleCNN", simple, simple_result, simple_seconds, lesson)
+
+# %%
+simple_result.report().round(3)
+
+# %% [markdown]
+# What do the filters see? One test image, and nine of the maps of each layer. The first layer reacts
+# to edges and colours. Deeper maps are coarser, and each says where a larger pattern is.
+
+# %%
+maps = {}
+
+
+def keep_maps(layer, inputs, outputs):
+    """A hook: it sees what goes through a layer (lab 03)."""
+    maps[f"layer {len(maps) + 1}"] = outputs[0].relu()
+
+
+hooks = [m.register_forward_hook(keep_maps) for m in simple.modules() if isinstance(m, nn.Conv2d)]
+image, _ = blood.test[0]
+with torch.no_grad():
+    simple.eval()((image[None] - 0.5).to(next(simple.parameters()).device) / 0.5)
+for hook in hooks:
+    hook.remove()
+lk.figures.feature_maps(image, maps, origin=blood.origin)
+
+# %% [markdown]
+# ## Rung 5: deeper, and with better training
+#
+# `DeeperCNN` has four convolutions, each with batch normalisation, and three linear layers with dropout
+# 0.5. Two changes are about the *training*: class weights and augmentation. Changed together, nobody
+# could say which one helped. We measure them apart.
+#
+# **Class weights.** The classes are not equally frequent. In the loss, each image counts the same,
+# so frequent classes count more. Weights $w_c$ turn that round: each *class* counts the same.
+#
+# $$L = \frac{\sum_i w_{y_i} \, \ell_i}{\sum_i w_{y_i}}, \qquad w_c = \frac{N}{C \, n_c}$$
+#
+# $\ell_i$ is the cross-entropy of image $i$, $y_i$ its class, $n_c$ the images of class $c$, $N$ all
+# images, $C$ the number of classes.
+
+# %% [markdown]
+# ### Exercise 5.5: class weights
+#
+# Write `class_weights(labels, num_classes)`: a float tensor (C,) with $w_c = N / (C \, n_c)$.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.bincount(labels, minlength=num_classes)` gives all $n_c$.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.5 - class weights
+def class_weights(labels, num_classes):
+    raise NotImplementedError("5.5: one weight a class")
+
+
+# %% tags=["solution"]
+# Solution 5.5
+def class_weights(labels, num_classes):
+    counts = torch.bincount(labels, minlength=num_classes)
+    return len(labels) / (num_classes * counts)
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# All images of class $c$ together weigh $n_c \, w_c = N/C$: the same for each class. The factor $N/C$
+# makes the weights one on average over the images. `nn.CrossEntropyLoss(weight=…)` divides by the sum
+# of the weights in a batch, so a constant factor changes nothing there; it does in other losses.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.5", "class_weights"):
+    _labels = torch.tensor([0] * 6 + [1] * 3 + [2] * 1)
+    _got = class_weights(_labels, 3)
+    assert _got is not None, "class_weights returns nothing: is `return` missing?"
+    assert isinstance(_got, torch.Tensor), "return a tensor: nn.CrossEntropyLoss needs one"
+    assert _got.shape == (3,), f"one weight a class: the shape is {tuple(_got.shape)}, not (3,)"
+    assert _got.is_floating_point(), "the weights are whole numbers: divide with / , not //"
+    _true = torch.tensor([10 / 18, 10 / 9, 10 / 3])
+    assert _got[0] < _got[2], "the rare class must get the larger weight: divide by n_c"
+    _scaled = _got.float() / _got.float()[0] * _true[0]
+    assert torch.allclose(_got.float(), _true, atol=1e-4) or not torch.allclose(
+        _scaled, _true, atol=1e-3
+    ), "the proportions are right, the scale is not: multiply by N and divide by C"
+    assert torch.allclose(_got.float(), _true, atol=1e-4), (
+        f"6, 3 and 1 images need the weights 0.556, 1.111 and 3.333, not {_got.tolist()}"
+    )
+
+# %%
+weights = class_weights(blood.train.labels, len(blood.classes))
+pd.DataFrame({"images": blood.train.counts(), "weight": weights.numpy().round(2)})
+
+# %% [markdown]
+# **Augmentation.** A cell mirrored or turned is still a cell of its class. `lk.Augment` draws a new
+# change for each image, each time it is shown, on the whole batch at once.
+
+# %%
+augment = lk.Augment(flip=True, rotate=15)
+lk.seed_everything(SEED)
+same = blood.train.images[first_of_each[:1] * 8].float() / 255
+lk.figures.image_grid(augment(same), title="One image, eight draws", origin=blood.origin)
+
+# %% [markdown]
+# Four trainings, each from the same seed: with neither, with one of the two, with both. The one with
+# both goes on for 20 epochs and becomes the rung; the other three stop after 10.
+
+# %%
+cost(180, 400)
+plain = blood.loaders(batch_size=64)
+augmented = blood.loaders(batch_size=64, augment=augment)
+weighted_loss = nn.CrossEntropyLoss(weight=weights)
+apart = {
+    "neither": (plain, nn.CrossEntropyLoss(), 10),
+    "class weights": (plain, weighted_loss, 10),
+    "augmentation": (augmented, nn.CrossEntropyLoss(), 10),
+    "both": (augmented, weighted_loss, 20),
+}
+histories, plot = {}, lk.LivePlot(blood.classes)
+for name, (loaders, criterion, n) in apart.items():
+    lk.seed_everything(SEED)
+    deeper = lk.models.DeeperCNN()
+    histories[name] = lk.fit(
+        deeper,
+        loaders[0],
+        val,
+        epochs=epochs(n),
+        criterion=criterion,
+        early_stopping=keep_best,
+        callbacks=[plot.run(name)],
+        progress=False,
+    )
+
+# %% [markdown]
+# Compared fairly: the best of the **first ten** epochs of each, on validation images. `mean recall`
+# counts each class the same, as the class weights do; accuracy counts each image the same.
+
+# %%
+first_ten = {name: lk.History(history[:10]) for name, history in histories.items()}
+rows = {}
+for name, history in first_ten.items():
+    best = history.best("val_accuracy")
+    matrix = histories[name].confusion_matrices[best["epoch"] - 1]
+    recall = np.diag(matrix) / np.maximum(matrix.sum(1), 1)
+    rows[name] = {
+        "accuracy in %": 100 * best["val_accuracy"],
+        "mean recall in %": 100 * best["val_recall"],
+        "macro F1": best["val_f1"],
+        "lowest recall in %": 100 * recall.min(),
+        "of class": blood.classes[int(recall.argmin())],
+        "training accuracy in %": 100 * best["train_accuracy"],
+    }
+pd.DataFrame(rows).T.infer_objects().round(3)
+
+# %% [markdown]
+# Read the table with care: one seed each, and with 1,712 validation images a difference below about
+# one point may be luck. Look at training against validation accuracy in each row, too: it says how
+# much the network still gains from images it knows.
+
+# %%
+deeper_result = lk.evaluate(deeper, test)
+deeper_seconds = seconds(histories["both"])
+lk.models.save_trained("DeeperCNN", deeper, blood)
+lesson = "normalisation, class weights and augmentation: three changes, so measure them apart"
+add_rung("DeeperCNN", deeper, deeper_result, deeper_seconds, lesson)
+
+# %% [markdown]
+# ## Rung 6: narrow and wide
+#
+# Two networks with one plan: three blocks of (convolution, batch normalisation, ReLU) twice, then
+# pooling and dropout. `LightCNN` has 10, 20 and 40 filters, `WideCNN` 64, 128 and 256.
+#
+# A published comparison (at 224 pixels) found 35 % for the narrow one and 98 % for the wide one, and
+# credited the width. But the narrow network was trained with SGD and the wide one with Adam, both with
+# learning rate 1e-4.
+
+# %% [markdown]
+# ### Exercise 5.6: pull them apart
+#
+# 1. `plan`: a list of the runs that are needed to tell the two changes apart, each a pair of names:
+#    `"LightCNN"` or `"WideCNN"`, and `"SGD"` or `"Adam"`.
+# 2. `effects(accuracy)`: `accuracy[network, optimizer]` is in per cent. Return a dict:
+#    `"width"`, by how many points WideCNN beats LightCNN, as the mean over both optimisers;
+#    `"optimizer"`, by how many points Adam beats SGD, as the mean over both networks.
+#
+# <details><summary>Hint</summary>
+#
+# Two changes with two values each make four combinations. With each optimiser, subtract LightCNN from
+# WideCNN; then take the mean of the two differences.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.6 - width or optimiser?
+plan = ...
+
+
+def effects(accuracy):
+    raise NotImplementedError("5.6: the two effects, in points")
+
+
+# %% tags=["solution"]
+# Solution 5.6
+plan = [
+    (network, optimizer) for network in ("LightCNN", "WideCNN") for optimizer in ("SGD", "Adam")
+]
+
+
+def effects(accuracy):
+    width = [accuracy["WideCNN", o] - accuracy["LightCNN", o] for o in ("SGD", "Adam")]
+    optimizer = [accuracy[n, "Adam"] - accuracy[n, "SGD"] for n in ("LightCNN", "WideCNN")]
+    return {"width": sum(width) / 2, "optimizer": sum(optimizer) / 2}
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# The published pair is one diagonal of a table of two by two: it gives the sum of the two effects, and
+# any split of that sum fits it. The other two cells decide. They also show whether the effects simply
+# add up: if the width helps more with one optimiser than with the other, a mean hides that.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.6", "plan", "effects"):
+    _runs = [tuple(_run) for _run in plan]
+    assert all(len(_run) == 2 for _run in _runs), "each run is a pair: network and optimiser"
+    _all = {(n, o) for n in ("LightCNN", "WideCNN") for o in ("SGD", "Adam")}
+    assert set(_runs) <= _all, f"these are no runs: {sorted(map(str, set(_runs) - _all))}"
+    assert len(set(_runs)) > 2, "these runs leave open which change did it: add the mixed pairs"
+    assert set(_runs) == _all, f"one combination is missing: {sorted(_all - set(_runs))}"
+    for _numbers, _width, _optimizer in [((30, 80, 40, 92), 11, 51), ((50, 40, 70, 30), 5, -25)]:
+        _table = dict(
+            zip(
+                [
+                    ("LightCNN", "SGD"),
+                    ("LightCNN", "Adam"),
+                    ("WideCNN", "SGD"),
+                    ("WideCNN", "Adam"),
+                ],
+                _numbers,
+                strict=True,
+            )
+        )
+        _got = effects(_table)
+        assert isinstance(_got, dict), "effects returns a dict"
+        assert set(_got) == {"width", "optimizer"}, 'the keys are "width" and "optimizer"'
+        for _key, _true in (("width", _width), ("optimizer", _optimizer)):
+            _value = float(_got[_key])
+            assert abs(_value - 2 * _true) > 1e-6, (
+                f"{_key}: this is the sum, take the mean of the two"
+            )
+            assert abs(_value + _true) > 1e-6, f"{_key}: the sign is turned round"
+            _diagonal = _table["WideCNN", "Adam"] - _table["LightCNN", "SGD"]
+            assert abs(_value - _diagonal) > 1e-6, f"{_key}: this difference changes both at once"
+            assert abs(_value - _true) < 1e-6, f"{_key}: {_true} points, not {_value:g}"
+
+# %% [markdown]
+# The four runs, two epochs each.
+
+# %%
+cost(60, 150)
+makers = {"LightCNN": lk.models.LightCNN, "WideCNN": lk.models.WideCNN}
+optimizers = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}
+reached, light = {}, {}
+for network, optimizer in plan:
+    lk.seed_everything(SEED)
+    net = makers[network]()
+    history = lk.fit(
+        net,
+        train,
+        epochs=epochs(2),
+        optimizer=optimizers[optimizer](net.parameters(), lr=1e-4),
+        progress=False,
+    )
+    reached[network, optimizer] = 100 * lk.evaluate(net, val).accuracy
+    if (network, optimizer) == ("LightCNN", "SGD"):
+        light_sgd, light_seconds = net, seconds(history)
+print({name: f"{points:.1f} points" for name, points in effects(reached).items()})
+pd.Series(reached).unstack().round(1).rename_axis("validation accuracy in %")
+
+# %% [markdown]
+# Plain SGD with learning rate 1e-4 takes tiny steps: look at its column before you blame the width.
+# Adam divides each gradient by its usual size, so with the same number 1e-4 its steps are far larger.
+# The two learning rates are not comparable: a fair comparison of optimisers tunes it for each.
+
+# %%
+lesson = "a small network that hardly moved: SGD 1e-4 for two epochs"
+add_rung("LightCNN, SGD", light_sgd, lk.evaluate(light_sgd, test), light_seconds, lesson)
+
+# %% [markdown]
+# Now `WideCNN` in earnest, with early stopping on the validation loss: stop when it has not fallen by
+# 1e-4 for ten epochs, and take the weights of the best epoch.
+
+# %%
+cost(170, 600)
+wide_train, wide_val, wide_test = blood.loaders(
+    batch_size=64, augment=lk.Augment(flip=True, turn=True)
+)
+WIDE_EPOCHS = epochs(10)
+lk.seed_everything(SEED)
+wide = lk.models.WideCNN()
+optimizer = torch.optim.Adam(wide.parameters(), lr=1e-3)
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer, max_lr=1e-3, total_steps=WIDE_EPOCHS * len(wide_train)
+)
+history = lk.fit(
+    wide,
+    wide_train,
+    wide_val,
+    epochs=WIDE_EPOCHS,
+    optimizer=optimizer,
+    scheduler=schedule,
+    early_stopping=lk.EarlyStopping(monitor="val_loss", patience=10, min_delta=1e-4),
+    callbacks=[lk.LivePlot(blood.classes)],
+)
+wide_seconds = seconds(history)
+
+# %%
+wide_result = lk.evaluate(wide, test)
+lk.models.save_trained("WideCNN", wide, blood)
+lesson = "width, with two convolutions in each block, and images in all their flips and turns"
+add_rung("WideCNN", wide, wide_result, wide_seconds, lesson)
+
+# %% [markdown]
+# ## Rung 7: VGG16, a plan for 224 pixels
+#
+# VGG16 (2014) has thirteen convolutions of 3 x 3 and five poolings. It was made for photographs of 224
+# pixels. What happens with 28?
+
+# %% tags=["nbval-check-output"]
+from torchvision.models import vgg16
+
+try:
+    vgg16(weights=None, num_classes=8).features(torch.zeros(1, 3, 28, 28))
+except RuntimeError as error:
+    print("RuntimeError:", str(error).splitlines()[0].split(". ")[-1])
+
+# %% [markdown]
+# ### Exercise 5.7: make room for five poolings
+#
+# 1. `sides_28` and `sides_32`: the side of the maps before the first pooling and after each of the five,
+#    for images of 28 and of 32 pixels (six numbers each; the convolutions keep the side).
+# 2. Write `pad_to_32(images)`: images (B, C, 28, 28) to (B, C, 32, 32), with the image in the middle and
+#    zeros around it. Images of 32 pixels stay as they are.
+#
+# <details><summary>Hint</summary>
+#
+# Your `out_side` from 5.1 with `kernel=2, stride=2`. `nn.functional.pad(images, (left, right, top,
+# bottom))` adds zeros.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.7 - room for VGG16
+sides_28 = ...
+sides_32 = ...
+
+
+def pad_to_32(images):
+    raise NotImplementedError("5.7: put zeros around the image")
+
+
+# %% tags=["solution"]
+# Solution 5.7
+def after_poolings(side):
+    sides = [side]
+    for _ in range(5):
+        sides.append(out_side(sides[-1], kernel=2, stride=2))
+    return sides
+
+
+sides_28, sides_32 = after_poolings(28), after_poolings(32)
+
+
+def pad_to_32(images):
+    missing = 32 - images.shape[-1]
+    before, after = missing // 2, missing - missing // 2
+    return nn.functional.pad(images, (before, after, before, after))
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# 28 → 14 → 7 → 3 → 1 → 0: nothing is left for the fifth pooling. 32 → 16 → 8 → 4 → 2 → 1: one number a
+# map. Zero is a mid grey after normalisation to $[-1, 1]$. Stretching the image to 32 pixels would
+# do as well. Neither adds information.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.7", "sides_28", "sides_32", "pad_to_32"):
+    for _name, _sides, _true in (
+        ("sides_28", sides_28, [28, 14, 7, 3, 1, 0]),
+        ("sides_32", sides_32, [32, 16, 8, 4, 2, 1]),
+    ):
+        _got = [int(_n) for _n in np.ravel(_sides)]
+        assert len(_got) == 6, f"{_name} has six numbers: before, and after each of five poolings"
+        assert _got == _true, f"{_name} is not {_got}: halve and round down, five times"
+    _image = torch.rand(2, 3, 28, 28) + 1
+    _out = pad_to_32(_image)
+    assert isinstance(_out, torch.Tensor), "pad_to_32 returns nothing: is `return` missing?"
+    assert _out.shape == (2, 3, 32, 32), (
+        f"the shape must be (2, 3, 32, 32), not {tuple(_out.shape)}"
+    )
+    assert abs(float((_out > 0).float().mean()) - (28 / 32) ** 2) < 1e-6, (
+        "zeros belong around the image: is it stretched instead, or padded with another value?"
+    )
+    assert torch.equal(_out[:, :, 2:30, 2:30], _image), (
+        "the image belongs in the middle: 2 on each side"
+    )
+    assert pad_to_32(torch.rand(1, 1, 32, 32)).shape == (1, 1, 32, 32), (
+        "images of 32 pixels stay as they are, in grey too"
+    )
+
+# %% [markdown]
+# `lk.models.vgg16` pads its images like that, and has a small head, 512 → 1024 → classes, in place of
+# the original one with 124 million parameters. The weights start at random. Adam 1e-4, 5 epochs.
+
+# %%
+cost(150, 600)
+lk.seed_everything(SEED)
+vgg = lk.models.vgg16(len(blood.classes))
+history = lk.fit(
+    vgg,
+    train,
+    val,
+    epochs=epochs(5),
+    optimizer=torch.optim.Adam(vgg.parameters(), lr=1e-4),
+    early_stopping=keep_best,
+)
+
+# %%
+vgg_result = lk.evaluate(vgg, test)
+lesson = "many parameters and no batch normalisation: look at what five epochs buy here"
+add_rung("VGG16", vgg, vgg_result, seconds(history), lesson)
+
+# %% [markdown]
+# Compare it with `DeeperCNN` and `WideCNN`: parameters, seconds, accuracy. A plan that won on a million
+# large photographs is not a plan for twelve thousand small ones.
+
+# %% [markdown]
+# ## A network that does not learn
+#
+# A colleague sends you this. It should reach 70 to 80 % within two epochs. Run it.
+
+
+# %%
+class BrokenCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 8),
+            nn.ReLU(),
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def train_broken(model, train, val, epochs):
+    optimizer = torch.optim.Adam(BrokenCNN().parameters(), lr=1e-3)
+    criterion = nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        model.train()
+        for images, labels in train:
+            loss = criterion(model(images), labels)
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+    right, seen = 0, 0
+    with torch.no_grad():
+        for images, labels in val:
+            right += (model(images).argmax(1) == labels).sum().item()
+            seen += len(labels)
+    return right / seen
+
+
+lk.seed_everything(SEED)
+print(
+    f"validation accuracy {100 * train_broken(BrokenCNN().to(lk.get_device()), train, val, epochs(2)):.1f} %"
+)
+
+# %% [markdown]
+# ### Exercise 5.8: find three faults
+#
+# It holds three faults, each of a kind that happens to everyone. Write `MendedCNN` and `train_mended`,
+# with the same arguments as above, without them.
+#
+# <details><summary>Hint</summary>
+#
+# Ask three questions. Can a logit be negative? Whose parameters does the optimiser hold? Which layers
+# behave differently in training, and who tells them that training is over?
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.8 - three faults
+class MendedCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = ...
+
+    def forward(self, images):
+        raise NotImplementedError("5.8: the network without its fault")
+
+
+def train_mended(model, train, val, epochs):
+    raise NotImplementedError("5.8: the training without its two faults")
+
+
+# %% tags=["solution"]
+# Solution 5.8
+class MendedCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = BrokenCNN().layers[:-1]  # fault 1: the ReLU on the logits
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+def train_mended(model, train, val, epochs):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)  # fault 2: another model's
+    criterion = nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        model.train()
+        for images, labels in train:
+            loss = criterion(model(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.eval()  # fault 3: dropout was still on while we looked
+    right, seen = 0, 0
+    with torch.no_grad():
+        for images, labels in val:
+            right += (model(images).argmax(1) == labels).sum().item()
+            seen += len(labels)
+    return right / seen
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# 1. **ReLU on the logits.** Negative logits become 0, with gradient 0: the network can no longer say
+#    "certainly not", and a class whose logit is negative for all images never learns again.
+# 2. **Another model's parameters.** `BrokenCNN()` inside the optimiser makes a second network. Its
+#    gradients are `None`, so `step()` does nothing, without an error. The loss does not fall at all. `lk.fit`
+#    refuses such an optimiser.
+# 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
+#    the batch at hand: the answer to one image depends on its neighbours.
+#
+# The second alone leaves the network untrained. Mended alone, it would have hidden the other two behind
+# a middling accuracy: faults come in company.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.8", "MendedCNN", "train_mended"):
+    torch.manual_seed(0)
+    _y = torch.arange(96) % 8
+    _x = torch.randn(96, 3, 28, 28) * 0.3 + (_y / 4 - 1)[:, None, None, None]
+    _batches = list(zip(_x.split(32), _y.split(32), strict=True))
+    _net = MendedCNN()
+    _out = _net(_x)
+    assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
+    assert _out.shape == (96, 8), f"96 images must give logits (96, 8), not {tuple(_out.shape)}"
+    assert (_out < 0).any(), "no logit is negative: there is still a ReLU on the logits"
+    _modes = []
+    _net.register_forward_pre_hook(
+        lambda m, _: _modes.append((m.training, torch.is_grad_enabled()))
+    )
+    _before = [p.detach().clone() for p in _net.parameters()]
+    _got = train_mended(_net, _batches, _batches, 2)
+    assert _got is not None, "train_mended must return the validation accuracy"
+    _moved = any((p != q).any() for p, q in zip(_net.parameters(), _before, strict=True))
+    assert _moved, "the weights did not change: whose parameters does the optimiser hold?"
+    assert len(_modes) >= 9, "two epochs of 3 batches and 3 validation batches are 9 calls"
+    assert all(training for training, grad in _modes if grad), (
+        "training ran in eval mode: call model.train() at the start of each epoch"
+    )
+    assert not any(training for training, _ in _modes[-3:]), (
+        "while validating, dropout is still on: call model.eval() first"
+    )
+    assert not any(grad for _, grad in _modes[-3:]), "validate under torch.no_grad()"
+    with torch.no_grad():
+        _true = float((_net.eval()(_x).argmax(1) == _y).float().mean())
+    assert abs(float(_got) - _true) < 1e-4, (
+        f"the accuracy is {_true:.3f}, you return {float(_got):.3f}"
+    )
+
+# %%
+lk.seed_everything(SEED)
+mended = train_mended(MendedCNN().to(lk.get_device()), train, val, epochs(2))
+print(f"validation accuracy {100 * mended:.1f} %")
+
+# %% [markdown]
+# `lk.fit` would have told you of the second fault at once:
+
+# %% tags=["nbval-check-output"]
+try:
+    lk.fit(MendedCNN(), train, optimizer=torch.optim.Adam(BrokenCNN().parameters()))
+except ValueError as error:
+    print("ValueError:", error)
+
+# %% [markdown]
+# ## Searching settings: Optuna
+#
+# Learning rate, width, dropout, weight decay: who chooses them? A search tries many and looks at the
+# **validation** accuracy. Optuna draws the first trials at random and later ones near what went well. The
+# trials must be cheap: a small network, a third of the training images, two epochs.
+
+
+# %%
+def small_network(width, dropout):
+    """Three blocks of (convolution, batch normalisation, ReLU, pooling), then a mean."""
+    layers, channels = [], 3
+    for c in (width, 2 * width, 4 * width):
+        layers += [
+            nn.Conv2d(channels, c, 3, padding=1),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+        channels = c
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, 8)]
+    return nn.Sequential(*layers, *head)
+
+
+third = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))
+third = third[: 256 if FAST else 4000]
+some = lk.BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=third)
+
+
+def objective(trial):
+    """Train with the settings of one trial; return the validation accuracy in per cent."""
+    learning_rate = trial.suggest_float("learning rate", 1e-4, 3e-2, log=True)
+    width = trial.suggest_int("width", 8, 32, step=8)
+    dropout = trial.suggest_float("dropout", 0.0, 0.6)
+    weight_decay = trial.suggest_float("weight decay", 1e-5, 1e-1, log=True)
+    lk.seed_everything(SEED)
+    net = small_network(width, dropout)
+    optimizer = torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
+    lk.fit(net, some, epochs=epochs(2), optimizer=optimizer, progress=False)
+    return 100 * lk.evaluate(net, val).accuracy
+
+
+# %%
+import optuna
+
+cost(60, 90)
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line a trial
+study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED))
+study.optimize(objective, n_trials=3 if FAST else 25)
+print(f"best of {len(study.trials)} trials: {study.best_value:.1f} % on validation, with")
+print({name: float(f"{value:.3g}") for name, value in study.best_params.items()})
+
+# %%
+trials = pd.DataFrame([t.params | {"validation accuracy": t.value} for t in study.trials])
+lk.figures.search_results(
+    trials,
+    ["learning rate", "width", "dropout", "weight decay"],
+    value="validation accuracy",
+    origin=blood.origin,
+)
+
+# %% [markdown]
+# Light points are late trials. Which setting matters most: in which panel do the good trials stand
+# close together? Two warnings. The best of many trials is partly *lucky*: its validation accuracy is
+# too high, the more so the more trials there were. That is why the test images stay out of it. And what
+# is best for two epochs need not be best for forty.
+
+# %% [markdown]
+# ## Rung 8: a small residual network
+#
+# Deep plain networks are hard to train: the signal, and the gradient on its way back, must pass each
+# layer. A **residual block** lets them pass beside the layers, too:
+#
+# $$y = \mathrm{ReLU}\big(x + F(x)\big)$$
+#
+# $F$ is two convolutions. If the best thing to do is nothing, $F$ only has to become zero. And backwards,
+# the gradient of $x + F(x)$ with respect to $x$ is $1 + F'(x)$: the 1 is a way that no layer can block.
+
+# %% [markdown]
+# ### Exercise 5.9: the residual block
+#
+# Write `Residual(channels)`: $F$ is convolution of 3 x 3 (padding 1), batch normalisation, ReLU,
+# convolution, batch normalisation; then the input is added; then ReLU. Shapes stay the same.
+#
+# <details><summary>Hint</summary>
+#
+# Keep $F$ as an `nn.Sequential` of five layers; `forward` needs one line. The convolutions need no bias,
+# because the normalisation behind them would subtract it again.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.9 - a residual block
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.change = ...
+
+    def forward(self, x):
+        raise NotImplementedError("5.9: add the change to the input")
+
+
+# %% tags=["solution"]
+# Solution 5.9
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x):
+        return torch.relu(x + self.change(x))
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# The ReLU comes after the sum: before it, $F$ could only add and never take away. The second
+# normalisation has no ReLU of its own for the same reason. Source: He et al. (2016), *Deep Residual
+# Learning for Image Recognition*.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.9", "Residual"):
+    torch.manual_seed(0)
+    _block, _x = Residual(6).eval(), torch.randn(4, 6, 7, 7)
+    _convs = [m for m in _block.modules() if isinstance(m, nn.Conv2d)]
+    _norms = [m for m in _block.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(_convs) == 2, f"the block has {len(_convs)} convolutions, it needs two"
+    assert len(_norms) == 2, (
+        f"the block has {len(_norms)} normalisations, one behind each convolution"
+    )
+    _shapes = [(m.in_channels, m.out_channels, *m.kernel_size) for m in _convs]
+    assert _shapes == [(6, 6, 3, 3)] * 2, (
+        "both convolutions keep the channels, with filters of 3 x 3"
+    )
+    for _norm in _norms:
+        nn.init.normal_(_norm.weight)
+        nn.init.normal_(_norm.bias)
+    with torch.no_grad():
+        _got = _block(_x)
+        assert isinstance(_got, torch.Tensor), (
+            "forward must return the result; is `return` missing?"
+        )
+        assert _got.shape == _x.shape, (
+            f"the shape must stay, but is {tuple(_got.shape)}: padding 1?"
+        )
+        _first = _norms[0](_convs[0](_x))
+        _change = _norms[1](_convs[1](_first.relu()))
+        assert not torch.allclose(_got, _change.relu(), atol=1e-5), "the input is not added"
+        assert not torch.allclose(_got, _x + _change, atol=1e-5), "a ReLU belongs behind the sum"
+        assert not torch.allclose(_got, _x + _change.relu(), atol=1e-5), (
+            "the ReLU comes after the sum, not before it"
+        )
+        _straight = _norms[1](_convs[1](_first))
+        assert not torch.allclose(_got, (_x + _straight).relu(), atol=1e-5), (
+            "a ReLU belongs between the two convolutions"
+        )
+        assert torch.allclose(_got, (_x + _change).relu(), atol=1e-5), (
+            "the order is: convolution, norm, ReLU, convolution, norm, + input, ReLU"
+        )
+
+# %% [markdown]
+# `lk.models.SmallResNet` is made of such blocks: four convolutions, with two residual blocks between them.
+
+# %%
+lk.seed_everything(SEED)
+resnet = lk.models.SmallResNet()
+print(f"{lk.models.count_parameters(resnet):,} parameters")
+lk.figures.shape_trace(resnet, torch.zeros(3, 28, 28))
+
+# %% [markdown]
+# The recipe is a modern one:
+#
+# - **One-cycle schedule:** the learning rate rises to 3e-3 and falls to nearly zero, step by step.
+# - **AdamW** with weight decay 0.05: all weights shrink a little at each step.
+# - **Label smoothing** 0.1: the target is 91.25 % for the true class and 1.25 % for each other one, so
+#   that the network need not become ever more certain.
+# - **Augmentation** by flips, quarter turns, shifts of up to 2 pixels, and brightness within 10 %.
+
+# %%
+EPOCHS = epochs(40)
+recipe = lk.Augment(flip=True, turn=True, shift=2, brightness=0.1)
+train_128, val_128, test_128 = blood.loaders(batch_size=128, augment=recipe)
+optimizer = torch.optim.AdamW(resnet.parameters(), lr=3e-3, weight_decay=0.05)
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer, max_lr=3e-3, total_steps=EPOCHS * len(train_128)
+)
+
+# %% [markdown]
+# This is the longest training of the lab. You can stop it at any time (the square button); what it has
+# learned stays.
+
+# %%
+cost(330, 840)
+history = lk.fit(
+    resnet,
+    train_128,
+    val_128,
+    epochs=EPOCHS,
+    optimizer=optimizer,
+    scheduler=schedule,
+    criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
+    early_stopping=keep_best,
+    callbacks=[lk.LivePlot(blood.classes)],
+)
+resnet_seconds = seconds(history)
+lk.models.save_trained("SmallResNet", resnet, blood)
+
+# %% [markdown]
+# A blood cell has no up and no left. Then let the network look at each image in all eight ways, four
+# quarter turns, each as it is and mirrored, and average what it says.
+
+# %% [markdown]
+# ### Exercise 5.10: eight views
+#
+# Write `eight_views(model, images)`: images (B, 3, S, S) to the mean of the **probabilities** over the
+# eight views, (B, C). The model gives logits.
+#
+# <details><summary>Hint</summary>
+#
+# `torch.rot90(images, k, (2, 3))` turns height and width by k quarters; `.flip(3)` mirrors;
+# `.softmax(1)` makes probabilities.
+# </details>
+
+
+# %% tags=["exercise"]
+# Exercise 5.10 - eight views
+def eight_views(model, images):
+    raise NotImplementedError("5.10: average over turns and flips")
+
+
+# %% tags=["solution"]
+# Solution 5.10
+def eight_views(model, images):
+    total = 0
+    for quarter in range(4):
+        turned = torch.rot90(images, quarter, (2, 3))
+        total = total + model(turned).softmax(1) + model(turned.flip(3)).softmax(1)
+    return total / 8
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this is so</summary>
+#
+# The network saw all eight views in training, but did not learn to treat them exactly alike: its
+# mistakes differ from view to view, and a mean makes differing mistakes smaller. It costs eight times
+# the time of an answer, and no training. Only views that leave the class as it is may be used.
+# </details>
+
+# %% tags=["check"]
+with lk.check("5.10", "eight_views"):
+    torch.manual_seed(0)
+    _net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 8)).eval()
+    nn.init.normal_(_net[1].weight, std=0.2)
+    _x = torch.randn(5, 3, 8, 8)
+    with torch.no_grad():
+        _got = eight_views(_net, _x)
+        assert isinstance(_got, torch.Tensor), "return the mean probabilities; is `return` missing?"
+        assert _got.shape == (5, 8), f"5 images must give (5, 8), not {tuple(_got.shape)}"
+        _turns = [torch.rot90(_x, k, (2, 3)) for k in range(4)]
+        _views = [v for t in _turns for v in (t, t.flip(3))]
+        _logits = torch.stack([_net(v) for v in _views])
+        _true = _logits.softmax(2).mean(0)
+        _close = lambda other: torch.allclose(_got.float(), other, atol=1e-4)
+        assert not _close(_logits.mean(0)), "these are logits: softmax first, then the mean"
+        assert not _close(_logits.mean(0).softmax(1)), "softmax each view first, then the mean"
+        assert not _close(_true * 8), "this is the sum: divide by 8"
+        assert not _close(_true.log()), "these are logarithms: return the probabilities"
+        assert not _close(_logits[::2].softmax(2).mean(0)), "only the four turns: mirror each, too"
+        _flips = [_x, _x.flip(2), _x.flip(3), _x.flip((2, 3))]
+        assert not _close(torch.stack([_net(v).softmax(1) for v in _flips]).mean(0)), (
+            "only flips: quarter turns are missing"
+        )
+        assert _close(_true), (
+            "the mean over four quarter turns, each plain and mirrored, is another"
+        )
+
+# %% [markdown]
+# Does it help? We ask the **validation** images. `lk.models.EightViews` is the same as a network that
+# wraps another one.
+
+# %%
+cost(20, 20)
+plain_result = lk.evaluate(resnet, val_128)
+views_result = lk.evaluate(lk.models.EightViews(resnet), val_128)
+only_views, only_plain, p = lk.mcnemar(views_result, plain_result)
+print(f"validation: one view {100 * plain_result.accuracy:.2f} %, ", end="")
+print(f"eight views {100 * views_result.accuracy:.2f} %")
+print(
+    f"only eight views right: {only_views} images; only one view right: {only_plain}; p = {p:.2g}"
+)
+
+# %% [markdown]
+# The choice for the test set was made before: eight views.
+
+# %%
+best_result = lk.evaluate(lk.models.EightViews(resnet), test_128)
+lesson = "a shortcut beside the layers, and a good recipe"
+add_rung("SmallResNet, 8 views", resnet, best_result, resnet_seconds, lesson)
+
+# %%
+lk.figures.confusion_matrix(best_result, "SmallResNet, eight views")
+
+# %% [markdown]
+# For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not exactly
+# ours where the data card says "rebuilt"): ResNet-18 at 28 pixels 95.8 %, enlarged to 224 pixels 96.3 %, the
+# best of their automatic searches 96.6 %.
+
+# %% [markdown]
+# ## The whole ladder
+
+# %%
+table = pd.DataFrame.from_dict(rungs, orient="index")
+lk.figures.ladder_chart(table, origin=blood.origin)
+
+# %% [markdown]
+# More parameters alone do not climb: compare rungs of equal height, and those of equal size. Is the best
+# rung really better than WideCNN? Same test images, so McNemar's test:
+
+# %%
+only_best, only_wide, p = lk.mcnemar(best_result, wide_result)
+print(f"only SmallResNet right: {only_best} images; only WideCNN right: {only_wide}; p = {p:.2g}")
+
+# %% [markdown]
+# ## A second data set: grey images of 32 pixels
+#
+# White cells in grey, five classes. Each image is standardised by itself: mean 0, standard deviation 1. The
+# same plans have other sizes here, because the image is larger and has one channel.
+
+# %%
+cells = lk.load_dataset("bloodcells")
+cells
+
+# %% tags=["nbval-check-output"]
+grey = {
+    "one filter": lk.models.OneFilterCNN(5, in_channels=1, side=32),
+    "two blocks": lk.models.TwoBlockCNN(5, in_channels=1, side=32),
+    "VGG16": lk.models.vgg16(5),
+}
+for name, net in grey.items():
+    print(f"{name}: {lk.models.count_parameters(net):,} parameters")
+
+# %%
+cost(20, 30)
+grey_train, grey_val, grey_test = cells.loaders(batch_size=64, normalize="per_image")
+print(cells.origin)
+for name in ("one filter", "two blocks"):
+    lk.seed_everything(SEED)
+    lk.fit(grey[name], grey_train, grey_val, epochs=epochs(5), progress=False)
+    grey_result = lk.evaluate(grey[name], grey_test)
+    low, high = grey_result.accuracy_interval()
+    print(
+        f"{name}: test accuracy {100 * grey_result.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f}), "
+        f"n = {len(grey_result.labels):,}"
+    )
+
+# %% [markdown]
+# The grey VGG16 takes its one channel three times. Train it as well if you have the time (an epoch takes about
+# as long as above): `lk.fit(grey["VGG16"], grey_train, grey_val, epochs=5, …)`.
+
+# %% [markdown]
+# ## What to take away
+#
+# - A convolution shares its weights over the image: few parameters, and a shape means the same everywhere.
+# - Change one thing at a time, and write down beforehand what you expect.
+# - Validation data choose; the test images report, once a rung, with an interval.
+# - How a network is trained (schedule, augmentation, normalisation) matters as much as its plan.
+# - When nothing is learnt: look at the logits, the optimiser's parameters, and `eval()`.
+#
+# **Write down, in two or three sentences each:**
+#
+# 1. Which step of your ladder brought most for its seconds, and which one least?
+# 2. Class weights or augmentation: which of the two would you keep if you could keep only one, and what
+#    in your table says so?
+# 3. Your best rung is above a published number. What must hold before you may say that it is better?
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Model answers</summary>
+#
+# 1. Read it from the table: points gained over the rung before, divided by seconds. A good answer also
+#    says that the order of the steps matters: the first points are cheap, whatever brings them.
+# 2. It depends on what counts. Accuracy counts images, so it may fall with class weights while the mean
+#    recall rises. A good answer names the column, and says whether the difference exceeds one point.
+# 3. The same test images; no choice made on them; several seeds, with their spread; the same image size and
+#    the same extra data (none). And a difference larger than the intervals leave open.
+# </details>
+
+# %% tags=["results"]
+report = {
+    "SimpleCNN": simple_result,
+    "DeeperCNN": deeper_result,
+    "WideCNN": wide_result,
+    "SmallResNet, 8 views": best_result,
+}
+for name, predictions in report.items():
+    note = (
+        f"{name}, macro F1 {predictions.macro_f1:.3f}, {rungs[name]['seconds']:.0f} s, seed {SEED}"
+    )
+    lk.report_result("test accuracy", predictions, note)
