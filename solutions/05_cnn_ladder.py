@@ -71,7 +71,7 @@ def add_rung(name, model, result, seconds, lesson):
     shown["parameters"] = [f"{n:,}" for n in table["parameters"]]
     shown["test accuracy in %"] = [f"{a:.1f}" for a in table["accuracy"]]
     shown["95 % interval"] = [
-        f"{low:.1f}–{high:.1f}" for low, high in zip(table["low"], table["high"])
+        f"{low:.1f}–{high:.1f}" for low, high in zip(table["low"], table["high"], strict=True)
     ]
     shown["macro F1"] = [f"{f:.3f}" for f in table["macro F1"]]
     shown["seconds"] = [f"{s:.0f}" for s in table["seconds"]]
@@ -1447,7 +1447,10 @@ with lk.check("5.10", "eight_views"):
         _views = [v for t in _turns for v in (t, t.flip(3))]
         _logits = torch.stack([_net(v) for v in _views])
         _true = _logits.softmax(2).mean(0)
-        _close = lambda other: torch.allclose(_got.float(), other, atol=1e-4)
+
+        def _close(other):
+            return torch.allclose(_got.float(), other, atol=1e-4)
+
         assert not _close(_logits.mean(0)), "these are logits: softmax first, then the mean"
         assert not _close(_logits.mean(0).softmax(1)), "softmax each view first, then the mean"
         assert not _close(_true * 8), "this is the sum: divide by 8"
