@@ -1,0 +1,318 @@
+"""Lab 05: usual mistakes, each with a word of the message they must get, and other right ways."""
+
+
+def shapes(
+    formula="(side + 2 * padding - kernel) // stride + 1", trace="[28, 27, 13]", count="1373"
+):
+    return f"""# Exercise 5.1
+def out_side(side, kernel, padding=0, stride=1):
+    return {formula}
+trace = {trace}
+one_filter_parameters = {count}
+"""
+
+
+def score(body="return (logits.argmax(1) == labels).float().mean()", evenly="1 / 8", largest=None):
+    largest = (
+        largest or "float((blood.test.labels == blood.train.labels.mode().values).float().mean())"
+    )
+    return f"""# Exercise 5.2
+def accuracy(logits, labels):
+    {body}
+guess_evenly = {evenly}
+guess_largest = {largest}
+"""
+
+
+def changes(a='({"second_norm": True}, 1e-3)', d="({}, 5e-5)", guess="'same'", more=""):
+    return f"""# Exercise 5.3
+variants = {{
+    "a": {a},
+    "b": ({{"head_dropout": 0.3}}, 1e-3),
+    "c": ({{"third_linear": True}}, 1e-3),
+    "d": {d},
+}}
+hypotheses = dict.fromkeys("abcd", {guess})
+{more}
+"""
+
+
+BLOCKS = (
+    "nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), "
+    "nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), "
+    "nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)"
+)
+HEAD = (
+    "nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.5), "
+    "nn.Linear(64, 8)"
+)
+
+
+def simple(blocks=BLOCKS, head=HEAD, forward="return self.classifier(self.features(images))"):
+    return f"""# Exercise 5.4
+class SimpleCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential({blocks})
+        self.classifier = nn.Sequential({head})
+    def forward(self, images):
+        {forward}
+"""
+
+
+def weigh(body):
+    return f"# Exercise 5.5\ndef class_weights(labels, num_classes):\n    n = torch.bincount(labels, minlength=num_classes)\n    {body}\n"
+
+
+FOUR = "[(n, o) for o in ('Adam', 'SGD') for n in ('WideCNN', 'LightCNN')]"
+
+
+def apart(
+    plan=FOUR,
+    width="(a['WideCNN', 'SGD'] + a['WideCNN', 'Adam'] - a['LightCNN', 'SGD'] - a['LightCNN', 'Adam']) / 2",
+    more="",
+):
+    return f"""# Exercise 5.6
+plan = {plan}
+def effects(a):
+    width = {width}
+    optimizer = np.mean([a[n, 'Adam'] - a[n, 'SGD'] for n in ('LightCNN', 'WideCNN')])
+    {more}
+    return {{"width": width, "optimizer": optimizer}}
+"""
+
+
+def room(
+    pad="return nn.functional.pad(images, 4 * [(32 - images.shape[-1]) // 2])",
+    small="[28, 14, 7, 3, 1, 0]",
+):
+    return f"""# Exercise 5.7
+sides_28 = {small}
+sides_32 = [32, 16, 8, 4, 2, 1]
+def pad_to_32(images):
+    {pad}
+"""
+
+
+def mend(
+    end="",
+    optimizer="model",
+    look="model.eval()",
+    train="model.train()",
+    result="right / seen",
+    context="torch.no_grad()",
+):
+    return f"""# Exercise 5.8
+import contextlib
+class MendedCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 8){end})
+    def forward(self, images):
+        return self.layers(images)
+def train_mended(model, train, val, epochs):
+    optimizer = torch.optim.Adam({optimizer}.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        {train}
+        for x, y in train:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    {look}
+    right = seen = 0
+    with {context}:
+        for x, y in val:
+            right += int((model(x).argmax(1) == y).sum())
+            seen += len(y)
+    return {result}
+"""
+
+
+CONV = "nn.Conv2d(channels, channels, 3, padding=1, bias=False)"
+NORM = "nn.BatchNorm2d(channels)"
+
+
+def block(
+    layers=f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}",
+    forward="return (x + self.change(x)).relu()",
+):
+    return f"""# Exercise 5.9
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.change = nn.Sequential({layers})
+    def forward(self, x):
+        {forward}
+"""
+
+
+def views(end, list_of="[t.flip(3) if f else t for t in turns for f in (0, 1)]"):
+    return f"""# Exercise 5.10
+def eight_views(model, images):
+    turns = [images.rot90(k, (2, 3)) for k in range(4)]
+    logits = torch.stack([model(v) for v in {list_of}])
+    {end}
+"""
+
+
+WRONG = {
+    "5.1": [
+        (shapes("(side + 2 * padding - kernel) // stride"), "one too small"),
+        (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
+        (shapes("(side + padding - kernel) // stride + 1"), "must be"),
+        (shapes("print(side)"), "return"),
+        (shapes(trace="[28, 28, 14]"), "makes the image smaller"),
+        (shapes(trace="[28, 27, 14]"), "13 whole pairs"),
+        (shapes(trace="[28, 27]"), "three numbers"),
+        (shapes(count="4 + 1 + 169 * 8 + 8"), "three colours"),
+        (shapes(count="12 + 169 * 8"), "biases"),
+        (shapes(count="1135"), "recount"),
+    ],
+    "5.2": [
+        (score("return (logits.argmax(1) == labels).sum()"), "divide by the images"),
+        (score("return (logits.argmax(1) == labels).float()"), "one number"),
+        (score("return 100 * (logits.argmax(1) == labels).float().mean()"), "per cent"),
+        (score("return (logits.argmin(1) == labels).float().mean()"), "are right"),
+        (score("(logits.argmax(1) == labels).float().mean()"), "return"),
+        (score(evenly="0.5"), "one of eight"),
+        (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "split"),
+        (score(largest="0.5"), "count this class"),
+    ],
+    "5.3": [
+        (changes(a="({}, 1e-3)"), "batch normalisation"),
+        (changes(a='({"second_norm": True, "third_linear": True}, 1e-3)'), "one change at a time"),
+        (changes(a='{"second_norm": True}'), "pair"),
+        (changes(a='({"norm": True}, 1e-3)'), "has no"),
+        (changes(d="({}, 5e-4)"), "learning rate"),
+        (changes(guess="'no idea'"), "hypothesis is"),
+        (changes(more="del variants['c']"), "keys"),
+    ],
+    "5.4": [
+        (simple(forward="self.classifier(self.features(images))"), "return"),
+        (simple(head=HEAD + ", nn.ReLU()"), "ReLU or softmax"),
+        (simple(head=HEAD + ", nn.Softmax(1)"), "ReLU or softmax"),
+        (simple(head="nn.Flatten(), nn.Linear(1152, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 8)"), "128 numbers"),
+        (simple(BLOCKS.replace("nn.ReLU(), ", "")), "other logits"),
+        (simple(BLOCKS.replace(", padding=1", "")), "other logits"),
+        (simple(head=HEAD.replace("nn.Dropout(0.5), ", "")), "dropout"),
+        (simple(BLOCKS.replace("128", "96"), HEAD.replace("128", "96")), "convolutions are"),
+    ],
+    "5.5": [
+        (weigh("return n / len(labels)"), "rare class"),
+        (weigh("return 1 / n"), "scale"),
+        (weigh("return len(labels) / n"), "scale"),
+        (weigh("return len(labels) // (num_classes * n)"), "whole numbers"),
+        (weigh("return (len(labels) / (num_classes * n)).tolist()"), "tensor"),
+        (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
+        (weigh("len(labels) / (num_classes * n)"), "return"),
+    ],
+    "5.6": [
+        (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
+        (apart(FOUR + "[:3]"), "missing"),
+        (apart("['LightCNN', 'WideCNN']"), "pair"),
+        (apart("[('Wide', 'Adam')] * 4"), "no runs"),
+        (apart(width="a['WideCNN', 'Adam'] - a['LightCNN', 'SGD']"), "both at once"),
+        (apart(width="a['WideCNN', 'SGD'] + a['WideCNN', 'Adam'] - a['LightCNN', 'SGD'] - a['LightCNN', 'Adam']"), "sum"),
+        (apart(more="width = -width"), "sign"),
+        (apart(more="return width, optimizer"), "dict"),
+    ],
+    "5.7": [
+        (room(small="[28, 14, 7, 4, 2, 1]"), "round down"),
+        (room(small="[14, 7, 3, 1, 0]"), "six numbers"),
+        (room("return nn.functional.interpolate(images, (32, 32))"), "stretched"),
+        (room("return nn.functional.pad(images, (0, 4, 0, 4))"), "middle"),
+        (room("return nn.functional.pad(images, (2, 2))"), "shape must be"),
+        (room("return nn.functional.pad(images, (2, 2, 2, 2))"), "stay as they are"),
+    ],
+    "5.8": [
+        (mend(end=", nn.ReLU()"), "ReLU on the logits"),
+        (mend(optimizer="MendedCNN()"), "whose parameters"),
+        (mend(look="pass"), "model.eval()"),
+        (mend(train="model.eval()"), "model.train()"),
+        (mend(context="contextlib.nullcontext()"), "no_grad"),
+        (mend(result="100 * right / seen"), "you return"),
+        (mend(result="None"), "must return"),
+    ],
+    "5.9": [
+        (block(forward="return self.change(x).relu()"), "not added"),
+        (block(forward="return x + self.change(x)"), "behind the sum"),
+        (block(forward="return x + self.change(x).relu()"), "after the sum"),
+        (block(f"{CONV}, {NORM}, {CONV}, {NORM}"), "between"),
+        (block(f"{CONV}, {NORM}, nn.ReLU()"), "needs two"),
+        (block(f"{CONV}, nn.ReLU(), {CONV}, {NORM}"), "normalisations"),
+        (block(forward="(x + self.change(x)).relu()"), "return"),
+    ],
+    "5.10": [
+        (views("return logits.mean(0)"), "these are logits"),
+        (views("return logits.mean(0).softmax(1)"), "softmax each view"),
+        (views("return logits.softmax(2).sum(0)"), "divide by 8"),
+        (views("return logits.softmax(2).mean(0).log()"), "logarithms"),
+        (views("return logits.softmax(2).mean(0)", "turns"), "four turns"),
+        (views("return logits.softmax(2).mean(0)", "[images, images.flip(2), images.flip(3), turns[2]]"), "only flips"),
+        (views("return logits.softmax(2).mean(0)", "[images]"), "is another"),
+        (views("return logits.softmax(2)"), "must give (5, 8)"),
+    ],
+}  # fmt: skip
+
+RIGHT = {
+    "5.1": [
+        shapes("int((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
+        shapes(
+            "nn.Conv2d(1, 1, kernel, stride, padding)(torch.zeros(1, 1, side, side)).shape[-1]",
+            "torch.tensor([28, 27, 13])",
+            "lk.models.count_parameters(lk.models.OneFilterCNN())",
+        ),
+    ],
+    "5.2": [
+        score(evenly="0.125"),
+        score("return sum(int(a) == int(b) for a, b in zip(logits.max(1).indices, labels)) / len(labels)"),
+        score("return np.mean(logits.numpy().argmax(1) == labels.numpy())", "torch.tensor(1 / 8)"),
+    ],
+    "5.3": [
+        changes(),
+        changes(a="[dict(second_norm=True, head_dropout=0.0), 0.001]", guess="'better'"),
+    ],
+    "5.4": [
+        "# Exercise 5.4\nSimpleCNN = lk.models.SimpleCNN",
+        """# Exercise 5.4
+import torch.nn.functional as F
+class SimpleCNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head, self.out = nn.Linear(128, 64), nn.Linear(64, 8)
+        self.one, self.two, self.three = (nn.Conv2d(a, b, 3, padding="same") for a, b in ((3, 32), (32, 64), (64, 128)))
+    def forward(self, x):
+        for conv in (self.one, self.two, self.three):
+            x = F.relu(F.max_pool2d(conv(x), 2))
+        return self.out(F.dropout(F.relu(self.head(x.mean((2, 3)))), 0.5, self.training))
+""",
+    ],
+    "5.5": [
+        weigh("return n.sum() / n / num_classes"),
+        weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
+    ],
+    "5.6": [
+        apart(),
+        apart("[['LightCNN', 'Adam'], ['LightCNN', 'SGD'], ['WideCNN', 'Adam'], ['WideCNN', 'SGD']]", "torch.tensor([float(a['WideCNN', o] - a['LightCNN', o]) for o in ('SGD', 'Adam')]).mean()"),
+    ],
+    "5.7": [
+        room(),
+        room("p = (32 - images.shape[-1]) // 2; return nn.ZeroPad2d(p)(images)", "np.array([28, 14, 7, 3, 1, 0])"),
+    ],
+    "5.8": [
+        mend(),
+        mend(look="model.train(False)", context="torch.inference_mode()", result="torch.tensor(right / seen)"),
+        mend(optimizer="nn.ModuleList([model])"),
+    ],
+    "5.9": [
+        "# Exercise 5.9\nResidual = lk.models.residual.Residual",
+        block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
+    ],
+    "5.10": [
+        views("return logits.softmax(2).mean(0)"),
+        "# Exercise 5.10\ndef eight_views(model, images):\n    return lk.models.EightViews(model)(images).exp()",
+        views("return sum(v.softmax(1) for v in logits) / 8", "[w for v in (images, images.transpose(2, 3)) for w in (v, v.flip(2), v.flip(3), v.flip((2, 3)))]"),
+    ],
+}  # fmt: skip
