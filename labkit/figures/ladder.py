@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from labkit.figures.base import PALETTE, new_figure
 
-_KINDS = {nn.Conv2d: "convolution", nn.MaxPool2d: "pooling", nn.AdaptiveAvgPool2d: "pooling"}
+_KINDS = {nn.Conv2d: "conv", nn.MaxPool2d: "pool", nn.AdaptiveAvgPool2d: "mean"}
 
 
 def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
@@ -30,18 +30,18 @@ def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
         >>> figure = shape_trace(lk.models.SimpleCNN(), torch.zeros(3, 28, 28))
     """
     stages = [("image", image.shape), *_stages(model, image)]
-    figure, axes = new_figure(height=2.9)
-    ax, left = axes[0, 0], 0.0
-    largest = max(shape[1] for _, shape in stages)
-    for kind, (channels, height, width) in stages:
-        colour = {"convolution": PALETTE[0], "pooling": PALETTE[1]}.get(kind, "0.6")
-        ax.add_patch(Rectangle((left, -height / 2), width, height, color=colour, alpha=0.8))
-        middle = left + width / 2
-        text = f"{channels} maps\n{height}×{width}"
+    figure, axes = new_figure(height=2.4)
+    ax, largest = axes[0, 0], max(shape[1] for _, shape in stages)
+    for number, (kind, (channels, height, width)) in enumerate(stages):
+        colour = {"conv": PALETTE[0], "image": "0.6"}.get(kind, PALETTE[1])
+        middle = 1.25 * largest * number
+        corner = (middle - width / 2, -height / 2)
+        ax.add_patch(Rectangle(corner, width, height, color=colour, alpha=0.8))
+        text = f"{channels} map{'s' * (channels > 1)}\n{height}×{width}"
         ax.text(middle, -largest / 2 - 2, text, ha="center", va="top", fontsize=8)
-        ax.text(middle, largest / 2 + 2, kind, ha="center", fontsize=8, color=colour)
-        left += max(width, largest / 2) + largest / 4
-    ax.set(xlim=(-2, left), ylim=(-largest / 2 - 14, largest / 2 + 7), aspect="equal")
+        ax.text(middle, largest / 2 + 2, kind, ha="center", fontsize=8)
+    right = 1.25 * largest * (len(stages) - 0.5)
+    ax.set(xlim=(-0.6 * largest, right), ylim=(-1.1 * largest, 0.8 * largest), aspect="equal")
     ax.set_axis_off()
     figure.suptitle(title or f"Shapes on the way through {type(model).__name__}")
     return figure
@@ -106,37 +106,28 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
         origin: which data these are.
 
     Returns:
-        The figure; parameters on a logarithmic axis.
+        The figure: all rungs, and the upper ones enlarged; bars are the intervals.
 
     Example:
         >>> row = {"parameters": 1373, "accuracy": 55.0, "low": 53.3, "high": 56.7}
         >>> figure = ladder_chart(pd.DataFrame([row], index=["one filter"]))
     """
-    figure, axes = new_figure(height=4.6, origin=origin)
-    ax = axes[0, 0]
-    error = np.array([table["accuracy"] - table["low"], table["high"] - table["accuracy"]])
-    colours = [PALETTE[i % len(PALETTE)] for i in range(len(table))]
+    figure, axes = new_figure(1, 2, 4.2, origin)
     for i, (name, row) in enumerate(table.iterrows()):
-        ax.errorbar(
-            row["parameters"],
-            row["accuracy"],
-            yerr=error[:, i : i + 1],
-            fmt="o",
-            color=colours[i],
-            capsize=4,
-            label=f"{i + 1}  {name}: {row['accuracy']:.1f} %",
-        )
-        ax.annotate(
-            str(i + 1), (row["parameters"], row["accuracy"]), (7, 4), textcoords="offset points"
-        )
-    ax.set(
-        xscale="log",
-        xlabel="parameters (logarithmic)",
-        ylabel="test accuracy in %",
-        title="The ladder: accuracy against size, with 95 % intervals",
-    )
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+        x, y = row["parameters"], row["accuracy"]
+        error = [[y - row["low"]], [row["high"] - y]]
+        label, colour = f"{i + 1}  {name}: {y:.1f} %", PALETTE[i % len(PALETTE)]
+        for ax in axes[0]:
+            ax.errorbar(x, y, yerr=error, fmt="o", color=colour, capsize=4, label=label)
+            ax.annotate(str(i + 1), (x, y), (7, 4), textcoords="offset points", clip_on=True)
+    top = table["high"].max()
+    axes[0, 0].set(ylabel="test accuracy in %", title="All rungs")
+    axes[0, 1].set(ylim=(top - 6, top + 0.5), title="The top of the ladder, enlarged")
+    for ax in axes[0]:
+        ax.set(xscale="log", xlabel="parameters (logarithmic)")
+        ax.grid(alpha=0.3)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -167,11 +158,21 @@ def search_results(
     first.plot(number, trials[value], "o", color=PALETTE[0], label="trial")
     first.plot(number, trials[value].cummax(), color=PALETTE[5], label="best so far")
     first.set(xlabel="trial", title="In order")
+    first.plot(
+        best + 1, trials[value].iloc[best], "*", color=PALETTE[5], markersize=14, label="best"
+    )
     first.legend(fontsize=8, loc="lower right")
     for ax, name in zip(others, settings, strict=False):
         values = trials[name].to_numpy()
         ax.scatter(values, trials[value], c=number, cmap="viridis", s=24)
-        ax.plot(values[best], trials[value].iloc[best], "*", color=PALETTE[5], markersize=14)
+        ax.plot(
+            values[best],
+            trials[value].iloc[best],
+            "*",
+            color=PALETTE[5],
+            markersize=14,
+            label="best",
+        )
         if values.min() > 0 and values.max() / values.min() > 20:
             ax.set_xscale("log")
         ax.set(xlabel=name, title=f"Against {name}")
