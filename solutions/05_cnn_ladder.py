@@ -46,7 +46,7 @@ def cost(bf16, fp32):
     """Say how long the training below takes, in seconds, on two cores."""
     device = lk.get_device()
     if device.type != "cpu":
-        return print("A few seconds to half a minute on a GPU.")
+        return print(f"Less on a GPU than the {fp32} s that a processor needs in fp32.")
     fast = lk.device.choose_precision("auto", device) == "bf16"
     print(
         f"In full about {bf16 if fast else fp32} s on two cores, in {'bf16' if fast else 'fp32'}."
