@@ -34,7 +34,8 @@ def epochs(n):
 # ## How to climb
 #
 # Each rung is a network. We train it on the training images, look at validation images while we
-# choose, and evaluate it **once** on the test images. One table grows rung by rung.
+# choose, and evaluate it **once** on the test images. One table grows rung by rung. Its seconds are those of
+# the training, measured here; other programs running at the same time make them longer.
 #
 # Two small helpers. `cost` says what a training takes on your machine before it starts. Processors
 # with fast bf16 (16-bit numbers with a short fraction) train these networks up to two and a half times
@@ -1175,13 +1176,13 @@ with lk.check("5.8", "MendedCNN", "train_mended"):
     _moved = any((p != q).any() for p, q in zip(_net.parameters(), _before, strict=True))
     assert _moved, "the weights did not change: whose parameters does the optimiser hold?"
     assert len(_modes) >= 9, "two epochs of 3 batches and 3 validation batches are 9 calls"
-    assert all(training for training, grad in _modes if grad), (
-        "training ran in eval mode: call model.train() at the start of each epoch"
-    )
     assert not any(training for training, _ in _modes[-3:]), (
         "while validating, dropout is still on: call model.eval() first"
     )
     assert not any(grad for _, grad in _modes[-3:]), "validate under torch.no_grad()"
+    assert all(training for training, grad in _modes if grad), (
+        "training ran in eval mode: call model.train() at the start of each epoch"
+    )
     with torch.no_grad():
         _true = float((_net.eval()(_x).argmax(1) == _y).float().mean())
     assert abs(float(_got) - _true) < 1e-4, (

@@ -161,7 +161,8 @@ WRONG = {
     "5.1": [
         (shapes("(side + 2 * padding - kernel) // stride"), "one too small"),
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
-        (shapes("(side + padding - kernel) // stride + 1"), "must be"),
+        (shapes("(side + padding - kernel) // stride + 1"), "too small"),
+        (shapes("(side - kernel) // stride + 2 * padding + 1"), "must be"),
         (shapes("print(side)"), "return"),
         (shapes(trace="[28, 28, 14]"), "makes the image smaller"),
         (shapes(trace="[28, 27, 14]"), "13 whole pairs"),
