@@ -34,12 +34,12 @@ def epochs(n):
 # ## How to climb
 #
 # Each rung is a network. We train it on the training images, look at validation images while we
-# choose, and evaluate it **once** on the test images. One table grows rung by rung. Its seconds are those of
-# the training, measured here; other programs running at the same time make them longer.
+# choose, and evaluate it **once** on the test images. One table grows rung by rung. Its seconds are
+# those of the training, measured here; other programs running at the same time make them longer.
 #
 # Two small helpers. `cost` says what a training takes on your machine before it starts. Processors
-# with fast bf16 (16-bit numbers with a short fraction) train these networks up to two and a half times
-# faster; `lk.fit` uses bf16 only there.
+# with fast bf16 (16-bit numbers with a short fraction) train these networks up to two and a half
+# times faster; `lk.fit` uses bf16 only there.
 
 
 # %%
@@ -131,8 +131,8 @@ lk.figures.image_grid(
 # $$y_{ij} = b + \sum_{c} \sum_{u=0}^{k-1} \sum_{v=0}^{k-1} w_{cuv} \; x_{c,\,i+u,\,j+v}$$
 #
 # Two ideas are in it: neighbours belong together, and a shape means the same wherever it lies. The
-# second one saves weights: a filter of 2 x 2 on a colour image has $3 \cdot 2 \cdot 2$ weights and one
-# bias, **whatever** the size of the image.
+# second one saves weights: a filter of 2 x 2 on a colour image has $3 \cdot 2 \cdot 2$ weights and
+# one bias, **whatever** the size of the image.
 #
 # A window of $k$ pixels fits into $n$ pixels, padded by $p$ on both sides, in steps of $s$ (the
 # *stride*), so often:
@@ -436,24 +436,24 @@ pd.DataFrame(outcomes).set_index("variant")
 
 # %% [markdown]
 # One seed each: a small p says that *these two trained networks* differ. Another seed gives other
-# networks. And of four independent comparisons in which nothing differs, one in five times at least one
-# has a p below 0.05 by luck alone: $1 - 0.95^4 = 0.19$.
+# networks. And of four independent comparisons in which nothing differs, one in five times at least
+# one has a p below 0.05 by luck alone: $1 - 0.95^4 = 0.19$.
 
 # %% [markdown]
 # ## Rung 4: three convolutions and a mean
 #
 # `TwoBlockCNN` keeps most of its parameters in its first linear layer, 102,528 of 108,680. **Global
-# average pooling** removes that layer: each feature map is replaced by its mean, a single number. What
-# is left is *how much* of a pattern there is, not *where*.
+# average pooling** removes that layer: each feature map is replaced by its mean, a single number.
+# What is left is *how much* of a pattern there is, not *where*.
 #
 # $$(3, 28, 28) \to (32, 14, 14) \to (64, 7, 7) \to (128, 3, 3) \to (128) \to (64) \to (8)$$
 
 # %% [markdown]
 # ### Exercise 5.4: write SimpleCNN
 #
-# Three times convolution of 3 x 3 with padding 1, ReLU, max pooling of 2; with 32, 64 and 128 filters.
-# Then global average pooling, a linear layer 128 → 64, ReLU, dropout 0.5, a linear layer 64 → 8. It
-# has 102,024 parameters.
+# Three times convolution of 3 x 3 with padding 1, ReLU, max pooling of 2; with 32, 64 and 128
+# filters. Then global average pooling, a linear layer 128 → 64, ReLU, dropout 0.5, a linear layer
+# 64 → 8. It has 102,024 parameters.
 #
 # <details><summary>Hint</summary>
 #
@@ -563,6 +563,11 @@ history = lk.fit(
 )
 simple_seconds = seconds(history)
 
+# %% [markdown]
+# If validation (solid) looks better than training (dashed), nothing is wrong: in training, dropout
+# switches half of the last layer's inputs off, and the training curve is a mean over an epoch in
+# which the network still improved.
+
 # %%
 simple_result = lk.evaluate(simple, test)
 lk.models.save_trained("SimpleCNN", simple, blood)
@@ -573,8 +578,9 @@ add_rung("SimpleCNN", simple, simple_result, simple_seconds, lesson)
 simple_result.report().round(3)
 
 # %% [markdown]
-# What do the filters see? One test image, and nine of the maps of each layer. The first layer reacts
-# to edges and colours. Deeper maps are coarser, and each says where a larger pattern is.
+# What do the filters see? One test image, and nine of the maps of each layer. The first layer
+# reacts to edges and colours. Deeper maps are coarser, and each says where a larger pattern is. A
+# map that is dark all over belongs to a filter that finds nothing in this image.
 
 # %%
 maps = {}
@@ -596,9 +602,9 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 # %% [markdown]
 # ## Rung 5: deeper, and with better training
 #
-# `DeeperCNN` has four convolutions, each with batch normalisation, and three linear layers with dropout
-# 0.5. Two changes are about the *training*: class weights and augmentation. Changed together, nobody
-# could say which one helped. We measure them apart.
+# `DeeperCNN` has four convolutions, each with batch normalisation, and three linear layers with
+# dropout 0.5. Two changes are about the *training*: class weights and augmentation. Changed
+# together, nobody could say which one helped. We measure them apart.
 #
 # **Class weights.** The classes are not equally frequent. In the loss, each image counts the same,
 # so frequent classes count more. Weights $w_c$ turn that round: each *class* counts the same.
@@ -673,7 +679,8 @@ same = blood.train.images[first_of_each[:1] * 8].float() / 255
 lk.figures.image_grid(augment(same), title="One image, eight draws", origin=blood.origin)
 
 # %% [markdown]
-# Four trainings of eight epochs, each from the same seed: with neither, with one of the two, with both.
+# Four trainings of eight epochs, each from the same seed: with neither, with one of the two, with
+# both.
 
 # %%
 cost(115, 170)
@@ -703,8 +710,8 @@ for name, (loaders, criterion) in apart.items():
     measured[name] = lk.evaluate(net, val)
 
 # %% [markdown]
-# The best epoch of each, on validation images. Accuracy counts each *image* the same; the mean recall counts
-# each *class* the same, as the class weights do.
+# The best epoch of each, on validation images. Accuracy counts each *image* the same; the mean
+# recall counts each *class* the same, as the class weights do.
 
 # %%
 rows = {}
@@ -723,11 +730,11 @@ pd.DataFrame(rows).T
 
 # %% [markdown]
 # Read the table with care: one seed each, and with 1,712 validation images a difference below about
-# one point may be luck. In the curves above, look at the distance between training (dashed) and validation
-# (solid): augmentation makes the training images harder, so that distance changes.
+# one point may be luck. In the curves above, look at the distance between training (dashed) and
+# validation (solid): augmentation makes the training images harder, so that distance changes.
 #
-# Now the rung itself: both, for 20 epochs. The learning rate falls along a cosine from 1e-3 to zero, so that
-# the last epochs take small steps and settle.
+# Now the rung itself: both, for 20 epochs. The learning rate falls along a cosine from 1e-3 to
+# zero, so that the last epochs take small steps and settle.
 
 # %%
 cost(75, 115)
@@ -759,9 +766,9 @@ add_rung("DeeperCNN", deeper, deeper_result, deeper_seconds, lesson)
 # Two networks with one plan: three blocks of (convolution, batch normalisation, ReLU) twice, then
 # pooling and dropout. `LightCNN` has 10, 20 and 40 filters, `WideCNN` 64, 128 and 256.
 #
-# A published comparison (at 224 pixels) found 35 % for the narrow one and 98 % for the wide one, and
-# credited the width. But the narrow network was trained with SGD and the wide one with Adam, both with
-# learning rate 1e-4.
+# A published comparison (at 224 pixels) found 35 % for the narrow one and 98 % for the wide one,
+# and credited the width. But the narrow network was trained with SGD and the wide one with Adam,
+# both with learning rate 1e-4.
 
 # %% [markdown]
 # ### Exercise 5.6: pull them apart
@@ -804,9 +811,9 @@ def effects(accuracy):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The published pair is one diagonal of a table of two by two: it gives the sum of the two effects, and
-# any split of that sum fits it. The other two cells decide. They also show whether the effects simply
-# add up: if the width helps more with one optimiser than with the other, a mean hides that.
+# The published pair is one diagonal of a table of two by two: it gives the sum of the two effects,
+# and any split of that sum fits it. The other two cells decide. They also show whether the effects
+# simply add up: if the width helps more with one optimiser than with the other, a mean hides that.
 # </details>
 
 # %% tags=["check"]
@@ -878,10 +885,10 @@ add_rung("LightCNN, SGD", light_sgd, lk.evaluate(light_sgd, test), light_seconds
 
 # %% [markdown]
 # Now `WideCNN` in earnest. The published run kept the learning rate at 1e-4 and went on until the
-# validation loss had not fallen by 1e-4 for ten epochs. We have the time for nine epochs, so we use them
-# better: the learning rate rises to 1.5e-3 and falls again (*one-cycle*), batches are of 32, and the images come in all their
-# flips and quarter turns. The stopping rule stays. In so short a run it never stops anything, but it takes
-# the weights of the epoch with the best validation loss.
+# validation loss had not fallen by 1e-4 for ten epochs. We have the time for nine epochs, so we use
+# them better: the learning rate rises to 1.5e-3 and falls again (*one-cycle*), batches are of 32,
+# and the images come in all their flips and quarter turns. The stopping rule stays. In so short a
+# run it never stops anything, but it takes the weights of the epoch with the best validation loss.
 
 # %%
 cost(135, 300)
@@ -916,8 +923,8 @@ add_rung("WideCNN", wide, wide_result, wide_seconds, lesson)
 # %% [markdown]
 # ## Rung 7: VGG16, a plan for 224 pixels
 #
-# VGG16 (2014) has thirteen convolutions of 3 x 3 and five poolings. It was made for photographs of 224
-# pixels. What happens with 28?
+# VGG16 (2014) has thirteen convolutions of 3 x 3 and five poolings. It was made for photographs of
+# 224 pixels. What happens with 28?
 
 # %% tags=["nbval-check-output"]
 from torchvision.models import vgg16
@@ -973,9 +980,9 @@ def pad_to_32(images):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# 28 → 14 → 7 → 3 → 1 → 0: nothing is left for the fifth pooling. 32 → 16 → 8 → 4 → 2 → 1: one number a
-# map. Zero is a mid grey after normalisation to $[-1, 1]$. Stretching the image to 32 pixels would
-# do as well. Neither adds information.
+# 28 → 14 → 7 → 3 → 1 → 0: nothing is left for the fifth pooling. 32 → 16 → 8 → 4 → 2 → 1: one
+# number a map. Zero is a mid grey after normalisation to $[-1, 1]$. Stretching the image to 32
+# pixels would do as well. Neither adds information.
 # </details>
 
 # %% tags=["check"]
@@ -1026,14 +1033,15 @@ lesson = "many parameters and no batch normalisation: look at what five epochs b
 add_rung("VGG16", vgg, vgg_result, seconds(history), lesson)
 
 # %% [markdown]
-# Compare it with `DeeperCNN` and `WideCNN`: parameters, seconds, accuracy. A plan that won on a million
-# large photographs need not be the plan for twelve thousand small ones. With more epochs, and batch
-# normalisation, VGG16 would gain; every rung would gain from more epochs, but at another price.
+# Compare it with `DeeperCNN` and `WideCNN`: parameters, seconds, accuracy. A plan that won on a
+# million large photographs need not be the plan for twelve thousand small ones. More epochs, or
+# batch normalisation, might change the order: try it if you have the time.
 
 # %% [markdown]
 # ## A network that does not learn
 #
-# A colleague sends you this: "Two epochs, and no better than guessing. Is two epochs too short?" Run it.
+# A colleague sends you this: "Two epochs, and no better than guessing. Is two epochs too short?"
+# Run it.
 
 
 # %%
@@ -1085,8 +1093,8 @@ print(
 # %% [markdown]
 # ### Exercise 5.8: find three faults
 #
-# It holds three faults, each of a kind that happens to everyone. Write `MendedCNN` and `train_mended`,
-# with the same arguments as above, without them.
+# It holds three faults, each of a kind that happens to everyone. Write `MendedCNN` and
+# `train_mended`, with the same arguments as above, without them.
 #
 # <details><summary>Hint</summary>
 #
@@ -1151,8 +1159,8 @@ def train_mended(model, train, val, epochs):
 # 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
 #    the batch at hand: the answer to one image depends on its neighbours.
 #
-# The second alone leaves the network untrained. Mended alone, it would have hidden the other two behind
-# a middling accuracy: faults come in company.
+# The second alone leaves the network untrained. Mended alone, it would have hidden the other two
+# behind a middling accuracy: faults come in company.
 # </details>
 
 # %% tags=["check"]
@@ -1266,9 +1274,9 @@ lk.figures.search_results(
 
 # %% [markdown]
 # Light points are late trials. Which setting matters most: in which panel do the good trials stand
-# close together? Two warnings. The best of many trials is partly *lucky*: its validation accuracy is
-# too high, the more so the more trials there were. That is why the test images stay out of it. And what
-# is best for two epochs need not be best for forty.
+# close together? Two warnings. The best of many trials is partly *lucky*: its validation accuracy
+# is too high, the more so the more trials there were. That is why the test images stay out of it.
+# And what is best for two epochs need not be best for forty.
 
 # %% [markdown]
 # ## Rung 8: a small residual network
@@ -1278,8 +1286,9 @@ lk.figures.search_results(
 #
 # $$y = \mathrm{ReLU}\big(x + F(x)\big)$$
 #
-# $F$ is two convolutions. If the best thing to do is nothing, $F$ only has to become zero. And backwards,
-# the gradient of $x + F(x)$ with respect to $x$ is $1 + F'(x)$: the 1 is a way that no layer can block.
+# $F$ is two convolutions. If the best thing to do is nothing, $F$ only has to become zero. And
+# backwards, the gradient of $x + F(x)$ with respect to $x$ is $1 + F'(x)$: the 1 is a way that no
+# layer can block.
 
 # %% [markdown]
 # ### Exercise 5.9: the residual block
@@ -1289,8 +1298,8 @@ lk.figures.search_results(
 #
 # <details><summary>Hint</summary>
 #
-# Keep $F$ as an `nn.Sequential` of five layers; `forward` needs one line. The convolutions need no bias,
-# because the normalisation behind them would subtract it again.
+# Keep $F$ as an `nn.Sequential` of five layers; `forward` needs one line. The convolutions need no
+# bias, because the normalisation behind them would subtract it again.
 # </details>
 
 
@@ -1371,7 +1380,8 @@ with lk.check("5.9", "Residual"):
         )
 
 # %% [markdown]
-# `lk.models.SmallResNet` is made of such blocks: four convolutions, with two residual blocks between them.
+# `lk.models.SmallResNet` is made of such blocks: four convolutions, with two residual blocks
+# between them.
 
 # %%
 lk.seed_everything(SEED)
@@ -1398,8 +1408,8 @@ schedule = torch.optim.lr_scheduler.OneCycleLR(
 )
 
 # %% [markdown]
-# This is the longest training of the lab. You can stop it at any time (the square button); what it has
-# learned stays.
+# This is the longest training of the lab. You can stop it at any time (the square button); what it
+# has learned stays.
 
 # %%
 cost(350, 850)
@@ -1424,8 +1434,8 @@ resnet_seconds = seconds(history)
 # %% [markdown]
 # ### Exercise 5.10: eight views
 #
-# Write `eight_views(model, images)`: images (B, 3, S, S) to the mean of the **probabilities** over the
-# eight views, (B, C). The model gives logits.
+# Write `eight_views(model, images)`: images (B, 3, S, S) to the mean of the **probabilities** over
+# the eight views, (B, C). The model gives logits.
 #
 # <details><summary>Hint</summary>
 #
@@ -1516,9 +1526,9 @@ add_rung("SmallResNet, 8 views", resnet, best_result, resnet_seconds, lesson)
 lk.figures.confusion_matrix(best_result, "SmallResNet, eight views")
 
 # %% [markdown]
-# For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not exactly
-# ours where the data card says "rebuilt"): ResNet-18 at 28 pixels 95.8 %, enlarged to 224 pixels 96.3 %, the
-# best of their automatic searches 96.6 %.
+# For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not
+# exactly ours where the data card says "rebuilt"): ResNet-18 at 28 pixels 95.8 %, enlarged to 224
+# pixels 96.3 %, the best of their automatic searches 96.6 %.
 
 # %% [markdown]
 # ## The whole ladder
@@ -1528,8 +1538,8 @@ table = pd.DataFrame.from_dict(rungs, orient="index")
 lk.figures.ladder_chart(table, origin=blood.origin)
 
 # %% [markdown]
-# More parameters alone do not climb: compare rungs of equal height, and those of equal size. Is the best
-# rung really better than WideCNN? Same test images, so McNemar's test:
+# More parameters alone do not climb: compare rungs of equal height, and those of equal size. Is the
+# best rung really better than WideCNN? Same test images, so McNemar's test:
 
 # %%
 only_best, only_wide, p = lk.mcnemar(best_result, wide_result)
@@ -1538,8 +1548,9 @@ print(f"only SmallResNet right: {only_best} images; only WideCNN right: {only_wi
 # %% [markdown]
 # ## A second data set: grey images of 32 pixels
 #
-# White cells in grey, five classes. Each image is standardised by itself: mean 0, standard deviation 1. The
-# same plans have other sizes here, because the image is larger and has one channel.
+# White cells in grey, five classes. Each image is standardised by itself: mean 0, standard
+# deviation 1. The same plans have other sizes here, because the image is larger and has one
+# channel.
 
 # %%
 with warnings.catch_warnings(record=True) as said:  # the card below says it in red
@@ -1574,8 +1585,8 @@ for name in ("one filter", "two blocks"):
     )
 
 # %% [markdown]
-# The grey VGG16 takes its one channel three times. Train it as well if you have the time (an epoch takes about
-# as long as above): `lk.fit(grey["VGG16"], grey_train, grey_val, epochs=5, …)`.
+# The grey VGG16 takes its one channel three times. Train it as well if you have the time (an image
+# costs as much as above): `lk.fit(grey["VGG16"], grey_train, grey_val, epochs=5, …)`.
 
 # %% [markdown]
 # ## What to take away
