@@ -1159,8 +1159,8 @@ def train_mended(model, train, val, epochs):
 # 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
 #    the batch at hand: the answer to one image depends on its neighbours.
 #
-# The second alone leaves the network untrained. Mended alone, it would have hidden the other two
-# behind a middling accuracy: faults come in company.
+# The second alone leaves the network untrained. Mended alone, it could hide the other two behind a
+# middling accuracy: faults come in company.
 # </details>
 
 # %% tags=["check"]
@@ -1538,8 +1538,8 @@ table = pd.DataFrame.from_dict(rungs, orient="index")
 lk.figures.ladder_chart(table, origin=blood.origin)
 
 # %% [markdown]
-# More parameters alone do not climb: compare rungs of equal height, and those of equal size. Is the
-# best rung really better than WideCNN? Same test images, so McNemar's test:
+# Do more parameters alone lead upwards? Compare rungs of about equal size, and rungs of about equal
+# height. Is SmallResNet really better than WideCNN? Same test images, so McNemar's test:
 
 # %%
 only_best, only_wide, p = lk.mcnemar(best_result, wide_result)
