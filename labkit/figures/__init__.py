@@ -12,8 +12,8 @@ from labkit.figures.explain import (
     randomisation_curves,
 )
 from labkit.figures.images import class_distribution, image_grid, split_proportions
-from labkit.figures.probes import depth_curves, layer_statistics
 from labkit.figures.ladder import feature_maps, ladder_chart, search_results, shape_trace
+from labkit.figures.probes import depth_curves, layer_statistics
 from labkit.figures.results import (
     confusion_matrix,
     draw_confusion_matrix,
