@@ -1,8 +1,11 @@
 """``make results``: every lab in full, with one or more seeds, into one table."""
 
 import argparse
+import json
 import os
+import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,12 @@ from labkit.device import machine
 
 _HEAD = """# Results
 
-Every lab, executed in full by `make results SEEDS={seeds}` on {machine}. A row is one reported
-number: the mean over the seeds (the same lab with `LABKIT_SEED` = 0, 1, …), the lowest and the
-highest seed, and the 95 % interval of the first seed, which says what its n test images can tell.
+Every lab, executed in full by `make results` on
+{machine}.
+
+A row is one reported number: the mean over the seeds (the same lab with `LABKIT_SEED` = 0, 1, …),
+the lowest and the highest seed, and the 95 % interval of the first seed, which says what its n test
+images can tell. The first seed is also what the notebooks in `solutions/` hold.
 
 | Lab | What | Mean % | Seeds | Lowest–highest % | 95 % interval % | n | Data | Notes |
 |---|---|---|---|---|---|---|---|---|
@@ -50,25 +56,49 @@ def table(reports: dict[str, Sequence[Report]]) -> str:
     return "\n".join([*rows, "", "Time of each run, all cells together:", "", *times, ""])
 
 
+def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
+    """Run one lab with each seed; the first run becomes the instructor's notebook.
+
+    Args:
+        lab: its source.
+        seeds: how many, at least 1.
+        out: a folder for notebooks, figures, weights, and ``report.json``.
+
+    Returns:
+        One report a seed.
+
+    Example:
+        >>> measure(Path("solutions/02_mlp.py"), 1, Path("build/results/02_mlp"))  # doctest: +SKIP
+    """
+    reports = []
+    for seed in range(seeds):
+        os.environ["LABKIT_SEED"] = str(seed)
+        reports.append(run(lab.stem, full=True, out=out / str(seed)))
+        print(f"seed {seed}: {reports[-1]}", flush=True)
+    shutil.copy2(out / "0" / f"{lab.stem}.ipynb", lab.with_suffix(".ipynb"))
+    text = json.dumps([asdict(report) for report in reports], indent=1, ensure_ascii=False)
+    (out / "report.json").write_text(text, encoding="utf-8")
+    return reports
+
+
 def main() -> None:
-    """Run the labs and write RESULTS.md."""
+    """Run the labs and write RESULTS.md; labs that are not named keep their last rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("labs", nargs="*", help="02 05 …; all if not given")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("build/results"))
     arguments = parser.parse_args()
     if arguments.seeds < 1:
         parser.error(f"--seeds is {arguments.seeds}; it must be at least 1.")
     root = files.find_root()
-    reports: dict[str, list[Report]] = {}
+    folder = root / "build" / "results"
     for source in files.find_sources(root, arguments.labs):
-        for seed in range(arguments.seeds):
-            os.environ["LABKIT_SEED"] = str(seed)
-            report = run(source.stem, full=True, out=arguments.out / source.stem / str(seed))
-            reports.setdefault(source.stem, []).append(report)
-            print(f"seed {seed}: {report}", flush=True)
-    head = _HEAD.format(seeds=arguments.seeds, machine=machine())
-    (root / "RESULTS.md").write_text(head + table(reports), encoding="utf-8")
+        measure(source, arguments.seeds, folder / source.stem)
+    reports = {
+        path.parent.name: [Report(**r) for r in json.loads(path.read_text(encoding="utf-8"))]
+        for path in sorted(folder.glob("*/report.json"))
+    }
+    text = _HEAD.format(machine=machine()) + table(reports)
+    (root / "RESULTS.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

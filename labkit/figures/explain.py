@@ -152,7 +152,7 @@ def faithfulness_curves(
         >>> curve = np.array([0.0, 1.0]), np.array([[1.0, 0.0]])
         >>> figure = faithfulness_curves({"a": curve}, {"a": curve})
     """
-    figure, axes = new_figure(1, 2, 3.7, origin)
+    figure, axes = new_figure(1, 2, 3.7, origin, FigureClass=SmallFigure)
     styles = ("-", "--", "-.", ":") * 4
     panels = {"Deletion: low is good": deletion, "Insertion: high is good": insertion}
     for ax, (name, curves) in zip(axes[0], panels.items(), strict=True):
@@ -189,7 +189,7 @@ def randomisation_curves(tables: Mapping[str, object], origin: str = "") -> Figu
         >>> table = pd.DataFrame({"layer": ["as trained", "top"], "rank_correlation": [1.0, 0.1]})
         >>> figure = randomisation_curves({"a": table})
     """
-    figure, axes = new_figure(height=3.6, origin=origin)
+    figure, axes = new_figure(height=3.6, origin=origin, FigureClass=SmallFigure)
     ax = axes[0, 0]
     for place, (method, table) in enumerate(tables.items()):
         ax.plot(

@@ -1,4 +1,6 @@
-from labkit.authoring.results import table
+import json
+
+from labkit.authoring.results import measure, table
 from labkit.authoring.run import Report
 
 
@@ -13,3 +15,14 @@ def test_a_row_holds_mean_spread_interval_and_n():
     assert cells[:4] == ["02_mlp", "test accuracy", "86.00", "2"]
     assert cells[4:] == ["85.00–87.00", "80.0–90.0", "3,421", "rebuilt", "8 views"]
     assert "- 02_mlp: 8 of 8 exercises; 60 s, 62 s" in text
+
+
+def test_a_lab_is_run_with_each_seed_and_its_notebook_kept(course, monkeypatch):
+    monkeypatch.setenv("LABKIT_SEED", "0")
+    monkeypatch.chdir(course)
+    out = course / "build" / "results" / "02_mini"
+    reports = measure(course / "solutions" / "02_mini.py", 2, out)
+    assert [r.passed for r in reports] == [2, 2]
+    assert len(json.loads((out / "report.json").read_text(encoding="utf-8"))) == 2
+    kept = course / "solutions" / "02_mini.ipynb"
+    assert kept.read_bytes() == (out / "0" / "02_mini.ipynb").read_bytes()
