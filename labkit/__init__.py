@@ -21,7 +21,7 @@ _PUBLIC = {
     "Augment": "data.loaders",
     "BatchLoader": "data.loaders",
     "Predictions": "metrics",
-    "mcnemar": "metrics",
+    "mcnemar": "statistics",
     "fit": "training",
     "evaluate": "training",
     "History": "training",
@@ -47,6 +47,7 @@ _MODULES = {
     "probes",
     "exercise",
     "explain",
+    "statistics",
 }
 
 __all__ = [*_PUBLIC, *_MODULES]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.stats import t as student_t
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.model_selection import StratifiedGroupKFold
@@ -23,7 +22,6 @@ __all__ = [
     "grouped_splits",
     "hog_features",
     "hog_picture",
-    "mean_interval",
     "nearest",
     "project_pca",
     "project_tsne",
@@ -219,32 +217,3 @@ def grouped_splits(
             labels, labels, groups
         )
     ]
-
-
-def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, float, float]:
-    """Mean and 95 % interval of a number measured on several splits of the same images.
-
-    The training parts overlap, so the values are less independent than they look. Nadeau and
-    Bengio's correction widens the interval for that.
-
-    Args:
-        values: one number a split, at least two; for a comparison, the paired differences.
-        test_share: test images divided by training images of a split: 0.25 in five folds.
-
-    Returns:
-        The mean, and the ends of the interval.
-
-    Source:
-        Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
-
-    Example:
-        >>> mean, low, high = mean_interval([0.80, 0.82, 0.81, 0.83, 0.79], test_share=0.25)
-        >>> round(mean, 2), round(low, 3), round(high, 3)
-        (0.81, 0.781, 0.839)
-    """
-    values = np.asarray(values, float)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values has the shape {values.shape}; give at least two numbers.")
-    n, mean = len(values), float(values.mean())
-    half = student_t.ppf(0.975, n - 1) * np.sqrt((1 / n + test_share) * values.var(ddof=1))
-    return mean, mean - float(half), mean + float(half)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest
 from sklearn.metrics import classification_report, f1_score
 from sklearn.metrics import confusion_matrix as count_confusions
+
+from labkit.statistics import wilson_interval
 
 
 @dataclass(eq=False)
@@ -100,9 +101,7 @@ class Predictions:
 
     def accuracy_interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy: how far chance in the test images reaches."""
-        test = binomtest(int(self.correct.sum()), len(self.labels))
-        interval = test.proportion_ci(0.95, method="wilson")
-        return float(interval.low), float(interval.high)
+        return wilson_interval(int(self.correct.sum()), len(self.labels))[1:]
 
     def confusion_matrix(self, normalize: str | None = None) -> np.ndarray:
         """Count how often each true class was predicted as each class.
@@ -254,31 +253,3 @@ class Predictions:
 
     def _all_classes(self, average: str) -> dict:
         return {"labels": range(len(self.classes)), "average": average, "zero_division": 0}
-
-
-def mcnemar(a: Predictions, b: Predictions) -> tuple[int, int, float]:
-    """Test whether two networks differ on the same images (McNemar's exact test).
-
-    Args:
-        a: one network's predictions.
-        b: the other's, for the same images in the same order.
-
-    Returns:
-        How many images only ``a`` got right, how many only ``b``, and the two-sided p-value.
-
-    Raises:
-        ValueError: when the images are not the same.
-
-    Source: McNemar (1947), Psychometrika 12, 153–157.
-
-    Example:
-        >>> a = Predictions([[1, 0]] * 6, [0] * 6, ("a", "b"))
-        >>> b = Predictions([[0, 1]] * 6, [0] * 6, ("a", "b"))
-        >>> mcnemar(a, b)
-        (6, 0, 0.03125)
-    """
-    if not (np.array_equal(a.labels, b.labels) and np.array_equal(a.indices, b.indices)):
-        raise ValueError("The two predictions are not of the same images in the same order.")
-    only_a, only_b = int((a.correct & ~b.correct).sum()), int((b.correct & ~a.correct).sum())
-    p = 1.0 if only_a + only_b == 0 else binomtest(only_a, only_a + only_b).pvalue
-    return only_a, only_b, float(p)

@@ -541,7 +541,7 @@ runs = {name: cross_validate(*settings) for name, settings in contestants.items(
 # %%
 table = []
 for name, (rows, _) in runs.items():
-    mean, low, high = lk.features.mean_interval(100 * rows[:, 1], test_share=0.25)
+    mean, low, high = lk.statistics.mean_interval(100 * rows[:, 1], test_share=0.25)
     table.append((name, 100 * rows[:, 0].mean(), mean, f"{low:.1f} to {high:.1f}", len(rows)))
 columns = ["features", "training %", "test %", "95 % interval of test", "splits"]
 pd.DataFrame(table, columns=columns).set_index("features").round(1)

@@ -948,9 +948,9 @@ for name, values in drawn_maps.items():
         "insertion ↑": lk.explain.area_under(shares, rise),
         "random weights → 0": last,
     }
-    line = {"pointing game": with_interval(*lk.explain.wilson_interval(hits.sum(), len(hits)))}
+    line = {"pointing game": with_interval(*lk.statistics.wilson_interval(hits.sum(), len(hits)))}
     line |= {
-        key: with_interval(*lk.explain.bootstrap_interval(numbers))
+        key: with_interval(*lk.statistics.bootstrap_interval(numbers))
         for key, numbers in measures.items()
     }
     lines[name] = line
@@ -1013,7 +1013,7 @@ corner = np.zeros(marked_maps.shape, bool)
 corner[:, :6, :6] = True  # the mark and the neighbours that a coarse map cannot tell from it
 peaks = lk.explain.pointing_game(marked_maps, corner)
 print(
-    f"peak in the corner: {with_interval(*lk.explain.wilson_interval(peaks.sum(), len(peaks)))} of "
+    f"peak in the corner: {with_interval(*lk.statistics.wilson_interval(peaks.sum(), len(peaks)))} of "
     f"{len(peaks)} monocytes; the corner is {corner[0].mean():.2f} of the picture"
 )
 lk.figures.overlays(
@@ -1151,7 +1151,7 @@ if len(pairs) > 1:
         "their partners": right_share,
         "difference": wrong_share - right_share,
     }.items():
-        print(f"{name:19}{with_interval(*lk.explain.bootstrap_interval(numbers))}")
+        print(f"{name:19}{with_interval(*lk.statistics.bootstrap_interval(numbers))}")
 print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 
 # %% [markdown]

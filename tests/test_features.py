@@ -94,16 +94,6 @@ def test_splits_are_stratified_keep_duplicates_together_and_test_each_image_once
     assert not np.array_equal(splits[0][1], splits[5][1])
 
 
-def test_the_corrected_interval_is_wider_than_the_plain_one():
-    values = [0.8, 0.82, 0.81, 0.83, 0.79]
-    mean, low, high = features.mean_interval(values, 0.25)
-    _, plain_low, plain_high = features.mean_interval(values, 0.0)
-    assert mean == pytest.approx(0.81)
-    assert (high - low) / (plain_high - plain_low) == pytest.approx(np.sqrt(1 + 5 * 0.25))
-    with pytest.raises(ValueError, match="two numbers"):
-        features.mean_interval([0.8], 0.25)
-
-
 def test_figures_are_drawn_from_plain_arrays(tmp_path):
     images, labels, classes = photographs(6), np.array([0, 1, 0, 1, 0, 1]), ("a", "b")
     tree = DecisionTreeClassifier().fit(labels[:, None], labels)

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from labkit.metrics import Predictions, mcnemar
+from labkit.metrics import Predictions
 
 CLASSES = ("basophil", "eosinophil", "monocyte", "platelet")
 
@@ -147,27 +146,6 @@ def test_quadrants_are_disjoint_and_leave_out_only_the_middle(seed, one, other):
     found = np.concatenate(list(quadrants.values()))
     middle = (result.confidence >= low) & (result.confidence < high)
     assert len(set(found)) == len(found) == 40 - middle.sum()
-
-
-def test_mcnemar_is_the_exact_binomial_test_and_symmetric():
-    a, b = random_predictions(skill=1.0), random_predictions(skill=3.0)
-    only_a, only_b, p = mcnemar(a, b)
-    assert only_a == sum(x and not y for x, y in zip(a.correct, b.correct, strict=True))
-    assert only_b == sum(y and not x for x, y in zip(a.correct, b.correct, strict=True))
-    assert p == pytest.approx(binomtest(min(only_a, only_b), only_a + only_b).pvalue)
-    assert 0 < p < 0.05
-    assert mcnemar(b, a) == (only_b, only_a, pytest.approx(p))
-
-
-def test_mcnemar_of_equal_networks_finds_nothing(result):
-    assert mcnemar(result, result) == (0, 0, 1.0)
-
-
-def test_mcnemar_refuses_other_images(result):
-    with pytest.raises(ValueError, match="not of the same images"):
-        mcnemar(result, random_predictions(seed=1))
-    with pytest.raises(ValueError, match="not of the same images"):
-        mcnemar(result, random_predictions(indices=np.arange(1, 301)))
 
 
 def test_repr_states_accuracy_interval_and_origin(result):

@@ -6,12 +6,7 @@ No function here changes the network: hooks, gradients and train/eval state are 
 
 from labkit.explain.cam import grad_cam, saliency
 from labkit.explain.curves import area_under, deletion_curve, insertion_curve
-from labkit.explain.faithfulness import (
-    bootstrap_interval,
-    mask_overlap,
-    pointing_game,
-    wilson_interval,
-)
+from labkit.explain.faithfulness import mask_overlap, pointing_game
 from labkit.explain.randomisation import randomise_layers
 from labkit.explain.shap_values import additivity_gap, deep_shap, gradient_shap, partition_shap
 from labkit.explain.state import count_hooks, logits_of, undisturbed
@@ -20,7 +15,6 @@ from labkit.explain.truth import draw_off_centre
 __all__ = [
     "additivity_gap",
     "area_under",
-    "bootstrap_interval",
     "count_hooks",
     "deep_shap",
     "deletion_curve",
@@ -35,5 +29,4 @@ __all__ = [
     "randomise_layers",
     "saliency",
     "undisturbed",
-    "wilson_interval",
 ]

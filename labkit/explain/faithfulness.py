@@ -1,8 +1,7 @@
-"""Measure a map against known truth: the pointing game, the overlap with a mask, and intervals."""
+"""Measure a map against known truth: the pointing game and the overlap with a mask."""
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 
 def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -68,47 +67,6 @@ def mask_overlap(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
     chosen = ranks < masks.sum(1, keepdims=True)
     iou = (chosen & masks).sum(1) / (chosen | masks).sum(1)
     return pd.DataFrame({"inside": np.where(total > 0, inside, area), "iou": iou, "area": area})
-
-
-def bootstrap_interval(
-    values: np.ndarray, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """The mean of values and its 95 % bootstrap interval over images.
-
-    Args:
-        values: (N,), one an image.
-        draws: how often N images are drawn with repetition.
-        seed: of the draws.
-
-    Returns:
-        Mean, lower end, upper end.
-
-    Example:
-        >>> bootstrap_interval(np.ones(5))
-        (1.0, 1.0, 1.0)
-    """
-    values = np.asarray(values, float)
-    rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
-    low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
-
-
-def wilson_interval(hits: float, n: int) -> tuple[float, float, float]:
-    """A share and its 95 % Wilson interval.
-
-    Args:
-        hits: how many of ``n`` (rounded to a whole number for the interval).
-        n: how many in all.
-
-    Returns:
-        Share, lower end, upper end.
-
-    Example:
-        >>> [round(v, 2) for v in wilson_interval(5, 10)]
-        [0.5, 0.24, 0.76]
-    """
-    interval = binomtest(round(hits), n).proportion_ci(0.95, method="wilson")
-    return float(hits / n), float(interval.low), float(interval.high)
 
 
 def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

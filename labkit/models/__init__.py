@@ -9,10 +9,10 @@ from labkit.models.ladder import (
     SoftmaxRegression,
     TwoBlockCNN,
     WideCNN,
-    vgg16,
 )
 from labkit.models.mlp import BloodMLP, count_parameters
 from labkit.models.residual import EightViews, SmallResNet
+from labkit.models.vgg import vgg16
 from labkit.models.weights import save_trained, trained
 
 __all__ = [

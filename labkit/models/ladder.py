@@ -1,4 +1,4 @@
-"""The rungs of lab 05, from one linear map to VGG16.
+"""The rungs of lab 05, from one linear map to a wide network.
 
 Every network takes images (B, channels, H, W) and gives logits (B, classes). What extracts the
 features is called ``features``, what decides on them ``classifier``. Each activation is an object
@@ -7,7 +7,6 @@ of its own and works out of place: explanations by hooks and by DeepLIFT need th
 
 import itertools
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -243,54 +242,3 @@ class WideCNN(_ThreeBlocks):
 
     def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
         super().__init__((64, 128, 256), (0.2, 0.3, 0.4), 256, num_classes, in_channels)
-
-
-class _ToVGG(nn.Module):
-    """Pad to 32 pixels, which five poolings need; take a grey channel three times."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        missing = [max(0, 32 - side) for side in images.shape[2:]]
-        pads = [part for m in reversed(missing) for part in (m // 2, m - m // 2)]
-        images = F.pad(images, pads)
-        return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
-
-
-def vgg16(num_classes: int = 8) -> nn.Sequential:
-    """VGG16's convolutions from torchvision, untrained, with a small head for small images.
-
-    Input (B, 1 or 3, H, W); images below 32 pixels are padded. The head 512 → 1024 → classes
-    replaces the 124 million parameters of the original one. With 5 classes it has 15,245,125.
-
-    Args:
-        num_classes: how many logits it gives.
-
-    Returns:
-        The network; ``features`` and ``classifier`` as in the other rungs.
-
-    Source:
-        Simonyan and Zisserman, Very deep convolutional networks for large-scale image
-        recognition, ICLR 2015.
-
-    Example:
-        >>> vgg16(5)(torch.zeros(2, 1, 28, 28)).shape
-        torch.Size([2, 5])
-    """
-    from torchvision.models import vgg16 as torchvision_vgg16
-
-    network = nn.Sequential()
-    network.add_module("pad", _ToVGG())
-    features = torchvision_vgg16(weights=None).features
-    for name, layer in features.named_children():
-        if isinstance(layer, nn.ReLU):
-            features[int(name)] = nn.ReLU()  # torchvision's work in place
-    network.add_module("features", features)
-    network.add_module(
-        "classifier",
-        nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *(nn.Linear(512, 1024), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(1024, num_classes),
-        ),
-    )
-    return network

@@ -288,6 +288,6 @@ RIGHT = {
     "6.9": [
         paired(RIGHT_ERROR),
         "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
-        "    return lk.features.mean_interval(b - a, test_share)",
+        "    return lk.statistics.mean_interval(b - a, test_share)",
     ],
 }

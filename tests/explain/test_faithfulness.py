@@ -6,7 +6,6 @@ from torch import nn
 import labkit as lk
 from labkit.explain import (
     area_under,
-    bootstrap_interval,
     deletion_curve,
     draw_off_centre,
     grad_cam,
@@ -15,7 +14,6 @@ from labkit.explain import (
     pointing_game,
     randomise_layers,
     saliency,
-    wilson_interval,
 )
 
 
@@ -43,13 +41,6 @@ def test_the_overlap_on_constructed_maps():
         mask_overlap(maps, np.zeros_like(masks))
     with pytest.raises(ValueError, match=r"\(N, H, W\)"):
         pointing_game(maps, masks[:2])
-
-
-def test_intervals():
-    low, high = wilson_interval(8, 10)[1:]
-    assert (round(low, 2), round(high, 2)) == (0.49, 0.94)
-    mean, low, high = bootstrap_interval(np.repeat([0.0, 1.0], 200))
-    assert mean == 0.5 and 0.44 < low < 0.46 and 0.54 < high < 0.56
 
 
 class First(nn.Module):
