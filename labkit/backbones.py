@@ -22,6 +22,7 @@ __all__ = [
     "BACKBONES",
     "Backbone",
     "StandInBackboneWarning",
+    "fetch_weights",
     "freeze",
     "imagenet_transform",
     "load_backbone",
@@ -124,7 +125,7 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
     origin, state = "random weights, as asked for", None
     if pretrained:
         try:
-            fetched = _fetch_weights(name)
+            fetched = fetch_weights(name)
         except UnavailableError as error:
             return _own_network(name, str(error))
         origin = f"trained on ImageNet ({fetched.note or 'torchvision'})"
@@ -152,7 +153,21 @@ def weights_url(name: str) -> str:
     return get_model_weights(name).DEFAULT.url
 
 
-def _fetch_weights(name: str) -> Fetched:
+def fetch_weights(name: str) -> Fetched:
+    """Fetch the ImageNet weights of a backbone: cache, mirror, network; verified by hash.
+
+    Args:
+        name: one of ``BACKBONES``.
+
+    Returns:
+        The file, and where it comes from.
+
+    Raises:
+        UnavailableError: when nobody has the file, or its hash is wrong.
+
+    Example:
+        >>> fetch_weights("squeezenet1_0").path  # doctest: +SKIP
+    """
     url = weights_url(name)
     file_name = url.rsplit("/", 1)[-1]
     file = RemoteFile(f"weights/{name}", f"weights/{file_name}", (url,), None, _megabytes(name))

@@ -103,12 +103,19 @@ def solutions(action: str, notebooks: tuple[Path, ...]) -> None:
 def download(names: tuple[str, ...], size: int | None) -> None:
     """Fetch the data sets NAMES into the cache, for work without a network.
 
-    Example: labkit download bloodmnist --size 64
+    A NAME may also be a pretrained network of lab 06: squeezenet1_0, resnet18, vit_b_16, vgg16.
+
+    Example: labkit download bloodmnist squeezenet1_0
     """
+    from labkit.backbones import BACKBONES, fetch_weights
     from labkit.data.catalog import check_size, entry
     from labkit.data.download import fetch
 
-    for item in [entry(name) for name in names]:
+    items = [entry(name) for name in names if name not in BACKBONES]  # first, all names
+    for name in names:
+        if name in BACKBONES:
+            click.echo(f"{name}: {fetch_weights(name).path}")
+    for item in items:
         wanted = check_size(item, size)
         files = item.files.get(wanted) or item.files.get(item.default_size, ())
         for path in [fetch(file).path for file in files]:

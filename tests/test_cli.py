@@ -109,6 +109,19 @@ def test_download_says_where_the_files_are(tmp_path, monkeypatch):
     assert call("download", "synthetic").stdout == "synthetic: is drawn, nothing to download\n"
 
 
+def test_download_fetches_pretrained_weights(tmp_path, monkeypatch):
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    lines = f'["weights/squeezenet1_0"]\nfile = "net.pth"\nsha256 = "{digest}"\n'
+    (tmp_path / "mirror.toml").write_text(lines)
+    monkeypatch.setenv("LABKIT_MIRROR", str(tmp_path))
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    done = call("download", "squeezenet1_0")
+    assert done.stdout.startswith("squeezenet1_0: "), done.stderr
+    assert call("download", "resnet18").exit_code == 1
+
+
 def test_doctor_is_content_here():
     done = call("doctor")
     assert done.exit_code == 0, done.stdout
