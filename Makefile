@@ -5,8 +5,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NBVAL := $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 \
-	-p no:cacheprovider -q solutions notebooks
+# Two notebooks at a time, each on one thread: two threads of one small network mostly wait.
+NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile solutions notebooks
 
 .PHONY: lab test build lint unit labs labs-standin results bench colab-test clean
 
