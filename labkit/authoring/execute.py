@@ -34,7 +34,9 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
         at = cell.id
 
     try:
-        with tqdm(total=len(nb.cells), desc=nb.metadata.labkit.lab, unit="cell") as bar:
+        # the client tells of code cells only
+        cells = sum(cell.cell_type == "code" for cell in nb.cells)
+        with tqdm(total=cells, desc=nb.metadata.labkit.lab, unit="cell") as bar:
             client = NotebookClient(
                 nb,
                 timeout=timeout,
