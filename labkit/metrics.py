@@ -97,7 +97,8 @@ class Predictions:
     @property
     def loss(self) -> float:
         """The mean cross-entropy."""
-        return float(-log_softmax(self.logits, axis=1)[self._rows, self.labels].mean())
+        rows = np.arange(len(self.labels))
+        return float(-log_softmax(self.logits, axis=1)[rows, self.labels].mean())
 
     def accuracy_interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy: how far chance in the test images reaches."""
@@ -246,10 +247,6 @@ class Predictions:
         table = self.calibration_bins(bins)
         gaps = (table["accuracy"] - table["confidence"]).abs()
         return float(np.average(gaps, weights=table["n"]))
-
-    @property
-    def _rows(self) -> np.ndarray:
-        return np.arange(len(self.labels))
 
     def _all_classes(self, average: str) -> dict:
         return {"labels": range(len(self.classes)), "average": average, "zero_division": 0}

@@ -384,8 +384,6 @@ with lk.check("1.4", "batch_megabytes"):
 
 # %%
 folder = lk.dataset_folder("pbc")
-drawn = folder.parent.name == "stand-in"
-photo_origin = "STAND-IN for the PBC photographs: drawn cells" if drawn else "PBC photographs"
 files = {d.name: len(list(d.iterdir())) for d in sorted(folder.iterdir()) if d.is_dir()}
 pd.Series(files, name="files").to_frame().T
 
@@ -413,7 +411,7 @@ one_each = {}
 for file in photos.files:
     with Image.open(folder / file) as image:
         one_each.setdefault(image.size, image.convert("RGB").reduce(4))
-figure, axes = lk.figures.new_figure(1, len(one_each), 1.9, photo_origin)
+figure, axes = lk.figures.new_figure(1, len(one_each), 1.9, photos.origin)
 for ax, (size, image) in zip(axes[0], sorted(one_each.items()), strict=True):
     ax.imshow(image)
     ax.set_axis_off()
@@ -443,7 +441,7 @@ twins = twins[groups[twins].argsort(kind="stable")][:4]
 print(f"{len(photos)} photographs, {groups.max() + 1} different ones")
 
 # %%
-figure, axes = lk.figures.new_figure(1, 4, 2.3, photo_origin)
+figure, axes = lk.figures.new_figure(1, 4, 2.3, photos.origin)
 for ax in axes[0]:
     ax.set_axis_off()
 for ax, row in zip(axes[0], twins, strict=False):
@@ -595,7 +593,7 @@ def boxes(ax, columns, colours, ylabel):
     ax.grid(axis="y", alpha=0.3)
 
 
-figure, axes = lk.figures.new_figure(2, 1, 5.6, photo_origin, sharex=True)
+figure, axes = lk.figures.new_figure(2, 1, 5.6, photos.origin, sharex=True)
 boxes(axes[0, 0], list(CHANNELS), CHANNELS.values(), "brightness (0–255)")
 axes[0, 0].set_title(
     "Brightness and noise of each colour channel (left to right: red, green, blue)"
@@ -604,7 +602,7 @@ boxes(axes[1, 0], [f"noise {c}" for c in CHANNELS], CHANNELS.values(), "noise (0
 figure
 
 # %%
-figure, axes = lk.figures.new_figure(2, 1, 5.4, photo_origin, sharex=True)
+figure, axes = lk.figures.new_figure(2, 1, 5.4, photos.origin, sharex=True)
 boxes(axes[0, 0], ["hue"], lk.figures.PALETTE[3:4], "hue (degrees)")
 boxes(axes[1, 0], ["sharpness"], lk.figures.PALETTE[4:5], "sharpness (grey levels²)")
 axes[0, 0].set_title("Hue and sharpness of the photographs")
@@ -635,7 +633,7 @@ lk.figures.image_grid(
     F.avg_pool2d(photos.images[facts.loc[ends, "row"].tolist()].float(), 4).byte(),
     [word for pair in words.values() for word in pair],
     title="The extremes among the measured photographs",
-    origin=photo_origin,
+    origin=photos.origin,
 )
 
 # %%
@@ -661,7 +659,7 @@ twice = lk.figures.image_grid(
     both.round().byte(),
     [photos.classes[label] for label in photos.labels[rows]] + 8 * ["centre, 28 px"],
     title="The same cells twice: the whole photograph (reduced), and what 28 pixels keep",
-    origin=photo_origin,
+    origin=photos.origin,
 )
 twice
 
@@ -771,7 +769,7 @@ counts = {
 pd.DataFrame(counts)
 
 # %%
-lk.figures.split_proportions(pd.DataFrame(counts), origin=photo_origin)
+lk.figures.split_proportions(pd.DataFrame(counts), origin=photos.origin)
 
 # %% [markdown]
 # Bars of equal height within a class: that is what "stratified" looks like. Compare the split that

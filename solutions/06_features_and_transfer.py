@@ -46,12 +46,7 @@ lk.seed_everything(42)
 # on **all** of them in turn, and give intervals.
 
 # %%
-folder = lk.dataset_folder("pbc")
-photos, _ = lk.load_folder(folder, size=360)
-drawn = folder.parent.name == "stand-in"
-photos.origin = (
-    "STAND-IN for the PBC photographs: drawn cells" if drawn else "PBC photographs 360 px"
-)
+photos, _ = lk.load_folder(lk.dataset_folder("pbc"), size=360)
 if FAST:
     each = [np.flatnonzero(photos.labels == c)[:PER_CLASS] for c in range(8)]
     photos = photos.subset(np.concatenate(each))
@@ -1074,19 +1069,31 @@ def batches(rows, shuffle):
 
 
 def fine_tune(train, test):
-    """Logits of the test rows, from a network tuned on the training rows."""
+    """The tuned stages and head, and their logits of the test rows."""
     lk.seed_everything(0)
     body, head = copy.deepcopy(upper), new_head(deep_middle.shape[1])
     model = nn.Sequential(body, head)
     optimizer = torch.optim.AdamW(parameter_groups(body, head, body_lr=3e-5, head_lr=8e-4))
     lk.fit(model, batches(train, True), epochs=TUNING_EPOCHS, optimizer=optimizer, progress=False)
-    return lk.evaluate(model, batches(test, False)).logits
+    return model, lk.evaluate(model, batches(test, False)).logits
 
 
 used = splits[:TUNING_FOLDS]
-tuned_scores = np.zeros((len(labels), 8))
+models, tuned_scores = [], np.zeros((len(labels), 8))
 for train, test in used:
-    tuned_scores[test] = fine_tune(train, test)
+    model, tuned_scores[test] = fine_tune(train, test)
+    models.append(model.cpu())
+
+# %% [markdown]
+# Lab 07 will ask the first of these networks where it looks. We put it together again, frozen stages
+# and all, and keep it.
+
+# %%
+upper.load_state_dict(models[0][0].state_dict())  # the stages of `tuned` that learned
+whole = nn.Sequential(tuned.cpu(), models[0][1])
+first_train, _ = used[0]
+kept = lk.models.save_fine_tuned(whole, middle[first_train], torch.tensor(labels[first_train]))
+print("kept as", kept.name)
 
 # %%
 frozen_scores = runs[f"{backbone.name}, middle"][1]

@@ -65,12 +65,18 @@ def load_folder(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         torch.tensor(labels),
         classes,
-        origin=f"folder {root.name}",
+        origin=_origin(root),
         files=[str(file.relative_to(root)) for file in photographs],
     )
     problems = pd.DataFrame(rows, columns=COLUMNS)
     problems["file"] = [str(file.relative_to(root)) for file in problems["file"]]
     return split, problems.sort_values(["problem", "file"], ignore_index=True)
+
+
+def _origin(root: Path) -> str:
+    if root.parent.name == "stand-in":  # where dataset_folder draws what cannot be had
+        return "STAND-IN for the PBC photographs: drawn cells"
+    return f"photographs of {root.name}"
 
 
 def _class_files(root: Path) -> dict[Path, str]:

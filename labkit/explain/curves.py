@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from labkit.explain.cam import Targets
+from labkit.explain.faithfulness import ranks
 from labkit.explain.state import class_numbers, logits_of
 
 
@@ -114,17 +115,12 @@ def _curve(
     count, _, height, width = start.shape
     if np.shape(maps) != (count, height, width):
         raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
-    # ties are broken at random, not from the upper left to the lower right
-    order = np.random.default_rng(0).permutation(height * width)
-    flat = np.asarray(maps).reshape(count, -1)[:, order]
-    ranks = np.empty((count, height * width), int)
-    places = order[np.argsort(-flat, axis=1, kind="stable")]
-    ranks[np.arange(count)[:, None], places] = np.arange(height * width)
-    ranks = torch.from_numpy(ranks).view(count, 1, height, width).to(start.device)
+    rank = torch.from_numpy(ranks(np.asarray(maps).reshape(count, -1)))
+    rank = rank.view(count, 1, height, width).to(start.device)
     shares = np.linspace(0, 1, steps + 1)
     curves = []
     for share in shares:
-        mixed = torch.where(ranks < round(share * height * width), end, start)
+        mixed = torch.where(rank < round(share * height * width), end, start)
         # deletion walks from the image to the blur, insertion the other way
         logits = logits_of(model, mixed)
         curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])

@@ -57,16 +57,26 @@ def mask_overlap(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
     positive = np.maximum(maps, 0)
     total, area = positive.sum(1), masks.mean(1)
     inside = (positive * masks).sum(1) / np.where(total > 0, total, 1)
-    # ties are broken at random, not by position
-    order = np.random.default_rng(0).permutation(maps.shape[1])
-    ranks = np.empty_like(maps, dtype=int)
-    rows = np.arange(len(maps))[:, None]
-    ranks[rows, order[np.argsort(-maps[:, order], axis=1, kind="stable")]] = np.arange(
-        maps.shape[1]
-    )
-    chosen = ranks < masks.sum(1, keepdims=True)
+    chosen = ranks(maps) < masks.sum(1, keepdims=True)
     iou = (chosen & masks).sum(1) / (chosen | masks).sum(1)
     return pd.DataFrame({"inside": np.where(total > 0, inside, area), "iou": iou, "area": area})
+
+
+def ranks(maps: np.ndarray) -> np.ndarray:
+    """The rank of each pixel in its map (N, pixels), the largest value first.
+
+    Ties are broken at random, not from the upper left to the lower right.
+
+    Example:
+        >>> ranks(np.array([[0.1, 0.9, 0.5]]))
+        array([[2, 0, 1]])
+    """
+    count, pixels = maps.shape
+    order = np.random.default_rng(0).permutation(pixels)
+    places = order[np.argsort(-maps[:, order], axis=1, kind="stable")]
+    found = np.empty((count, pixels), int)
+    found[np.arange(count)[:, None], places] = np.arange(pixels)
+    return found
 
 
 def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
 from labkit.figures.base import PALETTE, new_figure
@@ -165,16 +166,10 @@ def search_results(
     for ax, name in zip(others, settings, strict=False):
         values = trials[name].to_numpy()
         ax.scatter(values, trials[value], c=number, cmap="viridis", s=24)
-        ax.plot(
-            values[best],
-            trials[value].iloc[best],
-            "*",
-            color=PALETTE[5],
-            markersize=14,
-            label="best",
-        )
+        ax.plot(values[best], trials[value].iloc[best], "*", color=PALETTE[5], markersize=14)
         if values.min() > 0 and values.max() / values.min() > 20:
             ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
         ax.set(xlabel=name, title=f"Against {name}")
     for ax in others[len(settings) :]:
         ax.set_axis_off()

@@ -1,6 +1,7 @@
 """The networks of the course, each as short as its idea, and the weights that labs keep."""
 
 from labkit.backbones import load_backbone
+from labkit.models.fine_tuning import fine_tuned, save_fine_tuned
 from labkit.models.ladder import (
     DeeperCNN,
     LightCNN,
@@ -27,7 +28,9 @@ __all__ = [
     "TwoBlockCNN",
     "WideCNN",
     "count_parameters",
+    "fine_tuned",
     "load_backbone",
+    "save_fine_tuned",
     "save_trained",
     "trained",
     "vgg16",

@@ -12,7 +12,7 @@ from labkit.files import atomic
 from labkit.models.ladder import WideCNN
 from labkit.models.recipes import RECIPES, train_recipe
 
-_NETWORKS = {name: make for name, (make, _) in RECIPES.items()} | {"WideCNN": WideCNN}
+_NETWORKS = {name: recipe.network for name, recipe in RECIPES.items()} | {"WideCNN": WideCNN}
 
 
 def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:
@@ -62,7 +62,7 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         return model.eval()
     if name not in RECIPES:
         raise ValueError(f"{name} is not trained yet: run lab 05 first, which keeps it.")
-    time = RECIPES[name][1]
+    time = RECIPES[name].time
     print(f"{name} is not trained yet on this machine. Training takes {time} on two cores.")
     model, _ = train_recipe(name, data)
     save_trained(name, model, data)

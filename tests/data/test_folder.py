@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,3 +60,9 @@ def test_folders_that_cannot_serve_are_named(tmp_path):
     (tmp_path / "a" / "x.jpg").write_text("no image")
     with pytest.raises(ValueError, match="no readable image: 1 files were tried"):
         load_folder(tmp_path)
+
+
+def test_drawn_photographs_are_called_a_stand_in(folder, tmp_path_factory):
+    assert "STAND-IN" not in load_folder(folder)[0].origin
+    drawn = shutil.copytree(folder, tmp_path_factory.mktemp("data") / "stand-in" / "pbc")
+    assert "STAND-IN" in load_folder(drawn)[0].origin
