@@ -36,8 +36,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/labkit build --check
 
+# Two at a time with one thread each: two threads each would wait for one another.
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 # Every notebook is executed as a student would, with the data that are there ...
 labs: $(VENV)/.installed

@@ -885,30 +885,32 @@ add_rung("LightCNN, SGD", light_sgd, lk.evaluate(light_sgd, test), light_seconds
 
 # %% [markdown]
 # Now `WideCNN` in earnest. The published run kept the learning rate at 1e-4 and went on until the
-# validation loss had not fallen by 1e-4 for ten epochs. We have the time for nine epochs, so we use
-# them better: the learning rate rises to 1.5e-3 and falls again (*one-cycle*), batches are of 32,
-# and the images come in all their flips and quarter turns. The stopping rule stays. In so short a
-# run it never stops anything, but it takes the weights of the epoch with the best validation loss.
+# validation loss had not fallen by 1e-4 for ten epochs. We give it five minutes at most: twelve epochs
+# where 16-bit numbers are fast, seven where they are not. So we use them better: the learning rate
+# rises to 3e-3 and falls again (*one-cycle*), and the images come in all their flips and quarter turns.
+# `AdamW` shrinks all weights a little at each step, and *label smoothing* asks for 91 % certainty
+# instead of 100 %; more of both at rung 8. The stopping rule stays. In so short a run it never stops
+# anything, but it takes the weights of the epoch with the best validation loss.
 
 # %%
-cost(135, 300)
-wide_train, wide_val, wide_test = blood.loaders(
-    batch_size=32, augment=lk.Augment(flip=True, turn=True)
-)
-WIDE_EPOCHS = epochs(9)
+cost(190, 280)
+wide_train, _, _ = blood.loaders(batch_size=64, augment=lk.Augment(flip=True, turn=True))
+slow = lk.device.choose_precision("auto", lk.get_device()) == "fp32"
+WIDE_EPOCHS = epochs(7 if slow else 12)
 lk.seed_everything(SEED)
 wide = lk.models.WideCNN()
-optimizer = torch.optim.Adam(wide.parameters(), lr=1.5e-3)
+optimizer = torch.optim.AdamW(wide.parameters(), lr=3e-3, weight_decay=0.05)
 schedule = torch.optim.lr_scheduler.OneCycleLR(
-    optimizer, max_lr=1.5e-3, total_steps=WIDE_EPOCHS * len(wide_train), pct_start=0.2
+    optimizer, max_lr=3e-3, total_steps=WIDE_EPOCHS * len(wide_train), pct_start=0.2
 )
 history = lk.fit(
     wide,
     wide_train,
-    wide_val,
+    val,
     epochs=WIDE_EPOCHS,
     optimizer=optimizer,
     scheduler=schedule,
+    criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
     early_stopping=lk.EarlyStopping(monitor="val_loss", patience=10, min_delta=1e-4),
     callbacks=[lk.LivePlot(blood.classes)],
 )
@@ -1278,7 +1280,7 @@ lk.figures.search_results(
 # Light points are late trials. Which setting matters most: in which panel do the good trials stand
 # close together? Two warnings. The best of many trials is partly *lucky*: its validation accuracy
 # is too high, the more so the more trials there were. That is why the test images stay out of it.
-# And what is best for two epochs need not be best for forty.
+# And what is best for two epochs need not be best for thirty.
 
 # %% [markdown]
 # ## Rung 8: a small residual network
@@ -1382,7 +1384,7 @@ with lk.check("5.9", "Residual"):
         )
 
 # %% [markdown]
-# `lk.models.SmallResNet` is made of such blocks: four convolutions, with two residual blocks
+# `lk.models.SmallResNet` is made of such blocks: four convolutions, with three residual blocks
 # between them.
 
 # %%
@@ -1399,9 +1401,14 @@ lk.figures.shape_trace(resnet, torch.zeros(3, 28, 28))
 # - **Label smoothing** 0.1: the target is 91.25 % for the true class and 1.25 % for each other one, so
 #   that the network need not become ever more certain.
 # - **Augmentation** by flips, quarter turns, shifts of up to 2 pixels, and brightness within 10 %.
+#
+# **A trap** that we walked into: shifts by *parts* of a pixel mix neighbours, so that every training
+# image was a little blurred, and every validation image sharp. With shifts by whole pixels the same
+# network got 97.9 % of the validation images right instead of 97.0 % (one training of 40 epochs
+# each). Augmented images should look like those to come.
 
 # %%
-EPOCHS = epochs(40)
+EPOCHS = epochs(32)
 recipe = lk.Augment(flip=True, turn=True, shift=2, brightness=0.1)
 train_128, val_128, test_128 = blood.loaders(batch_size=128, augment=recipe)
 optimizer = torch.optim.AdamW(resnet.parameters(), lr=3e-3, weight_decay=0.05)
@@ -1414,7 +1421,7 @@ schedule = torch.optim.lr_scheduler.OneCycleLR(
 # has learned stays.
 
 # %%
-cost(350, 850)
+cost(340, 950)
 history = lk.fit(
     resnet,
     train_128,

@@ -64,7 +64,8 @@ class Augment:
         flip: mirror left to right, and top to bottom, each with probability one half.
         turn: turn by 0, 90, 180 or 270 degrees (square images only).
         rotate: rotate by up to this many degrees either way.
-        shift: shift by up to this many pixels in each direction; edges are repeated.
+        shift: shift by up to this many whole pixels in each direction; edges are repeated. (Parts
+            of a pixel would blur each training image, and the sharp test images would look new.)
         brightness: multiply by a factor within 1 ± this.
 
     Example:
@@ -76,7 +77,7 @@ class Augment:
     flip: bool = False
     turn: bool = False
     rotate: float = 0.0
-    shift: float = 0.0
+    shift: int = 0
     brightness: float = 0.0
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -89,28 +90,35 @@ class Augment:
                 raise ValueError(f"turn needs square images, not {tuple(images.shape[2:])}.")
             images = _where(_coin(images), images.transpose(2, 3).flip(3), images)
             images = _where(_coin(images), images.flip((2, 3)), images)
-        if self.rotate or self.shift:
-            images = self._move(images)
+        if self.rotate:
+            images = self._rotate(images)
+        if self.shift:
+            images = self._shift(images)
         if self.brightness:
             factor = 1 + self.brightness * _uniform(images, 1)
             images = (images * factor[..., None, None]).clamp(0, 1)
         return images
 
-    def _move(self, images: Tensor) -> Tensor:
+    def _rotate(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
         angle = torch.deg2rad(self.rotate * _uniform(images, 1))[:, 0]
-        # affine_grid counts in half images: a shift of one pixel is 2 / side
-        across, down = (self.shift * 2 * _uniform(images, 2)).unbind(1)
-        cos, sin = angle.cos(), angle.sin()
-        matrix = torch.stack(
-            [
-                torch.stack([cos, -sin * height / width, across / width], 1),
-                torch.stack([sin * width / height, cos, down / height], 1),
-            ],
-            1,
+        cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        # affine_grid counts in half images, whatever their sides
+        across = torch.stack([cos, -sin * height / width, zero], 1)
+        down = torch.stack([sin * width / height, cos, zero], 1)
+        grid = F.affine_grid(
+            torch.stack([across, down], 1), list(images.shape), align_corners=False
         )
-        grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def _shift(self, images: Tensor) -> Tensor:
+        (count, channels, height, width), device = images.shape, images.device
+        down, across = torch.randint(-self.shift, self.shift + 1, (2, count, 1), device=device)
+        rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)
+        columns = (torch.arange(width, device=device) + across).clamp(0, width - 1)
+        image = torch.arange(count, device=device)[:, None, None, None]
+        channel = torch.arange(channels, device=device)[:, None, None]
+        return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _coin(images: Tensor) -> Tensor:

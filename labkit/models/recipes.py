@@ -62,8 +62,8 @@ RECIPES = {
     ),
     "SmallResNet": Recipe(
         SmallResNet,
-        "6 to 15 minutes",
-        epochs=40,
+        "6 to 16 minutes",
+        epochs=32,
         batch_size=128,
         augment=Augment(flip=True, turn=True, shift=2, brightness=0.1),
         optimize=_adamw_one_cycle,

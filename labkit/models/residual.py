@@ -4,10 +4,14 @@ import torch
 from torch import Tensor, nn
 
 
-def _block(c_in: int, c_out: int) -> nn.Sequential:
-    """Convolution of 3x3 (its bias would be undone by the normalisation), norm, ReLU."""
+def _block(c_in: int, c_out: int, pool: bool = False) -> nn.Sequential:
+    """Convolution of 3x3 (its bias would be undone by the normalisation), norm, ReLU.
+
+    Pooling comes before the normalisation, which then has a quarter of the numbers to work on.
+    """
     convolution = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(c_out), nn.ReLU())
+    pooling = [nn.MaxPool2d(2)] if pool else []
+    return nn.Sequential(convolution, *pooling, nn.BatchNorm2d(c_out), nn.ReLU())
 
 
 class Residual(nn.Module):
@@ -36,10 +40,10 @@ class Residual(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """Four convolutions with two residual blocks between them, then global average pooling.
+    """Four convolutions with three residual blocks between them, then global average pooling.
 
     Input (B, channels, H, W), any size from 4 pixels. With 3 channels, 8 classes and a width of 32
-    it has 760,360 parameters.
+    it has 1,055,784 parameters.
 
     Args:
         num_classes: how many logits it gives.
@@ -47,7 +51,8 @@ class SmallResNet(nn.Module):
         width: filters of the first convolution; the last one has eight times as many.
 
     Source:
-        The plan follows the ResNet-9 of Page, How to train your ResNet, 2018, made narrower.
+        The plan follows the ResNet-9 of Page, How to train your ResNet, 2018, made narrower, with
+        one residual block more.
 
     Example:
         >>> SmallResNet()(torch.zeros(4, 3, 28, 28)).shape
@@ -59,8 +64,8 @@ class SmallResNet(nn.Module):
         w = width
         self.features = nn.Sequential(
             _block(in_channels, w),
-            *(_block(w, 2 * w), nn.MaxPool2d(2), Residual(2 * w)),
-            *(_block(2 * w, 4 * w), nn.MaxPool2d(2), Residual(4 * w)),
+            *(_block(w, 2 * w, pool=True), Residual(2 * w)),
+            *(_block(2 * w, 4 * w, pool=True), Residual(4 * w), Residual(4 * w)),
             _block(4 * w, 8 * w),
         )
         self.classifier = nn.Sequential(

@@ -15,7 +15,7 @@ COUNTS = [
     (lambda: lk.models.DeeperCNN(), (3, 28, 28), 8, 308_488),
     (lambda: lk.models.LightCNN(), (3, 28, 28), 8, 53_686),
     (lambda: lk.models.WideCNN(), (3, 28, 28), 8, 1_215_048),
-    (lambda: lk.models.SmallResNet(), (3, 28, 28), 8, 760_360),
+    (lambda: lk.models.SmallResNet(), (3, 28, 28), 8, 1_055_784),
     (lambda: lk.models.vgg16(5), (1, 32, 32), 5, 15_245_125),
 ]
 
