@@ -15,19 +15,16 @@ from torch import Tensor, nn
 
 from labkit.data.catalog import RemoteFile
 from labkit.data.download import Fetched, UnavailableError, fetch
+from labkit.data.images import load_dataset
 from labkit.data.loaders import normalizer
-from labkit.transfer import freeze, new_head, parameter_groups
 
 __all__ = [
     "BACKBONES",
     "Backbone",
     "StandInBackboneWarning",
     "fetch_weights",
-    "freeze",
     "imagenet_transform",
     "load_backbone",
-    "new_head",
-    "parameter_groups",
 ]
 
 BACKBONES = ("squeezenet1_0", "resnet18", "vit_b_16", "vgg16")
@@ -43,15 +40,13 @@ class Backbone(nn.Module):
 
     Args:
         name: "resnet18" and so on.
-        model: the whole network as torchvision made it, head included.
-        stages: its layers up to the features (B, dim), in order; parameters are shared with
-            ``model``.
+        stages: its layers up to the features (B, dim), in order.
         transform: photographs (B, 3, H, W), uint8 or in [0, 1], to what the network takes.
         weights_origin: where the weights come from.
 
     Example:
         >>> layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        >>> tiny = Backbone("tiny", layers, layers, lambda x: x.float() / 255, "none")
+        >>> tiny = Backbone("tiny", layers, lambda x: x.float() / 255, "none")
         >>> tiny.features(tiny.transform(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))).shape
         torch.Size([2, 3])
     """
@@ -59,14 +54,12 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
-        model: nn.Module,
         stages: nn.Sequential,
         transform: Callable[[Tensor], Tensor],
         weights_origin: str,
     ) -> None:
         super().__init__()
         self.name, self.transform, self.weights_origin = name, transform, weights_origin
-        self.__dict__["model"] = model  # not a submodule: its layers are those of the stages
         self.stages = stages
 
     @property
@@ -79,15 +72,6 @@ class Backbone(nn.Module):
         return self.stages(images)
 
     features = forward
-
-    def train(self, mode: bool = True) -> "Backbone":
-        """Set training or evaluation mode, of torchvision's head as well."""
-        self.model.train(mode)
-        return super().train(mode)
-
-    def _apply(self, fn: Callable, recurse: bool = True) -> "Backbone":  # .to(device) and the like
-        self.model._apply(fn, recurse)
-        return super()._apply(fn, recurse)
 
     def split(self) -> tuple[nn.Sequential, nn.Sequential]:
         """The frozen stages at the beginning, and the rest.
@@ -133,7 +117,7 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
     model = get_model(name, weights=None)
     if state is not None:
         model.load_state_dict(state)
-    return Backbone(name, model, _stages(name, model), imagenet_transform, origin).eval()
+    return Backbone(name, _stages(name, model), imagenet_transform, origin).eval()
 
 
 def imagenet_transform(images: Tensor, size: int = 224) -> Tensor:
@@ -197,16 +181,17 @@ def _own_network(wanted: str, why: str) -> Backbone:
     print("\n".join(["!" * 90, line, advice, f"Why: {why}", "!" * 90]))
     sys.stdout.flush()
     warnings.warn(f"{line} {why}", StandInBackboneWarning, stacklevel=3)
-    model = trained(STAND_IN)
+    blood = load_dataset("bloodmnist")
+    model = trained(STAND_IN, blood)
     stages = nn.Sequential(*model.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    origin = f"STAND-IN for {wanted}: {STAND_IN}, trained on blood cells of 28 pixels"
-    return Backbone(STAND_IN, model, stages, _like_bloodmnist, origin).eval()
+    origin = f"STAND-IN for {wanted}: {STAND_IN}, trained on {blood.origin}"
+    return Backbone(STAND_IN, stages, _like_bloodmnist, origin).eval()
 
 
 def _like_bloodmnist(images: Tensor) -> Tensor:
-    """The middle 5/9 of each photograph at 28 pixels: that is how BloodMNIST was made."""
-    margin = round(images.shape[-1] * 2 / 9)
-    middle = images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
+    """The middle 200 pixels of each photograph, at 28 pixels: that is how BloodMNIST was made."""
+    across, down = (max(0, (side - 200) // 2) for side in images.shape[-2:])
+    middle = images[..., across : images.shape[-2] - across, down : images.shape[-1] - down]
     return normalizer("half")(_resize(middle, 28))
 
 

@@ -1,12 +1,25 @@
 """One pass over a loader: batches to the device, forward, backward, and one confusion matrix."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into ``eval`` mode; afterwards each of its modules has its own mode back."""
+    training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, state in training:
+            module.training = state
+
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from labkit.backbones import Backbone
 from labkit.data.splits import duplicate_groups
 from labkit.device import get_device
+from labkit.engine import evaluating
 
 __all__ = [
     "deep_features",
@@ -108,16 +109,12 @@ def deep_features(
     """
     device = get_device(device)
     backbone.to(device)
-    was_training, rows = backbone.training, []
-    backbone.eval()
+    rows = []
     bar = tqdm(total=len(images), desc=backbone.name, unit=" images", leave=False)
-    try:
-        with torch.inference_mode(), bar:
-            for batch in torch.as_tensor(images).split(batch_size):
-                rows.append(backbone.features(backbone.transform(batch.to(device))).cpu())
-                bar.update(len(batch))
-    finally:
-        backbone.train(was_training)
+    with evaluating(backbone), torch.inference_mode(), bar:
+        for batch in torch.as_tensor(images).split(batch_size):
+            rows.append(backbone(backbone.transform(batch.to(device))).cpu())
+            bar.update(len(batch))
     return torch.cat(rows).float().numpy()
 
 
@@ -127,7 +124,7 @@ def nearest(features: np.ndarray, query: int, k: int = 5) -> np.ndarray:
     Args:
         features: (N, D).
         query: the row of the image that is asked about; it is not among the answers.
-        k: how many.
+        k: how many; fewer where there are not so many others.
 
     Returns:
         int (k,): rows, the most alike first.
@@ -139,7 +136,7 @@ def nearest(features: np.ndarray, query: int, k: int = 5) -> np.ndarray:
     lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-12)
     cosine = features @ features[query] / (lengths * lengths[query])
     cosine[query] = -np.inf
-    return np.argsort(-cosine, kind="stable")[:k]
+    return np.argsort(-cosine, kind="stable")[: min(k, len(features) - 1)]
 
 
 def project_pca(features: np.ndarray, components: int = 2, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from labkit import checkpoint as checkpoints
 from labkit import settings
 from labkit.device import choose_precision, get_device
-from labkit.engine import Engine, check_logits, class_names
+from labkit.engine import Engine, check_logits, class_names, evaluating
 from labkit.history import EarlyStopping, History
 from labkit.metrics import Predictions
 from labkit.training_run import Run
@@ -126,15 +126,11 @@ def evaluate(
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
     device = get_device(str(device))
     engine = Engine(model, device, choose_precision(precision, device))
-    was_training, logits, labels = model.training, [], []
-    model.eval()
-    try:
-        with torch.inference_mode(), engine.autocast():
-            for images, truth in engine.batches(loader):
-                logits.append(model(images).float())
-                labels.append(truth)
-    finally:
-        model.train(was_training)
+    logits, labels = [], []
+    with evaluating(model), torch.inference_mode(), engine.autocast():
+        for images, truth in engine.batches(loader):
+            logits.append(model(images).float())
+            labels.append(truth)
     if not labels:
         raise ValueError("The loader gives no batch: the split is empty.")
     classes = class_names(loader)

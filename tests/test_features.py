@@ -19,7 +19,7 @@ def photographs(n=6, size=40):
 
 def mean_backbone():
     layers = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    return Backbone("mean", layers, layers, lambda x: x.float() / 255, "none")
+    return Backbone("mean", layers, lambda x: x.float() / 255, "none")
 
 
 @pytest.mark.parametrize(("cell", "numbers"), [(10, 44100), (8, 69696), (16, 15876)])
@@ -109,3 +109,8 @@ def test_figures_are_drawn_from_plain_arrays(tmp_path):
     for number, figure in enumerate(drawn):
         figure.savefig(tmp_path / f"{number}.png")
         assert any(ax.get_title() or ax.images or ax.lines for ax in figure.axes)
+
+
+def test_the_query_is_never_among_its_neighbours():
+    rows = np.random.default_rng(0).normal(size=(5, 3))
+    assert sorted(features.nearest(rows, 2, k=9)) == [0, 1, 3, 4]

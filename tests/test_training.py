@@ -310,3 +310,13 @@ def test_evaluate_names_rows_of_the_split_also_for_a_part_of_it(tiny):
     result = lk.evaluate(make_model(), lk.BatchLoader(tiny.test, indices=rows))
     assert result.indices.tolist() == [7, 3, 11]
     assert set(result.misclassified()) <= {7, 3, 11}
+
+
+def test_evaluating_gives_each_module_its_own_mode_back():
+    images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
+    loader = lk.BatchLoader(lk.ImageSplit(images, labels, tuple("abcd")))
+    frozen = nn.BatchNorm2d(3).eval()
+    model = nn.Sequential(frozen, nn.Flatten(), nn.Linear(192, 4))
+    lk.evaluate(model, loader)
+    assert model.training
+    assert not frozen.training

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from labkit.device import machine
 
 _HEAD = """# Results
 
-Every lab, executed in full by `make results` on
-{machine}.
+Every lab, executed in full by `make results`. The list at the end says how long each took, and on
+which machine.
 
 A row is one reported number: the mean over the seeds (the same lab with `LABKIT_SEED` = 0, 1, …),
 the lowest and the highest seed, and the 95 % interval of the first seed, which says what its n test
@@ -28,20 +27,21 @@ images can tell. The first seed is also what the notebooks in `solutions/` hold.
 """
 
 
-def table(reports: dict[str, Sequence[Report]]) -> str:
+def table(measured: dict[str, dict]) -> str:
     """The rows of RESULTS.md.
 
     Args:
-        reports: for each lab one report a seed, the first seed first.
+        measured: for each lab ``{"machine": where, "runs": one report a seed, the first first}``.
 
     Returns:
-        Markdown: one row for each result, then one line a lab with exercises and seconds.
+        Markdown: one row for each result, then one line a lab with exercises, seconds and machine.
 
     Example:
-        >>> print(table({"02_mlp": [report]}))  # doctest: +SKIP
+        >>> print(table({"02_mlp": {"machine": machine(), "runs": [report]}}))  # doctest: +SKIP
     """
     rows, times = [], []
-    for lab, runs in reports.items():
+    for lab, entry in measured.items():
+        runs = [Report(**run) for run in entry["runs"]]
         for results in zip(*(r.results for r in runs), strict=True):
             first, percent = results[0], [100 * r["accuracy"] for r in results]
             cells = (
@@ -52,7 +52,8 @@ def table(reports: dict[str, Sequence[Report]]) -> str:
             )
             rows.append("| " + " | ".join(map(str, cells)) + " |")
         seconds = ", ".join(f"{r.seconds:.0f} s" for r in runs)
-        times.append(f"- {lab}: {runs[0].passed} of {runs[0].exercises} exercises; {seconds}")
+        exercises = f"{runs[0].passed} of {runs[0].exercises} exercises"
+        times.append(f"- {lab}: {exercises}; {seconds}; {entry['machine']}")
     return "\n".join([*rows, "", "Time of each run, all cells together:", "", *times, ""])
 
 
@@ -62,7 +63,7 @@ def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
     Args:
         lab: its source.
         seeds: how many, at least 1.
-        out: a folder for notebooks, figures, weights, and ``report.json``.
+        out: a folder for notebooks, figures and weights.
 
     Returns:
         One report a seed.
@@ -76,8 +77,6 @@ def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
         reports.append(run(lab.stem, full=True, out=out / str(seed)))
         print(f"seed {seed}: {reports[-1]}", flush=True)
     shutil.copy2(out / "0" / f"{lab.stem}.ipynb", lab.with_suffix(".ipynb"))
-    text = json.dumps([asdict(report) for report in reports], indent=1, ensure_ascii=False)
-    (out / "report.json").write_text(text, encoding="utf-8")
     return reports
 
 
@@ -90,15 +89,16 @@ def main() -> None:
     if arguments.seeds < 1:
         parser.error(f"--seeds is {arguments.seeds}; it must be at least 1.")
     root = files.find_root()
-    folder = root / "build" / "results"
+    kept = root / "solutions" / "results.json"
+    measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for source in files.find_sources(root, arguments.labs):
-        measure(source, arguments.seeds, folder / source.stem)
-    reports = {
-        path.parent.name: [Report(**r) for r in json.loads(path.read_text(encoding="utf-8"))]
-        for path in sorted(folder.glob("*/report.json"))
-    }
-    text = _HEAD.format(machine=machine()) + table(reports)
-    (root / "RESULTS.md").write_text(text, encoding="utf-8")
+        runs = measure(source, arguments.seeds, root / "build" / "results" / source.stem)
+        measured[source.stem] = {"machine": machine(), "runs": [asdict(run) for run in runs]}
+        labs = [path.stem for path in files.find_sources(root, [])]
+        measured = {lab: measured[lab] for lab in labs if lab in measured}  # none that is gone
+        text = json.dumps(measured, indent=1, ensure_ascii=False)
+        kept.write_text(text + "\n", encoding="utf-8")
+        (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

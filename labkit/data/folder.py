@@ -1,5 +1,6 @@
 """Folders of photographs, one sub-folder a class: read them whole, and report what is wrong."""
 
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from tqdm.auto import tqdm
 from labkit.data.image_data import ImageSplit
 
 SHORT_NAMES = {"ig": "immature granulocyte"}  # folder names that say too little
+# what Pillow raises for damaged files of one format or another
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    Image.DecompressionBombError,
+)
 COLUMNS = ["file", "class", "problem", "action"]
 
 
@@ -48,7 +54,7 @@ def load_folder(
                 photographs[file] = np.asarray(image.convert("RGB"))
                 if image.mode != "RGB":
                     rows.append((file, name, f"colour mode {image.mode}", "converted to RGB"))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except _UNREADABLE as error:
             problem = f"not a readable image ({type(error).__name__})"
             rows.append((file, name, problem, "left out"))
     if not photographs:
@@ -74,7 +80,7 @@ def load_folder(
 
 
 def _origin(root: Path) -> str:
-    if root.parent.name == "stand-in":  # where dataset_folder draws what cannot be had
+    if root.resolve().parent.name == "stand-in":  # where dataset_folder draws what cannot be had
         return "STAND-IN for the PBC photographs: drawn cells"
     return f"photographs of {root.name}"
 

@@ -29,6 +29,9 @@ def randomise_layers(
         images; ``ssim``, the structural similarity of the maps scaled to [0, 1]; ``correlations``,
         Spearman's for each image (N,). A constant map counts as correlation 0.
 
+    Raises:
+        ValueError: for a network with weights that this test could not randomise.
+
     Source: Adebayo et al. (2018), *Sanity Checks for Saliency Maps*, NeurIPS.
 
     Example:
@@ -39,12 +42,13 @@ def randomise_layers(
     """
     original = np.asarray(explain(model))
     net = copy.deepcopy(model)
+    _refuse_fixed(net)
     rows = [_compare("as trained", original, original)]
     pending = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(90_001 + seed)  # not a seed that the network itself may come from
         for name, module in reversed(list(net.named_modules())):
-            if not hasattr(module, "reset_parameters") or not list(module.parameters(False)):
+            if not list(module.parameters(recurse=False)):
                 continue
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 pending.append(module)
@@ -54,6 +58,20 @@ def randomise_layers(
             pending.clear()
             rows.append(_compare(name, original, np.asarray(explain(net))))
     return pd.DataFrame(rows)
+
+
+def _refuse_fixed(net: nn.Module) -> None:
+    """Raise where weights would stay as trained: the maps would then survive for that reason."""
+    owners = {n: m for n, m in net.named_modules() if list(m.parameters(recurse=False))}
+    fixed = [name for name, m in owners.items() if not hasattr(m, "reset_parameters")]
+    if fixed:
+        raise ValueError(
+            f"These layers have weights but no reset_parameters: {', '.join(fixed)}. "
+            "Give them one, or test a network without them."
+        )
+    first = next(iter(owners.values()), None)
+    if isinstance(first, nn.modules.batchnorm._BatchNorm):
+        raise ValueError("The network begins with batch normalisation, before any other weights.")
 
 
 def _compare(name: str, original: np.ndarray, maps: np.ndarray) -> dict[str, object]:

@@ -94,7 +94,11 @@ def gradient_shap(
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
         explainer = shap.GradientExplainer(net, background.to(device_of(net, background)))
-        return explainer.shap_values(rows, nsamples=samples, rseed=seed)
+        state = np.random.get_state()  # the library seeds NumPy's global generator
+        try:
+            return explainer.shap_values(rows, nsamples=samples, rseed=seed)
+        finally:
+            np.random.set_state(state)
 
     return _explain(model, images, targets, explain)
 

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.engine import evaluating
+
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -32,22 +34,18 @@ def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
         >>> net.training
         True
     """
-    training = [(module, module.training) for module in model.modules()]
     in_place = [module for module in model.modules() if getattr(module, "inplace", False)]
     gradients = [(p, p.grad) for p in model.parameters()]
     for parameter, _ in gradients:
         parameter.grad = None  # else a backward pass would add to the old one, in place
     for module in in_place:
         module.inplace = False
-    model.eval()
     try:
-        with torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             yield model
     finally:
         for module in in_place:
             module.inplace = True
-        for module, state in training:
-            module.training = state
         for parameter, gradient in gradients:
             parameter.grad = gradient
 

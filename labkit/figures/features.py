@@ -154,8 +154,9 @@ def explained_variance(
     ax = axes[0, 0]
     for (name, share), colour in zip(shares.items(), PALETTE, strict=False):
         total = np.cumsum(share)
-        counts = [int(np.searchsorted(total, mark - 1e-9)) + 1 for mark in marks]
-        text = ", ".join(f"{100 * m:.0f} % at {n:,}" for m, n in zip(marks, counts, strict=True))
+        reached = [mark for mark in marks if mark - 1e-9 <= total[-1]]
+        counts = [int(np.searchsorted(total, mark - 1e-9)) + 1 for mark in reached]
+        text = ", ".join(f"{100 * m:.0f} % at {n:,}" for m, n in zip(reached, counts, strict=True))
         numbers = np.arange(1, len(total) + 1)
         ax.plot(numbers, 100 * total, color=colour, label=f"{name}: {text}")
         ax.plot(counts, 100 * total[np.array(counts) - 1], "o", color=colour)
@@ -179,6 +180,7 @@ def decision_tree(
     figure, axes = new_figure(height=4.6, origin=origin)
     FigureCanvasAgg(figure)  # plot_tree measures its boxes
     names = [name.replace("immature granulocyte", "immature gran.") for name in classes]
+    levels = tree.get_depth() + 1  # a tree without a question has one
     boxes = plot_tree(
         tree,
         max_depth=depth - 1,
@@ -194,7 +196,7 @@ def decision_tree(
         lines = [line for line in box.get_text().split("\n") if not line.startswith("[")]
         box.set_text("\n".join(f"{x} images" if x.isdigit() else x for x in lines))
     axes[0, 0].set_title(
-        f"The first {depth} of {tree.get_depth()} levels, {tree.get_n_leaves()} leaves: "
+        f"The first {min(depth, levels)} of {levels} levels, {tree.get_n_leaves()} leaves: "
         "the question, how many images, the leading class",
         fontsize=10,
     )

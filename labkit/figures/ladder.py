@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
+from labkit.engine import evaluating
 from labkit.figures.base import PALETTE, new_figure
 
 _KINDS = {nn.Conv2d: "conv", nn.MaxPool2d: "pool", nn.AdaptiveAvgPool2d: "mean"}
@@ -58,12 +59,10 @@ def _stages(model: nn.Module, image: Tensor) -> list[tuple[str, tuple[int, ...]]
         )
         for layer in layers
     ]
-    was_training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(image[None].to(device))
+        with evaluating(model), torch.no_grad():
+            model(image[None].to(device))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return stages

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from labkit import settings
 from labkit.backbones import Backbone, load_backbone
-from labkit.device import get_device, seed_everything
+from labkit.device import get_device
 from labkit.files import atomic
-from labkit.training import FAST_EPOCHS, fit
+from labkit.training import fit
 from labkit.transfer import freeze, new_head, parameter_groups
 
 EPOCHS, LAST = 6, 15  # epochs of training; parameter tensors of the body that learn
@@ -40,10 +40,13 @@ def fine_tuned(images: Tensor, labels: Tensor, name: str = "squeezenet1_0") -> n
     file = _file(backbone, images, labels)
     if not file.exists():
         print(f"Lab 06 has not kept its fine-tuned {backbone.name} here: training it, 1–2 minutes.")
-        save_fine_tuned(_fine_tune(backbone, images, labels), images, labels)
+        with torch.random.fork_rng():  # the caller's random numbers do not depend on what was kept
+            torch.manual_seed(settings.seed_offset())
+            network = _fine_tune(backbone, images, labels)
+        save_fine_tuned(network, images, labels)
     state = torch.load(file, map_location="cpu", weights_only=True)
-    classes, hidden = state["1.3.weight"].shape
-    network = nn.Sequential(backbone, new_head(state["1.0.weight"].shape[1], classes, hidden))
+    (hidden, features), (classes, _) = state["1.0.weight"].shape, state["1.3.weight"].shape
+    network = nn.Sequential(backbone, new_head(features, classes, hidden))
     network.load_state_dict(state)
     return network.cpu().eval()
 
@@ -56,12 +59,17 @@ def save_fine_tuned(network: nn.Sequential, images: Tensor, labels: Tensor) -> P
         images: what it was trained on, uint8 (N, 3, S, S).
         labels: int64 (N,).
 
+    Raises:
+        ValueError: for a head without a hidden layer.
+
     Returns:
         The file; other photographs, labels or backbones have files of their own.
 
     Example:
         >>> save_fine_tuned(network, middle[train], labels[train])  # doctest: +SKIP
     """
+    if "1.3.weight" not in network.state_dict():
+        raise ValueError("The head must have a hidden layer, as new_head(features) makes it.")
     file = _file(network[0], images, labels)
     with atomic(file) as temporary:
         torch.save(network.state_dict(), temporary)
@@ -69,7 +77,6 @@ def save_fine_tuned(network: nn.Sequential, images: Tensor, labels: Tensor) -> P
 
 
 def _fine_tune(backbone: Backbone, images: Tensor, labels: Tensor) -> nn.Sequential:
-    seed_everything(0)
     device = get_device()
     lower, upper = backbone.to(device).eval().split()
     maps = []
@@ -86,8 +93,7 @@ def _fine_tune(backbone: Backbone, images: Tensor, labels: Tensor) -> nn.Sequent
     batches = DataLoader(data, 32, shuffle=True, collate_fn=batch_of)
     head = new_head(features, int(labels.max()) + 1)
     optimizer = AdamW(parameter_groups(upper, head))
-    epochs = FAST_EPOCHS if settings.fast() else EPOCHS
-    fit(nn.Sequential(upper, head), batches, epochs=epochs, optimizer=optimizer)
+    fit(nn.Sequential(upper, head), batches, epochs=EPOCHS, optimizer=optimizer)
     return nn.Sequential(backbone, head)
 
 
@@ -95,5 +101,6 @@ def _file(backbone: Backbone, images: Tensor, labels: Tensor) -> Path:
     digest = hashlib.sha256(images.contiguous().numpy().tobytes())
     digest.update(labels.numpy().tobytes())
     parts = ["fine-tuned", backbone.name, digest.hexdigest()[:12]]
+    parts += [f"seed{settings.seed_offset()}"] if settings.seed_offset() else []
     parts += ["fast"] if settings.fast() else []
     return settings.data_dir() / "trained" / f"{'-'.join(parts)}.pt"

@@ -47,11 +47,12 @@ class Recipe:
     optimize: Optimize = _adam
     class_weights: bool = False
     label_smoothing: float = 0.0
+    precision: str = "auto"
     keep_best: bool = True  # the weights of the epoch with the best validation accuracy
 
 
 RECIPES = {
-    "BloodMLP": Recipe(BloodMLP, "about 20 seconds", epochs=30, keep_best=False),
+    "BloodMLP": Recipe(BloodMLP, "about 20 seconds", epochs=30, precision="fp32", keep_best=False),
     "SimpleCNN": Recipe(SimpleCNN, "about one minute"),
     "DeeperCNN": Recipe(
         DeeperCNN,
@@ -104,6 +105,7 @@ def train_recipe(name: str, data: ImageData, progress: bool = True) -> tuple[nn.
         scheduler=scheduler,
         criterion=nn.CrossEntropyLoss(weight, label_smoothing=recipe.label_smoothing),
         early_stopping=EarlyStopping("val_accuracy", epochs) if recipe.keep_best else None,
+        precision=recipe.precision,
         progress=progress,
     )
     return model, history

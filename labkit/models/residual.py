@@ -93,6 +93,7 @@ class EightViews(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.train(model.training)  # else eval() of this one alone would look undone
 
     def forward(self, images: Tensor) -> Tensor:
         """Square images (B, channels, S, S) to the logs of the mean probabilities (B, C)."""

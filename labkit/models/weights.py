@@ -1,5 +1,6 @@
 """Networks that one lab trained and a later lab needs: kept in the data folder."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from labkit.files import atomic
 from labkit.models.ladder import WideCNN
 from labkit.models.recipes import RECIPES, train_recipe
 
+SEED = 42  # of all labs
 _NETWORKS = {name: recipe.network for name, recipe in RECIPES.items()} | {"WideCNN": WideCNN}
 
 
@@ -29,9 +31,10 @@ def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:
     Example:
         >>> save_trained("BloodMLP", model, blood)  # doctest: +SKIP
     """
-    with atomic(_file(name, data)) as temporary:
+    file = _file(name, model, data)
+    with atomic(file) as temporary:
         torch.save(model.state_dict(), temporary)
-    return _file(name, data)
+    return file
 
 
 def trained(name: str, data: ImageData | None = None) -> nn.Module:
@@ -56,7 +59,7 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         raise ValueError(f"There is no network {name!r} to load; choose {', '.join(_NETWORKS)}.")
     data = data or load_dataset("bloodmnist")
     model = _NETWORKS[name](len(data.classes))
-    file = _file(name, data)
+    file = _file(name, model, data)
     if file.exists():
         model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
         return model.eval()
@@ -64,13 +67,19 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         raise ValueError(f"{name} is not trained yet: run lab 05 first, which keeps it.")
     time = RECIPES[name].time
     print(f"{name} is not trained yet on this machine. Training takes {time} on two cores.")
-    model, _ = train_recipe(name, data)
+    with torch.random.fork_rng():  # the caller's random numbers do not depend on what was kept
+        torch.manual_seed(SEED + settings.seed_offset())
+        model, _ = train_recipe(name, data)
     save_trained(name, model, data)
     return model.cpu().eval()
 
 
-def _file(name: str, data: ImageData) -> Path:
-    parts = [name, data.title, f"{data.train.images.shape[-1]}px"]
+def _file(name: str, model: nn.Module, data: ImageData) -> Path:
+    """Another plan of the network, other data and other seeds have other files."""
+    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+    digest = hashlib.sha256(f"{shapes} {data.origin}".encode()).hexdigest()[:8]
+    parts = [name, data.title, f"{data.train.images.shape[-1]}px", digest]
+    parts += [f"seed{SEED + settings.seed_offset()}"] if settings.seed_offset() else []
     parts += ["stand-in"] if data.stand_in else []
     parts += ["fast"] if settings.fast() else []
     return settings.data_dir() / "trained" / f"{'-'.join(parts)}.pt"

@@ -62,7 +62,9 @@ def test_folders_that_cannot_serve_are_named(tmp_path):
         load_folder(tmp_path)
 
 
-def test_drawn_photographs_are_called_a_stand_in(folder, tmp_path_factory):
+def test_drawn_photographs_are_called_a_stand_in(folder, tmp_path_factory, monkeypatch):
     assert "STAND-IN" not in load_folder(folder)[0].origin
     drawn = shutil.copytree(folder, tmp_path_factory.mktemp("data") / "stand-in" / "pbc")
     assert "STAND-IN" in load_folder(drawn)[0].origin
+    monkeypatch.chdir(drawn.parent)
+    assert "STAND-IN" in load_folder("pbc")[0].origin

@@ -112,3 +112,12 @@ def test_drawn_cells_lie_off_the_centre_and_their_masks_fit():
     # cells are darker than what is around them
     grey = split.images.float().mean(1).numpy()
     assert (grey[cell].mean() + 30) < grey[~cell].mean()
+
+
+def test_weights_that_cannot_be_randomised_are_refused():
+    attention = nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(4, 1))
+    with pytest.raises(ValueError, match="no reset_parameters: 1"):
+        randomise_layers(attention, lambda n: np.zeros((1, 8, 8)))
+    first = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))
+    with pytest.raises(ValueError, match="begins with batch normalisation"):
+        randomise_layers(first, lambda n: np.zeros((1, 8, 8)))

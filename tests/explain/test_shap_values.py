@@ -110,3 +110,11 @@ def test_partition_adds_up_to_the_difference_from_the_hidden_picture():
     with torch.no_grad():
         difference = (net(shown * 2) - net(hidden * 2))[[0, 1], [2, 0]]
     np.testing.assert_allclose(values.sum((1, 2, 3)), difference, atol=0.02)
+
+
+def test_gradient_shap_leaves_numpys_generator_alone(net):
+    np.random.seed(1)
+    expected = np.random.random(3)
+    np.random.seed(1)
+    gradient_shap(net, random_images(4, 1), random_images(1, 2), targets=0, samples=5)
+    assert np.array_equal(np.random.random(3), expected)

@@ -22,7 +22,7 @@ def backbone(tmp_path, monkeypatch):
         *(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     )
-    tiny = Backbone("tiny", layers, layers, lambda x: x.float() / 255, "none")
+    tiny = Backbone("tiny", layers, lambda x: x.float() / 255, "none")
     monkeypatch.setattr(module, "load_backbone", lambda name: copy.deepcopy(tiny))
     return tiny
 

@@ -63,3 +63,11 @@ def test_eight_views_do_not_depend_on_the_view():
     for view in (image.flip(2), image.flip(3), image.rot90(1, (2, 3)), image.transpose(2, 3)):
         assert not torch.allclose(network(view), network(image), atol=1e-4)
         assert torch.allclose(model(view), logits, atol=1e-4)
+
+
+def test_eight_views_leave_the_mode_of_the_network():
+    network = lk.models.SmallResNet(width=4).eval()
+    images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
+    loader = lk.BatchLoader(lk.ImageSplit(images, labels, tuple("abcdefgh")))
+    lk.evaluate(lk.models.EightViews(network), loader)
+    assert not any(module.training for module in network.modules())

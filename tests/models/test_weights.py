@@ -49,3 +49,28 @@ def test_what_cannot_be_had_says_what_to_do(blood):
         lk.models.trained("WideCNN", blood)
     with pytest.raises(ValueError, match="choose BloodMLP"):
         lk.models.trained("GPT", blood)
+
+
+def test_a_network_of_another_plan_is_not_loaded(blood, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    lk.models.save_trained("SmallResNet", lk.models.SmallResNet(width=16), blood)
+    lk.models.trained("SmallResNet", blood)
+    assert "not trained yet" in capsys.readouterr().out
+
+
+def test_each_seed_keeps_networks_of_its_own(blood, monkeypatch):
+    files = set()
+    for offset in ("0", "1"):
+        monkeypatch.setenv("LABKIT_SEED", offset)
+        files.add(lk.models.save_trained("BloodMLP", lk.models.BloodMLP(), blood))
+    assert len(files) == 2
+
+
+def test_random_numbers_do_not_depend_on_what_was_kept(blood, monkeypatch):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    drawn = []
+    for _ in ("trained now", "kept"):
+        torch.manual_seed(5)
+        lk.models.trained("BloodMLP", blood)
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
