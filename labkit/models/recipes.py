@@ -63,8 +63,8 @@ RECIPES = {
     ),
     "SmallResNet": Recipe(
         SmallResNet,
-        "6 to 16 minutes",
-        epochs=32,
+        "5 to 15 minutes",
+        epochs=30,
         batch_size=128,
         augment=Augment(flip=True, turn=True, shift=2, brightness=0.1),
         optimize=_adamw_one_cycle,
