@@ -1,4 +1,7 @@
-"""Every example in a docstring runs and gives what it shows."""
+"""The examples in the docstrings run and give what they show.
+
+Left out: those of modules that need a notebook or the course's own folder; other tests run these.
+"""
 
 import doctest
 import importlib
@@ -12,7 +15,12 @@ from torch import nn
 
 import labkit as lk
 
-MODULES = [module.name for module in pkgutil.walk_packages(lk.__path__, "labkit.")]
+NEED_A_COURSE = ("labkit.answers", "labkit.authoring", "labkit.doctor", "labkit.exercise")
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(lk.__path__, "labkit.")
+    if not module.name.startswith(NEED_A_COURSE)
+]
 GIVEN = {"lk": lk, "np": np, "pd": pd, "torch": torch, "nn": nn}  # what every lab has imported
 
 
