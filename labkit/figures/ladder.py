@@ -166,7 +166,7 @@ def search_results(
         values = trials[name].to_numpy()
         ax.scatter(values, trials[value], c=number, cmap="viridis", s=24)
         ax.plot(values[best], trials[value].iloc[best], "*", color=PALETTE[5], markersize=14)
-        if values.min() > 0 and values.max() / values.min() > 100:
+        if values.min() > 0 and values.max() / values.min() > 50:
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
         ax.set(xlabel=name, title=f"Against {name}")
