@@ -1,7 +1,7 @@
 """One pass over a loader: batches to the device, forward, backward, and one confusion matrix."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,11 +44,12 @@ class Engine:
         self.layout = torch.channels_last if convolutional else torch.contiguous_format
         self.model.to(self.device, memory_format=self.layout)
 
-    def autocast(self) -> AbstractContextManager:
-        """The context in which the forward pass runs."""
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (B, C) of a batch, in full precision: a softmax in bf16 would blur the loss."""
         if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, _DTYPES[self.precision])
+            return self.model(images)
+        with torch.autocast(self.device.type, _DTYPES[self.precision]):
+            return self.model(images).float()
 
     def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         """The loader's batches on the device, labels as int64 (B,)."""
@@ -109,13 +110,12 @@ def run_pass(
     losses, sizes, predicted, truth = [], [], [], []
     with torch.set_grad_enabled(learn is not None):
         for images, labels in engine.batches(loader):
-            with engine.autocast():
-                logits = engine.model(images)
-                if not losses:
-                    check_logits(logits, labels, class_names(loader))
-                elif labels.device.type == "cpu":
-                    check_labels(labels, logits.shape[1])
-                loss = criterion(logits, labels)
+            logits = engine.logits(images)
+            if not losses:
+                check_logits(logits, labels, class_names(loader))
+            elif labels.device.type == "cpu":
+                check_labels(labels, logits.shape[1])
+            loss = criterion(logits, labels)
             if learn is not None:
                 learn(loss)
             losses.append(loss.detach().float())

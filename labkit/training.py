@@ -127,9 +127,9 @@ def evaluate(
     device = get_device(str(device))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
-    with evaluating(model), torch.inference_mode(), engine.autocast():
+    with evaluating(model), torch.inference_mode():
         for images, truth in engine.batches(loader):
-            logits.append(model(images).float())
+            logits.append(engine.logits(images))
             labels.append(truth)
     if not labels:
         raise ValueError("The loader gives no batch: the split is empty.")

@@ -242,6 +242,20 @@ def test_bf16_trains_and_keeps_float32_weights(tiny):
     assert history.setup["device"] == "cpu, bf16"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_loss_is_computed_in_full_precision(tiny, precision):
+    seen = []
+
+    class Recording(nn.CrossEntropyLoss):
+        def forward(self, logits, labels):
+            probabilities = logits.softmax(1)
+            seen.append((logits.dtype, probabilities.dtype))
+            return super().forward(logits, labels)
+
+    fit(make_model(), tiny.loaders()[0], epochs=1, precision=precision, criterion=Recording())
+    assert set(seen) == {(torch.float32, torch.float32)}
+
+
 def test_stopping_by_hand_returns_the_history_so_far(tiny, capsys):
     recorder = Recorder(KeyboardInterrupt(), at=2)
     history = fit(make_model(), tiny.loaders()[0], epochs=9, callbacks=[recorder])

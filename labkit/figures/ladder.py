@@ -113,14 +113,18 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
         >>> figure = ladder_chart(pd.DataFrame([row], index=["one filter"]))
     """
     figure, axes = new_figure(1, 2, 4.2, origin)
+    sizes = table["parameters"].to_numpy()
     for i, (name, row) in enumerate(table.iterrows()):
         x, y = row["parameters"], row["accuracy"]
+        # A number stands to the right of its point, unless a point of about the same size is there.
+        beside = -14 if np.any((sizes > x) & (sizes < 1.5 * x)) else 7
         error = [[y - row["low"]], [row["high"] - y]]
         label, colour = f"{i + 1}  {name}: {y:.1f} %", PALETTE[i % len(PALETTE)]
         for ax in axes[0]:
             ax.errorbar(x, y, yerr=error, fmt="o", color=colour, capsize=4, label=label)
-            ax.annotate(str(i + 1), (x, y), (7, 4), textcoords="offset points", clip_on=True)
+            ax.annotate(str(i + 1), (x, y), (beside, 4), textcoords="offset points", clip_on=True)
     top = table["high"].max()
+    axes[0, 0].margins(y=0.1)
     axes[0, 0].set(ylabel="test accuracy in %", title="All rungs")
     axes[0, 1].set(ylim=(top - 6, top + 0.5), title="The top of the ladder, enlarged")
     for ax in axes[0]:

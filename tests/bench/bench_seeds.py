@@ -7,16 +7,16 @@ Test images are only reported on; nothing here chooses anything.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
-from torch import nn
 
 import labkit as lk
 from labkit.device import machine
-from labkit.models.recipes import train_recipe
+from labkit.models.recipes import RECIPES, train_recipe
 
-SEED, PRECISION_EPOCHS = 42, 6
+SEED = 42
 blood = lk.load_dataset("bloodmnist")
 
 
@@ -48,14 +48,17 @@ def best(seeds: int) -> None:
 
 def trained_in(precision: str, seed: int) -> lk.Predictions:
     lk.seed_everything(seed)
-    train, val, test = blood.loaders(batch_size=64, augment=lk.Augment(flip=True, rotate=15))
-    model: nn.Module = lk.models.DeeperCNN()
-    lk.fit(model, train, val, epochs=PRECISION_EPOCHS, precision=precision, progress=False)
-    return lk.evaluate(model, test)
+    RECIPES["DeeperCNN"] = replace(RECIPES["DeeperCNN"], precision=precision)
+    model, _ = train_recipe("DeeperCNN", blood, progress=False)
+    return lk.evaluate(model, blood.loaders(batch_size=128)[2])
 
 
 def precision(seeds: int) -> None:
-    """Train DeeperCNN in fp32 and bf16 with each seed; paired tests on the same images."""
+    """Train DeeperCNN in fp32 and bf16 with each seed; paired tests on the same images.
+
+    As lab 05 trains it, with a learning rate that falls to zero: at a constant rate the accuracy
+    after the last epoch jumps by points from seed to seed, in either precision.
+    """
     differences = []
     for seed in range(SEED, SEED + seeds):
         fp32, bf16 = (trained_in(name, seed) for name in ("fp32", "bf16"))
