@@ -108,12 +108,13 @@ def run_pass(
     """
     engine.model.train(learn is not None)
     losses, sizes, predicted, truth = [], [], [], []
+    classes = class_names(loader)
     with torch.set_grad_enabled(learn is not None):
         for images, labels in engine.batches(loader):
             logits = engine.logits(images)
             if not losses:
-                check_logits(logits, labels, class_names(loader))
-            elif labels.device.type == "cpu":
+                check_logits(logits, labels, classes)
+            elif not classes and labels.device.type == "cpu":
                 check_labels(labels, logits.shape[1])
             loss = criterion(logits, labels)
             if learn is not None:
@@ -128,9 +129,9 @@ def run_pass(
     values = torch.stack(losses).double().cpu()
     if not values.isfinite().all():
         raise NotFiniteLossError(int((~values.isfinite()).nonzero()[0]), len(values))
-    classes = logits.shape[1]
-    pairs = torch.cat(truth) * classes + torch.cat(predicted)
-    matrix = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    columns = logits.shape[1]
+    pairs = torch.cat(truth) * columns + torch.cat(predicted)
+    matrix = torch.bincount(pairs, minlength=columns**2).reshape(columns, columns)
     mean = torch.dot(values, torch.tensor(sizes).double()) / sum(sizes)
     return PassResult(float(mean), matrix.cpu().numpy(), values.tolist())
 
