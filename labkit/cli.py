@@ -107,17 +107,16 @@ def download(names: tuple[str, ...], size: int | None) -> None:
 
     Example: labkit download bloodmnist squeezenet1_0
     """
-    from labkit.backbones import BACKBONES, fetch_weights
-    from labkit.data.catalog import check_size, entry
+    from labkit.data.catalog import entry
     from labkit.data.download import fetch
+    from labkit.models.backbones import BACKBONES, fetch_weights
 
     items = [entry(name) for name in names if name not in BACKBONES]  # first, all names
     for name in names:
         if name in BACKBONES:
             click.echo(f"{name}: {fetch_weights(name).path}")
     for item in items:
-        wanted = check_size(item, size)
-        files = item.files.get(wanted) or item.files.get(item.default_size, ())
+        files = item.files(item.check_size(size))
         for path in [fetch(file).path for file in files]:
             click.echo(f"{item.name}: {path}")
         if not files:

@@ -78,19 +78,40 @@ def seed_everything(seed: int) -> int:
     return seed
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 matrices faster than float32 ones.
+def fast_bf16(device: torch.device) -> str:
+    """Say what makes bfloat16 faster than float32 on this device, if anything does.
 
-    That is so for CUDA from compute capability 8.0 on and for CPUs with AMX; other processors
-    compute bfloat16, but slowly.
+    Returns:
+        ``"AMX"`` or ``"AVX-512 BF16"`` on x86 processors, ``"ARM BF16"``, ``"CUDA 8.0"`` (or
+        higher) for graphics cards; ``""`` where bfloat16 is computed, but slowly.
+
+    Example:
+        >>> fast_bf16(torch.device("cpu")) in ("", "AMX", "AVX-512 BF16", "ARM BF16")
+        True
     """
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"CUDA {major}.{minor}" if major >= 8 else ""
+    if device.type != "cpu":
+        return ""
+    # PyTorch has no public names for these; where they are missing, the answer is the careful one
+    if not torch.backends.mkldnn.is_available() or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return ""  # oneDNN computes what is fast
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return "AMX"
+    if getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
+        return "AVX-512 BF16"
+    # on x86 oneDNN also says yes where it only imitates bfloat16; on ARM it needs the instructions
+    return "ARM BF16" if platform.machine().lower() in ("aarch64", "arm64") else ""
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    return bool(fast_bf16(device))
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Turn ``"auto"`` into the fastest precision that the device does well.
+    """Turn ``"auto"`` into ``LABKIT_PRECISION``, else the fastest that the device does well.
 
     Args:
         precision: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``.
@@ -106,13 +127,15 @@ def choose_precision(precision: str, device: torch.device) -> str:
         >>> choose_precision("fp32", torch.device("cpu"))
         'fp32'
     """
-    allowed = ("auto", "fp32", "bf16", "fp16")
+    allowed = ("auto", *settings.PRECISIONS)
     if precision not in allowed:
         raise ValueError(f"precision is {precision!r}; choose one of {', '.join(allowed)}.")
     if precision == "fp16" and device.type != "cuda":
         raise ValueError(f"fp16 needs a CUDA device, not {device.type}; choose bf16 or fp32.")
     if precision != "auto":
         return precision
+    if wished := settings.precision():
+        return choose_precision(wished, device)
     if has_fast_bf16(device):
         return "bf16"
     return "fp16" if device.type == "cuda" else "fp32"

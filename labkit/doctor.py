@@ -4,10 +4,8 @@ import os
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from importlib import metadata, util
-from pathlib import Path
 
 from labkit import settings
 
@@ -71,14 +69,15 @@ def _packages() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from labkit.device import get_device, has_fast_bf16
+    from labkit.device import fast_bf16, get_device
 
     device = get_device()
     product = torch.ones(64, 64, device=device) @ torch.ones(64, 64, device=device)
     fine = bool((product == 64).all())
     yield fine, f"torch {torch.__version__} computes on {device}", "" if fine else "reinstall torch"
-    fast = "has" if has_fast_bf16(device) else "does not have"
-    yield True, f"this processor {fast} fast bf16 (information)", ""
+    found = fast_bf16(device)
+    said = f"has fast bf16 ({found})" if found else "has no fast bf16, so fp32 is used"
+    yield True, f"this processor {said} (information)", ""
 
 
 def _data_folder() -> Iterator[Finding]:
@@ -100,15 +99,9 @@ def _mirror() -> Iterator[Finding]:
     mirror = settings.mirror()
     if not mirror:
         return
-    if "://" in mirror:
-        import requests
+    from labkit.data.download import mirror_index
 
-        answer = requests.get(f"{mirror.rstrip('/')}/mirror.toml", timeout=3)
-        answer.raise_for_status()
-        text = answer.text
-    else:
-        text = (Path(mirror).expanduser() / "mirror.toml").read_text(encoding="utf-8")
-    yield True, f"mirror {mirror} offers {len(tomllib.loads(text))} files", ""
+    yield True, f"mirror {mirror} offers {len(mirror_index(mirror))} files", ""
 
 
 def _data_sets() -> Iterator[Finding]:
@@ -116,8 +109,10 @@ def _data_sets() -> Iterator[Finding]:
 
     folder, found = settings.data_dir(), []
     for item in map(entry, NAMES):
-        for size, parts in item.files.items():
-            if all((folder / part.path).exists() for part in parts):
+        sizes = [item.default_size] if isinstance(item.sizes, range) else item.sizes
+        for size in sizes:
+            parts = item.files(size)
+            if parts and all((folder / part.path).exists() for part in parts):
                 found.append(f"{item.name} {size} px")
     said = ", ".join(found) or "none yet (the labs fetch them; or `labkit download bloodmnist`)"
     yield True, f"data sets in the cache: {said}", ""

@@ -1,29 +1,22 @@
-"""Hand-made and learned features, neighbours, projections, and splits that leak nothing."""
-
-from collections.abc import Sequence
+"""Hand-made and learned features, and their projections."""
 
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from labkit.backbones import Backbone
-from labkit.data.splits import duplicate_groups
 from labkit.device import get_device
-from labkit.engine import evaluating
+from labkit.display import track
+from labkit.inference import outputs_of
+from labkit.models.backbones import Backbone
 
 __all__ = [
     "deep_features",
-    "duplicate_groups",
     "explained_variance",
-    "grouped_splits",
     "hog_features",
     "hog_picture",
-    "nearest",
     "project_pca",
     "project_tsne",
 ]
@@ -71,7 +64,7 @@ def hog_features(
     if len(images) == 0:
         raise ValueError("There are no images.")
     rows = np.empty((len(images), hog(_grey(images[0]), **options).size), np.float32)
-    for i, image in enumerate(tqdm(images, desc="HOG", unit=" images", leave=False)):
+    for i, image in enumerate(track(images, "HOG")):
         rows[i] = hog(_grey(image), **options)
     return rows
 
@@ -90,9 +83,12 @@ def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int
 
 
 def deep_features(
-    backbone: Backbone, images: Images, batch_size: int = 32, device: str | None = None
+    backbone: Backbone,
+    images: Images,
+    batch_size: int = 32,
+    device: torch.device | str | None = None,
 ) -> np.ndarray:
-    """What a backbone says of each image, in batches on the device.
+    """The features that a backbone gives for each image, in batches on the device.
 
     Args:
         backbone: as ``load_backbone`` gives it.
@@ -107,36 +103,10 @@ def deep_features(
         >>> deep_features(load_backbone(), photos.images).shape  # doctest: +SKIP
         (1207, 512)
     """
-    device = get_device(device)
-    backbone.to(device)
-    rows = []
-    bar = tqdm(total=len(images), desc=backbone.name, unit=" images", leave=False)
-    with evaluating(backbone), torch.inference_mode(), bar:
-        for batch in torch.as_tensor(images).split(batch_size):
-            rows.append(backbone(backbone.transform(batch.to(device))).cpu())
-            bar.update(len(batch))
-    return torch.cat(rows).float().numpy()
-
-
-def nearest(features: np.ndarray, query: int, k: int = 5) -> np.ndarray:
-    """The k images most like one of them, by the cosine of the angle between their features.
-
-    Args:
-        features: (N, D).
-        query: the row of the image that is asked about; it is not among the answers.
-        k: how many; fewer where there are not so many others.
-
-    Returns:
-        int (k,): rows, the most alike first.
-
-    Example:
-        >>> nearest(np.array([[1, 0], [0, 1], [2, 0.1], [-1, 0]]), query=0, k=2)
-        array([2, 1])
-    """
-    lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-12)
-    cosine = features @ features[query] / (lengths * lengths[query])
-    cosine[query] = -np.inf
-    return np.argsort(-cosine, kind="stable")[: min(k, len(features) - 1)]
+    backbone.to(get_device(device and str(device)))
+    images = torch.as_tensor(images)
+    what = f"features of {backbone.name}"
+    return outputs_of(backbone, images, batch_size, backbone.transform, what).float().cpu().numpy()
 
 
 def project_pca(features: np.ndarray, components: int = 2, seed: int = 0) -> np.ndarray:
@@ -182,35 +152,3 @@ def explained_variance(features: np.ndarray) -> np.ndarray:
     product = centred @ centred.T if n < dims else centred.T @ centred
     values = np.linalg.eigvalsh(product.astype(float))[::-1][: min(n - 1, dims)].clip(0)
     return values / values.sum()
-
-
-def grouped_splits(
-    labels: Sequence[int], groups: Sequence[int], folds: int = 5, repeats: int = 1, seed: int = 0
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Repeated, stratified cross-validation in which identical images stay together.
-
-    In each repeat every image is tested once, by what was fitted on the other folds.
-
-    Args:
-        labels: (N,).
-        groups: (N,), identical images share a number: ``duplicate_groups(images)``.
-        folds: parts of each repeat.
-        repeats: how often to shuffle and divide anew.
-        seed: of the shuffling.
-
-    Returns:
-        ``folds * repeats`` pairs of row numbers: (training, test).
-
-    Example:
-        >>> splits = grouped_splits([0, 1] * 10, range(20), folds=5, repeats=2)
-        >>> len(splits), len(splits[0][0]), len(splits[0][1])
-        (10, 16, 4)
-    """
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    return [
-        pair
-        for repeat in range(repeats)
-        for pair in StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat).split(
-            labels, labels, groups
-        )
-    ]

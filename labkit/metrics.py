@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import classification_report, f1_score
 from sklearn.metrics import confusion_matrix as count_confusions
 
+from labkit.data.origin import Origin
 from labkit.statistics import wilson_interval
 
 
@@ -35,12 +36,12 @@ class Predictions:
     logits: np.ndarray
     labels: np.ndarray
     classes: Sequence[str]
-    origin: str = ""
+    origin: Origin | str = ""
     indices: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.logits, self.labels = np.asarray(self.logits, float), np.asarray(self.labels, int)
-        self.classes = tuple(self.classes)
+        self.classes, self.origin = tuple(self.classes), Origin(self.origin)
         expected = (len(self.labels), len(self.classes))
         if self.logits.shape != expected or not len(self.labels):
             raise ValueError(
@@ -49,8 +50,8 @@ class Predictions:
             )
         if self.labels.ndim != 1 or not 0 <= self.labels.min() <= self.labels.max() < expected[1]:
             raise ValueError(
-                f"labels have the shape {self.labels.shape} and go from {self.labels.min()} to "
-                f"{self.labels.max()}; they must be ({expected[0]},), in 0 … {expected[1] - 1}."
+                f"labels have the shape {self.labels.shape}, {self.labels.min()} … "
+                f"{self.labels.max()}; it must be ({expected[0]},), 0 … {expected[1] - 1}."
             )
         self.indices = np.arange(expected[0]) if self.indices is None else np.asarray(self.indices)
         if self.indices.shape != self.labels.shape:
@@ -86,13 +87,16 @@ class Predictions:
 
     @property
     def accuracy(self) -> float:
-        """The share of right predictions, from 0 to 1."""
+        """The share of right predictions."""
         return float(self.correct.mean())
 
     @property
     def macro_f1(self) -> float:
         """The mean of the classes' F1 scores, each class counting the same."""
-        return float(f1_score(self.labels, self.predicted, **self._all_classes("macro")))
+        classes = range(len(self.classes))
+        return float(
+            f1_score(self.labels, self.predicted, labels=classes, average="macro", zero_division=0)
+        )
 
     @property
     def loss(self) -> float:
@@ -113,9 +117,6 @@ class Predictions:
 
         Returns:
             (C, C), rows true, columns predicted; int, or float for shares.
-
-        Raises:
-            ValueError: for another value of ``normalize``.
 
         Example:
             >>> Predictions([[1, 0], [1, 0]], [0, 1], ("a", "b")).confusion_matrix()
@@ -164,10 +165,7 @@ class Predictions:
             n: at most so many; None for all.
 
         Returns:
-            int: indices into the split.
-
-        Raises:
-            ValueError: for an unknown class; lists the classes.
+            int: rows of these predictions; ``result.indices[rows]`` are those of the split.
 
         Example:
             >>> Predictions([[1, 0], [5, 0]], [1, 1], ("a", "b")).misclassified("b")
@@ -180,7 +178,7 @@ class Predictions:
                 raise ValueError(f"There is no class {name!r}; the classes are: {known}.")
             wrong &= self.labels == self.classes.index(name)
         rows = np.flatnonzero(wrong)
-        return self.indices[rows[np.argsort(-self.confidence[rows], kind="stable")][:n]]
+        return rows[np.argsort(-self.confidence[rows], kind="stable")][:n]
 
     def confidence_quadrants(self, high: float = 0.9, low: float = 0.6) -> dict[str, np.ndarray]:
         """Sort images by confidence and correctness; those between the two limits are left out.
@@ -190,11 +188,8 @@ class Predictions:
             low: below it, a prediction is unsure.
 
         Returns:
-            "confident correct", "confident wrong", "unsure correct", "unsure wrong": indices
-            into the split.
-
-        Raises:
-            ValueError: unless 0 ≤ low ≤ high ≤ 1.
+            "confident correct", "confident wrong", "unsure correct", "unsure wrong": rows of these
+            predictions; ``result.indices[rows]`` are those of the split.
 
         Example:
             >>> quadrants = Predictions([[9, 0], [9, 0]], [0, 1], ("a", "b")).confidence_quadrants()
@@ -206,7 +201,7 @@ class Predictions:
         levels = {"confident": self.confidence >= high, "unsure": self.confidence < low}
         outcomes = {"correct": self.correct, "wrong": ~self.correct}
         return {
-            f"{level} {outcome}": self.indices[chosen & right]
+            f"{level} {outcome}": np.flatnonzero(chosen & right)
             for level, chosen in levels.items()
             for outcome, right in outcomes.items()
         }
@@ -215,26 +210,21 @@ class Predictions:
         """Compare confidence with accuracy in bins of equal width.
 
         Args:
-            bins: how many bins divide (0, 1].
+            bins: how many bins divide (0, 1], at least 1.
 
         Returns:
             A row for each bin with images: ``low``, ``high``, ``confidence``, ``accuracy``, ``n``.
-
-        Raises:
-            ValueError: for fewer than one bin.
-
-        Example:
-            >>> Predictions([[9, 0]], [0], ("a", "b")).calibration_bins().n.tolist()
-            [1]
         """
         if bins < 1:
             raise ValueError(f"bins is {bins}; it must be at least 1.")
         # a bin is (low, high], so that a confidence of exactly 1 falls into the last one
         number = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)
-        frame = pd.DataFrame(
-            {"bin": number, "confidence": self.confidence, "accuracy": self.correct, "n": 1}
+        columns = {"confidence": self.confidence, "accuracy": self.correct, "n": 1}
+        table = (
+            pd.DataFrame(columns)
+            .groupby(number)
+            .agg({"confidence": "mean", "accuracy": "mean", "n": "sum"})
         )
-        table = frame.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "n": "sum"})
         table.insert(0, "low", table.index / bins)
         table.insert(1, "high", (table.index + 1) / bins)
         return table.reset_index(drop=True)
@@ -247,6 +237,3 @@ class Predictions:
         table = self.calibration_bins(bins)
         gaps = (table["accuracy"] - table["confidence"]).abs()
         return float(np.average(gaps, weights=table["n"]))
-
-    def _all_classes(self, average: str) -> dict:
-        return {"labels": range(len(self.classes)), "average": average, "zero_division": 0}

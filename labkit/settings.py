@@ -6,6 +6,7 @@ Each function reads its variable when it is called, so a notebook may change one
 import os
 from pathlib import Path
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
 
@@ -49,6 +50,14 @@ def offline() -> bool:
 def device() -> str | None:
     """``LABKIT_DEVICE``: the device of every lab (``cpu``, ``cuda``, ``mps``, ``xpu``), or None."""
     return os.environ.get("LABKIT_DEVICE") or None
+
+
+def precision() -> str | None:
+    """``LABKIT_PRECISION``: what ``precision="auto"`` means (``fp32``, ``bf16``, …), or None."""
+    value = os.environ.get("LABKIT_PRECISION") or None
+    if value not in (None, *PRECISIONS):
+        raise ValueError(f"LABKIT_PRECISION is {value!r}; choose one of {', '.join(PRECISIONS)}.")
+    return value
 
 
 def fast() -> bool:

@@ -1,37 +1,37 @@
-"""How far chance reaches: intervals for shares and means, and a paired test of two networks."""
+"""How far chance reaches: intervals for shares and means, a paired test of two networks."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
-if TYPE_CHECKING:
-    from labkit.metrics import Predictions
+
+class Interval(NamedTuple):
+    """A mean and the two ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
 
 
-def wilson_interval(hits: float, n: int) -> tuple[float, float, float]:
+def wilson_interval(hits: float, n: int) -> Interval:
     """A share and its 95 % Wilson interval.
 
     Args:
         hits: how many of ``n`` (rounded to a whole number for the interval).
         n: how many in all.
 
-    Returns:
-        Share, lower end, upper end.
-
     Example:
         >>> [round(v, 2) for v in wilson_interval(5, 10)]
         [0.5, 0.24, 0.76]
     """
     interval = binomtest(round(hits), n).proportion_ci(0.95, method="wilson")
-    return float(hits / n), float(interval.low), float(interval.high)
+    return Interval(float(hits / n), float(interval.low), float(interval.high))
 
 
-def bootstrap_interval(
-    values: np.ndarray, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
+def bootstrap_interval(values: np.ndarray, draws: int = 2000, seed: int = 0) -> Interval:
     """The mean of values and its 95 % bootstrap interval over images.
 
     Args:
@@ -39,20 +39,17 @@ def bootstrap_interval(
         draws: how often N images are drawn with repetition.
         seed: of the draws.
 
-    Returns:
-        Mean, lower end, upper end.
-
     Example:
         >>> bootstrap_interval(np.ones(5))
-        (1.0, 1.0, 1.0)
+        Interval(mean=1.0, low=1.0, high=1.0)
     """
     values = np.asarray(values, float)
     rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
-    return float(values.mean()), float(low), float(high)
+    return Interval(float(values.mean()), float(low), float(high))
 
 
-def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, float, float]:
+def mean_interval(values: Sequence[float], test_share: float) -> Interval:
     """Mean and 95 % interval of a number measured on several splits of the same images.
 
     The training parts overlap, so the values are less independent than they look. Nadeau and
@@ -61,9 +58,6 @@ def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, fl
     Args:
         values: one number a split, at least two; for a comparison, the paired differences.
         test_share: test images divided by training images of a split: 0.25 in five folds.
-
-    Returns:
-        The mean, and the ends of the interval.
 
     Source:
         Nadeau and Bengio, Inference for the generalization error, Machine Learning 52, 2003.
@@ -78,18 +72,34 @@ def mean_interval(values: Sequence[float], test_share: float) -> tuple[float, fl
         raise ValueError(f"values has the shape {values.shape}; give at least two numbers.")
     n, mean = len(values), float(values.mean())
     half = student_t.ppf(0.975, n - 1) * np.sqrt((1 / n + test_share) * values.var(ddof=1))
-    return mean, mean - float(half), mean + float(half)
+    return Interval(mean, mean - float(half), mean + float(half))
 
 
-def mcnemar(a: "Predictions", b: "Predictions") -> tuple[int, int, float]:
-    """Test whether two networks differ on the same images (McNemar's exact test).
+class Judged(Protocol):
+    """Predictions of some images, as far as a comparison needs them."""
+
+    labels: np.ndarray
+    indices: np.ndarray
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Bool (N,): whether each prediction is right."""
+
+
+class McNemar(NamedTuple):
+    """What McNemar's test found: images that only one network got right, and the p-value."""
+
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+def mcnemar(a: Judged, b: Judged) -> McNemar:
+    """Test whether two networks differ on the same images (McNemar's exact test, two-sided).
 
     Args:
-        a: one network's predictions.
+        a: one network's ``Predictions``.
         b: the other's, for the same images in the same order.
-
-    Returns:
-        How many images only ``a`` got right, how many only ``b``, and the two-sided p-value.
 
     Raises:
         ValueError: when the images are not the same.
@@ -97,14 +107,13 @@ def mcnemar(a: "Predictions", b: "Predictions") -> tuple[int, int, float]:
     Source: McNemar (1947), Psychometrika 12, 153–157.
 
     Example:
-        >>> from labkit.metrics import Predictions
-        >>> a = Predictions([[1, 0]] * 6, [0] * 6, ("a", "b"))
-        >>> b = Predictions([[0, 1]] * 6, [0] * 6, ("a", "b"))
+        >>> a = lk.Predictions([[1, 0]] * 6, [0] * 6, ("a", "b"))
+        >>> b = lk.Predictions([[0, 1]] * 6, [0] * 6, ("a", "b"))
         >>> mcnemar(a, b)
-        (6, 0, 0.03125)
+        McNemar(only_a=6, only_b=0, p_value=0.03125)
     """
     if not (np.array_equal(a.labels, b.labels) and np.array_equal(a.indices, b.indices)):
         raise ValueError("The two predictions are not of the same images in the same order.")
     only_a, only_b = int((a.correct & ~b.correct).sum()), int((b.correct & ~a.correct).sum())
     p = 1.0 if only_a + only_b == 0 else binomtest(only_a, only_a + only_b).pvalue
-    return only_a, only_b, float(p)
+    return McNemar(only_a, only_b, float(p))

@@ -15,7 +15,12 @@ from torch import nn
 
 import labkit as lk
 
-NEED_A_COURSE = ("labkit.answers", "labkit.authoring", "labkit.doctor", "labkit.exercise")
+NEED_A_COURSE = (
+    "labkit.notebook.answers",
+    "labkit.authoring",
+    "labkit.doctor",
+    "labkit.notebook.exercise",
+)
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(lk.__path__, "labkit.")

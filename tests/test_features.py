@@ -5,9 +5,9 @@ from sklearn.decomposition import PCA
 from sklearn.tree import DecisionTreeClassifier
 
 from labkit import features
-from labkit.backbones import Backbone
 from labkit.figures import features as figures
 from labkit.metrics import Predictions
+from labkit.models.backbones import Backbone
 
 RANDOM = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring.source import marker, tags
-from labkit.exercise import stub_hash
+from labkit.notebook.answers import stub_hash
 
 COLAB = "https://colab.research.google.com"
 

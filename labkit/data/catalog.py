@@ -1,26 +1,16 @@
-"""What data sets exist: where each comes from, its hashes, licence, citation and limits."""
+"""What data sets exist: one entry carries all that a data set is, also its reader and stand-in."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-BLOOD_CLASSES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "immature granulocyte",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
-_IMMATURE = "immature granulocyte (myelocytes, metamyelocytes and promyelocytes)"
-BLOOD_FULL_NAMES = tuple(
-    _IMMATURE if name.startswith("immature") else name for name in BLOOD_CLASSES
-)
-BLOOD_LIMITS = (
-    "One hospital, one stain, one microscope; which cells come from the same patient is not "
-    "recorded. Healthy donors only. For learning, not for diagnosis."
-)
+from labkit.data import readers, stand_ins
+from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
+from labkit.data.download import RemoteFile
+from labkit.data.image_data import ImageSplit
+
+Splits = dict[str, ImageSplit]
 _PBC_CITATION = (
     "Acevedo et al. (2020), A dataset of microscopic peripheral blood cell images for "
     "development of automatic recognition systems, Data in Brief 30, 105474"
@@ -32,98 +22,140 @@ _MEDMNIST_CITATION = (
 
 
 @dataclass(frozen=True)
-class RemoteFile:
-    """One file that can be downloaded.
+class Card:
+    """What must be said wherever the images are used."""
 
-    Args:
-        key: its name in a mirror's ``mirror.toml``.
-        path: where it is kept, relative to the data folder.
-        urls: the sources, tried in this order.
-        known_hash: ``"md5:…"`` or ``"sha256:…"``; None where none is published (the hash is
-            then recorded at the first download and verified from then on).
-        megabytes: about how much there is to download.
-    """
+    licence: str
+    citation: str
+    notes: tuple[str, ...]
 
-    key: str
-    path: str
-    urls: tuple[str, ...]
-    known_hash: str | None
-    megabytes: int
+
+_BLOOD_NOTES = (
+    "Immature granulocytes are myelocytes, metamyelocytes and promyelocytes together.",
+    "One hospital, one stain, one microscope; which cells come from the same patient is not "
+    "recorded. Healthy donors only. For learning, not for diagnosis.",
+)
+_DRAWN = Card(
+    "MIT (made by labkit)",
+    "labkit.data.drawn",
+    ("Drawn by a program: good for testing methods, says nothing about real blood.",),
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set: its files by image size, and what its card says."""
+    """One data set.
+
+    Args:
+        name: what `load_dataset` is asked for.
+        title: its name for people.
+        sizes: pixels a side that there are, the default first; a range where any size can be made.
+        card: of the real images.
+        files: what must be there to read a size.
+        read: from the paths of those files and the size to the three splits; None for a data set
+            that is always drawn.
+        stand_in: from a size to splits that replace the real ones, and a phrase that says what
+            they are.
+        stand_in_card: of those.
+    """
 
     name: str
     title: str
-    classes: tuple[str, ...]
-    full_names: tuple[str, ...]
-    sizes: tuple[int, ...]
-    default_size: int
-    licence: str
-    citation: str
-    limits: str
-    files: dict[int, tuple[RemoteFile, ...]] = field(default_factory=dict)
-    any_size: bool = False
+    sizes: Sequence[int]
+    card: Card
+    files: Callable[[int], tuple[RemoteFile, ...]]
+    read: Callable[[list[Path], int], Splits] | None
+    stand_in: Callable[[int], tuple[Splits, str]]
+    stand_in_card: Card = _DRAWN
+    default_size: int = 28
+
+    def check_size(self, size: int | None) -> int:
+        """The size to use: the default for None.
+
+        Raises:
+            ValueError: when the data set does not come in this size; says which there are.
+        """
+        size = self.default_size if size is None else size
+        if size in self.sizes:
+            return size
+        if isinstance(self.sizes, range):
+            allowed = f"any from {self.sizes[0]} to {self.sizes[-1]} pixels"
+        else:
+            allowed = f"one of {', '.join(map(str, self.sizes))}"
+        raise ValueError(f"{self.title} has no size {size}; choose {allowed}.")
 
 
 def _bloodmnist() -> Entry:
     from medmnist import INFO
 
-    info = INFO["bloodmnist"]
-    megabytes = {28: 35, 64: 150, 128: 480, 224: 1540}
-    files = {}
-    for size, expected in megabytes.items():
+    info, megabytes = INFO["bloodmnist"], {28: 35, 64: 150, 128: 480, 224: 1540}
+
+    def files(size: int) -> tuple[RemoteFile, ...]:
         suffix = "" if size == 28 else f"_{size}"
-        files[size] = (
+        return (
             RemoteFile(
                 key=f"bloodmnist{suffix}",
                 path=f"bloodmnist{suffix}.npz",
                 urls=(info[f"url{suffix}"],),
                 known_hash=f"md5:{info[f'MD5{suffix}']}",
-                megabytes=expected,
+                megabytes=megabytes[size],
             ),
         )
+
+    citation = f"{_MEDMNIST_CITATION}; images from {_PBC_CITATION}"
     return Entry(
         "bloodmnist",
-        "BloodMNIST",
-        BLOOD_CLASSES,
-        BLOOD_FULL_NAMES,
+        info["python_class"],
         tuple(megabytes),
-        28,
-        info["license"],
-        f"{_MEDMNIST_CITATION}; images from {_PBC_CITATION}",
-        BLOOD_LIMITS,
+        Card(info["license"], citation, _BLOOD_NOTES),
         files,
+        lambda paths, size: readers.read_npz(paths[0], BLOOD_CLASSES),
+        stand_ins.drawn_cells,
     )
 
 
 def _mnist() -> Entry:
-    from torchvision.datasets import MNIST
-
+    # torchvision names the same mirrors and hashes, but takes seconds to import
+    mirrors = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    )
+    md5 = {
+        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+    }
     files = tuple(
         RemoteFile(
             key=f"mnist/{name}",
             path=f"mnist/{name}",
-            urls=tuple(mirror + name for mirror in MNIST.mirrors),
-            known_hash=f"md5:{md5}",
+            urls=tuple(mirror + name for mirror in mirrors),
+            known_hash=f"md5:{digest}",
             megabytes=10,
         )
-        for name, md5 in MNIST.resources
+        for name, digest in md5.items()
     )
-    digits = tuple("0123456789")
+    card = Card(
+        "CC BY-SA 3.0",
+        "LeCun, Cortes and Burges, The MNIST database of handwritten digits",
+        ("Clean, centred digits of American writers of the 1990s; not a medical data set.",),
+    )
+    small = Card(
+        "CC BY 4.0",
+        "Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI Machine "
+        "Learning Repository",
+        ("Digits of 8x8 pixels, enlarged: easier to read than MNIST's, and 39 times fewer.",),
+    )
     return Entry(
         "mnist",
         "MNIST",
-        digits,
-        digits,
         (28,),
-        28,
-        "CC BY-SA 3.0",
-        "LeCun, Cortes and Burges, The MNIST database of handwritten digits",
-        "Clean, centred digits of American writers of the 1990s; not a medical data set.",
-        {28: files},
+        card,
+        lambda size: files,
+        lambda paths, size: readers.read_mnist(paths),
+        stand_ins.digits,
+        small,
     )
 
 
@@ -142,20 +174,19 @@ def _pbc() -> Entry:
     return Entry(
         "pbc",
         "PBC photographs",
-        BLOOD_CLASSES,
-        BLOOD_FULL_NAMES,
-        (360,),
-        360,
-        "CC BY 4.0",
-        _PBC_CITATION,
-        BLOOD_LIMITS,
-        {360: (file,)},
-        any_size=True,
+        range(28, 364),
+        Card("CC BY 4.0", _PBC_CITATION, _BLOOD_NOTES),
+        lambda size: (file,),
+        lambda paths, size: readers.read_photographs(readers.unpack_photographs(paths[0]), size),
+        lambda size: (
+            readers.read_photographs(stand_ins.photograph_folder(), size),
+            "photographs drawn by labkit",
+        ),
+        default_size=360,
     )
 
 
 def _bloodcells() -> Entry:
-    classes = ("B cell", "T cell", "eosinophil", "monocyte", "neutrophil")
     file = RemoteFile(
         key="bloodcells",
         path="bloodcells.zip",
@@ -163,18 +194,21 @@ def _bloodcells() -> Entry:
         known_hash=None,
         megabytes=50,
     )
-    return Entry(
-        "bloodcells",
-        "White blood cells in brightfield (grey)",
-        classes,
-        classes,
-        (32,),
-        32,
+    card = Card(
         "CC0 1.0 (BBBC045)",
         "Ljosa, Sokolnicki and Carpenter (2012), Annotated high-throughput microscopy image "
         "sets for validation, Nature Methods 9, 637; image set BBBC045",
-        "Small grey patches from an imaging flow cytometer; one instrument.",
-        {32: (file,)},
+        ("Small grey patches from an imaging flow cytometer; one instrument.",),
+    )
+    return Entry(
+        "bloodcells",
+        "White blood cells in brightfield (grey)",
+        (32,),
+        card,
+        lambda size: (file,),
+        lambda paths, size: readers.read_grey_patches(paths[0], WHITE_CELL_CLASSES),
+        stand_ins.grey_cells,
+        default_size=32,
     )
 
 
@@ -182,14 +216,11 @@ def _synthetic() -> Entry:
     return Entry(
         "synthetic",
         "Drawn cells",
-        BLOOD_CLASSES,
-        BLOOD_FULL_NAMES,
-        (28, 64, 128, 224),
-        28,
-        "MIT (made by labkit)",
-        "labkit.data.synthetic",
-        "Drawn by a program: good for testing methods, says nothing about real blood.",
-        any_size=True,
+        range(28, 364),
+        _DRAWN,
+        lambda size: (),
+        None,
+        stand_ins.drawn_cells,
     )
 
 
@@ -207,12 +238,6 @@ NAMES = tuple(_ENTRIES)
 def entry(name: str) -> Entry:
     """Look up a data set by name.
 
-    Args:
-        name: one of ``NAMES``.
-
-    Returns:
-        Its catalogue entry.
-
     Raises:
         ValueError: for an unknown name; lists those there are.
 
@@ -226,32 +251,3 @@ def entry(name: str) -> Entry:
             "of a MedMNIST-style .npz file."
         )
     return _ENTRIES[name]()
-
-
-def check_size(item: Entry, size: int | None) -> int:
-    """Return the image size to use, or say which sizes there are.
-
-    Args:
-        item: the data set.
-        size: pixels a side; None for the data set's own default.
-
-    Returns:
-        The size in pixels.
-
-    Raises:
-        ValueError: when the data set does not come in this size.
-
-    Example:
-        >>> check_size(entry("mnist"), None)
-        28
-    """
-    if size is None:
-        return item.default_size
-    if item.any_size:
-        if 28 <= size <= 363:
-            return size
-        raise ValueError(f"{item.title} has no size {size}; choose any from 28 to 363 pixels.")
-    if size not in item.sizes:
-        sizes = ", ".join(map(str, item.sizes))
-        raise ValueError(f"{item.title} has no size {size}; choose one of: {sizes}.")
-    return size

@@ -16,7 +16,6 @@ from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
 
 from labkit import settings
-from labkit.data.catalog import RemoteFile
 from labkit.files import atomic, sha256
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20
@@ -25,6 +24,26 @@ ATTEMPTS_PER_SOURCE = 2
 
 class UnavailableError(OSError):
     """A file is in neither cache, mirror nor network; the message lists what was tried."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file that can be downloaded.
+
+    Args:
+        key: its name in a mirror's ``mirror.toml``.
+        path: where it is kept, relative to the data folder.
+        urls: the sources, tried in this order.
+        known_hash: ``"md5:…"`` or ``"sha256:…"``; None where none is published (the hash is
+            then recorded at the first download and verified from then on).
+        megabytes: about how much there is to download.
+    """
+
+    key: str
+    path: str
+    urls: tuple[str, ...]
+    known_hash: str | None
+    megabytes: int
 
 
 @dataclass(frozen=True)
@@ -62,8 +81,7 @@ def fetch(file: RemoteFile) -> Fetched:
         UnavailableError: when no source has it; the message says what was tried and what to do.
 
     Example:
-        >>> from labkit.data.catalog import entry
-        >>> fetch(entry("bloodmnist").files[28][0]).path  # doctest: +SKIP
+        >>> fetch(RemoteFile("pbc", "pbc.zip", (url,), None, 270)).path  # doctest: +SKIP
     """
     tried = []
     for step in (_from_cache, _from_mirror, _from_network):
@@ -72,9 +90,15 @@ def fetch(file: RemoteFile) -> Fetched:
         except UnavailableError as error:
             tried.append(str(error))
     raise UnavailableError(
-        f"{file.key} is not to be had: {'; '.join(tried)}. Connect to the network and try again, "
+        f"{file.key} cannot be had: {'; '.join(tried)}. Connect to the network and try again, "
         "or set LABKIT_MIRROR to a folder that holds mirror.toml."
     )
+
+
+def discard(fetched: Fetched) -> None:
+    """Remove a file from the cache, with the record of where it came from."""
+    fetched.path.unlink(missing_ok=True)
+    _record(fetched.path).unlink(missing_ok=True)
 
 
 def _record(path: Path) -> Path:
@@ -109,7 +133,7 @@ def _from_cache(file: RemoteFile) -> Fetched:
     raise UnavailableError(message)
 
 
-def _mirror_index(mirror: str) -> dict[str, dict]:
+def mirror_index(mirror: str) -> dict[str, dict]:
     """Read ``mirror.toml`` of a folder or URL."""
     if "://" not in mirror:
         index = Path(mirror).expanduser() / "mirror.toml"
@@ -133,7 +157,7 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         raise UnavailableError("LABKIT_OFFLINE is set and the mirror is a URL")
     path = settings.data_dir() / file.path
     try:
-        item = _mirror_index(mirror).get(file.key)
+        item = mirror_index(mirror).get(file.key)
         if item is None:
             raise UnavailableError(f"the mirror does not have {file.key}")
         if remote:

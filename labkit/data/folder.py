@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
 
 from labkit.data.image_data import ImageSplit
+from labkit.data.origin import read_origin
+from labkit.display import track
 
 SHORT_NAMES = {"ig": "immature granulocyte"}  # folder names that say too little
 # what Pillow raises for damaged files of one format or another
@@ -48,7 +49,7 @@ def load_folder(
     root = Path(path)
     files = _class_files(root)
     photographs, rows = {}, []
-    for file, name in tqdm(files.items(), desc=f"reading {root.name}", leave=False):
+    for file, name in track(files.items(), f"reading {root.name}"):
         try:
             with Image.open(file) as image:
                 photographs[file] = np.asarray(image.convert("RGB"))
@@ -71,18 +72,12 @@ def load_folder(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         torch.tensor(labels),
         classes,
-        origin=_origin(root),
+        origin=read_origin(root),
         files=[str(file.relative_to(root)) for file in photographs],
     )
     problems = pd.DataFrame(rows, columns=COLUMNS)
     problems["file"] = [str(file.relative_to(root)) for file in problems["file"]]
     return split, problems.sort_values(["problem", "file"], ignore_index=True)
-
-
-def _origin(root: Path) -> str:
-    if root.resolve().parent.name == "stand-in":  # where dataset_folder draws what cannot be had
-        return "STAND-IN for the PBC photographs: drawn cells"
-    return f"photographs of {root.name}"
 
 
 def _class_files(root: Path) -> dict[Path, str]:

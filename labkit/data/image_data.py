@@ -1,9 +1,8 @@
 """``ImageSplit`` and ``ImageData``: labelled images in memory, and the card that describes them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from labkit import settings
-
-if TYPE_CHECKING:
-    from labkit.data.loaders import BatchLoader, Normalize
+from labkit.data.loaders import BatchLoader
+from labkit.data.origin import Origin
+from labkit.data.transforms import Normalize
+from labkit.device import get_device
+from labkit.display import STAND_IN_COLOUR
 
 FAST_IMAGES = {"train": 1024, "val": 256, "test": 256}
 
@@ -44,13 +45,13 @@ class ImageSplit(Dataset):
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
-    origin: str = ""
+    origin: Origin | str = ""
     files: Sequence[str] | None = None
     masks: dict[str, np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         self.images, self.labels = torch.as_tensor(self.images), torch.as_tensor(self.labels)
-        self.classes = tuple(self.classes)
+        self.classes, self.origin = tuple(self.classes), Origin(self.origin)
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:
             raise ValueError(
                 f"images are {self.images.dtype} {tuple(self.images.shape)}; "
@@ -90,6 +91,21 @@ class ImageSplit(Dataset):
             masks=self.masks and {name: mask[rows.numpy()] for name, mask in self.masks.items()},
         )
 
+    def loader(
+        self,
+        batch_size: int = 64,
+        shuffle: bool = False,
+        normalize: Normalize = "half",
+        augment: Callable[[Tensor], Tensor] | None = None,
+        indices: Tensor | None = None,
+    ) -> BatchLoader:
+        """Make a batch loader of this split on the lab's device; see ``BatchLoader``.
+
+        Example:
+            >>> train = blood.train.loader(batch_size=64, shuffle=True)  # doctest: +SKIP
+        """
+        return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), indices)
+
     def counts(self) -> pd.Series:
         """The number of images of each class."""
         counts = torch.bincount(self.labels, minlength=len(self.classes))
@@ -106,23 +122,27 @@ class ImageData:
         val: the validation split, which chooses.
         test: the test split, which only reports.
         origin: which data this is: official, rebuilt, or a stand-in.
-        full_names: the long class names.
         licence: of the images.
         citation: of the images.
         notes: known defects, and what the data cannot show.
-        stand_in: whether this replaces data that could not be had.
     """
 
     title: str
     train: ImageSplit
     val: ImageSplit
     test: ImageSplit
-    origin: str
-    full_names: tuple[str, ...] = ()
+    origin: Origin | str
     licence: str = "not stated"
     citation: str = "not stated"
-    notes: tuple[str, ...] = field(default=())
-    stand_in: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.origin = Origin(self.origin)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether this replaces data that could not be had."""
+        return self.origin.stand_in
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -144,9 +164,9 @@ class ImageData:
     def loaders(
         self,
         batch_size: int = 64,
-        normalize: "Normalize" = "half",
+        normalize: Normalize = "half",
         augment: Callable[[Tensor], Tensor] | None = None,
-    ) -> "tuple[BatchLoader, BatchLoader, BatchLoader]":
+    ) -> tuple[BatchLoader, BatchLoader, BatchLoader]:
         """Make the batch loaders of the three splits; only training is shuffled and augmented.
 
         In fast mode (``LABKIT_FAST=1``) each uses a fixed random part of its split.
@@ -162,17 +182,12 @@ class ImageData:
         Example:
             >>> train, val, test = blood.loaders(batch_size=64)  # doctest: +SKIP
         """
-        from labkit.data.loaders import BatchLoader
-        from labkit.device import get_device
-
         return tuple(
-            BatchLoader(
-                split,
+            split.loader(
                 batch_size,
                 shuffle=name == "train",
                 normalize=normalize,
                 augment=augment if name == "train" else None,
-                device=get_device(),
                 indices=_fast_rows(len(split), FAST_IMAGES[name]),
             )
             for name, split in self.splits.items()
@@ -187,7 +202,8 @@ class ImageData:
 
     def _repr_html_(self) -> str:
         banner = (
-            "<p style='background:#b3261e;color:white;padding:4px 8px;display:inline-block'>"
+            f"<p style='background:{STAND_IN_COLOUR};color:white;padding:4px 8px;"
+            "display:inline-block'>"
             "<b>Stand-in data</b>: not the real images</p>"
             if self.stand_in
             else ""

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit.data.catalog import Entry
-from labkit.data.download import Fetched, fetch
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
@@ -108,31 +106,39 @@ def _split(
         raise ValueError(f"{path.name}, split {split!r}: {error}") from None
 
 
-def read_mnist(item: Entry) -> tuple[dict[str, ImageSplit], Fetched]:
+def read_mnist(paths: list[Path]) -> dict[str, ImageSplit]:
     """Read MNIST; 5,000 of the 60,000 training digits (stratified) become the validation split."""
-    arrays = {}
-    for file in item.files[28]:
-        fetched = fetch(file)
-        data = gzip.decompress(fetched.path.read_bytes())
-        dims = data[3]  # the idx format: two zero bytes, the type, the number of dimensions
-        shape = np.frombuffer(data, ">i4", dims, offset=4)
-        values = np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
-        arrays[fetched.path.name.split(".")[0]] = torch.from_numpy(values)
-    train = ImageSplit(
-        arrays["train-images-idx3-ubyte"][:, None], arrays["train-labels-idx1-ubyte"], item.classes
+    arrays = {path.name.split(".")[0]: _read_idx(path) for path in paths}
+    train, test = (
+        ImageSplit(
+            arrays[f"{part}-images-idx3-ubyte"][:, None],
+            arrays[f"{part}-labels-idx1-ubyte"],
+            tuple("0123456789"),
+        )
+        for part in ("train", "t10k")
     )
-    test = ImageSplit(
-        arrays["t10k-images-idx3-ubyte"][:, None], arrays["t10k-labels-idx1-ubyte"], item.classes
-    )
-    held = MNIST_VALIDATION / len(train)
-    kept, val, rest = split_indices(
-        train.labels, fractions=(1 - held, held / 2, held / 2), seed=SPLIT_SEED
-    )
-    val = np.sort(np.concatenate([val, rest]))
-    return {"train": train.subset(kept), "val": train.subset(val), "test": test}, fetched
+    kept, val = _hold_out(train, MNIST_VALIDATION / len(train))
+    return {"train": kept, "val": val, "test": test}
 
 
-def read_pbc(folder: Path, size: int) -> dict[str, ImageSplit]:
+def _read_idx(path: Path) -> torch.Tensor:
+    data = gzip.decompress(path.read_bytes())
+    dims = data[3]  # the idx format: two zero bytes, the type, the number of dimensions
+    shape = np.frombuffer(data, ">i4", dims, offset=4)
+    return torch.from_numpy(
+        np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
+    )
+
+
+def _hold_out(split: ImageSplit, share: float) -> tuple[ImageSplit, ImageSplit]:
+    """Divide a split in two: what stays, and a stratified share that becomes validation."""
+    parts = split_indices(
+        split.labels, fractions=(1 - share, share / 2, share / 2), seed=SPLIT_SEED
+    )
+    return split.subset(parts[0]), split.subset(np.sort(np.concatenate(parts[1:])))
+
+
+def read_photographs(folder: Path, size: int) -> dict[str, ImageSplit]:
     """Read the PBC photographs and split them 70/15/15; identical images stay together."""
     images, _ = load_folder(folder, size=size)
     groups = duplicate_groups(images.images)
@@ -140,14 +146,14 @@ def read_pbc(folder: Path, size: int) -> dict[str, ImageSplit]:
     return {name: images.subset(rows) for name, rows in zip(SPLITS, parts, strict=True)}
 
 
-def unpack_photos(fetched: Fetched) -> Path:
+def unpack_photographs(path: Path) -> Path:
     """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
-    folder = fetched.path.with_suffix("")
+    folder = path.with_suffix("")
     if not folder.exists():
-        archive = _inner_archive(fetched.path)
+        archive = _inner_archive(path)
         with zipfile.ZipFile(archive) as bundle:
             names = bundle.namelist()
-        unzip(archive, folder, _select_photos(names))
+        unzip(archive, folder, _select_photographs(names))
     inner = [child for child in folder.iterdir() if child.is_dir()]
     return inner[0] if len(inner) == 1 else folder
 
@@ -161,7 +167,7 @@ def _inner_archive(path: Path) -> Path:
     return unzip(path, path.with_suffix(".outer"), inner) / inner[0]
 
 
-def _select_photos(names: list[str]) -> list[str]:
+def _select_photographs(names: list[str]) -> list[str]:
     by_class: dict[str, list[str]] = {}
     for name in sorted(names):
         if not name.endswith("/") and "/" in name:
@@ -177,20 +183,15 @@ def _select_photos(names: list[str]) -> list[str]:
     return chosen
 
 
-def read_bloodcells(item: Entry) -> tuple[dict[str, ImageSplit], Fetched]:
+def read_grey_patches(archive: Path, classes: tuple[str, ...]) -> dict[str, ImageSplit]:
     """Read the grey white-cell patches; a sixth of the training folder becomes validation."""
-    fetched = fetch(item.files[32][0])
-    folder = unzip(fetched.path, fetched.path.with_suffix(""))
+    folder = unzip(archive, archive.with_suffix(""))
     root = next(folder.rglob("bloodcells_small"), folder)
     parts = {}
     for part in ("train", "test"):
         split, _ = load_folder(root / part, size=32)
         order = sorted(range(len(split.classes)), key=lambda i: re.sub(r"\W", "", split.classes[i]))
         labels = torch.tensor([order.index(label) for label in split.labels.tolist()])
-        parts[part] = ImageSplit(split.images[:, :1].contiguous(), labels, item.classes)
-    train, val, rest = split_indices(
-        parts["train"].labels, fractions=(5 / 6, 1 / 12, 1 / 12), seed=SPLIT_SEED
-    )
-    val = np.sort(np.concatenate([val, rest]))
-    splits = {"train": parts["train"].subset(train), "val": parts["train"].subset(val)}
-    return splits | {"test": parts["test"]}, fetched
+        parts[part] = ImageSplit(split.images[:, :1].contiguous(), labels, classes)
+    train, val = _hold_out(parts["train"], 1 / 6)
+    return {"train": train, "val": val, "test": parts["test"]}

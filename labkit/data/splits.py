@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 
 def duplicate_groups(images: Sequence) -> np.ndarray:
@@ -70,3 +70,35 @@ def split_indices(
     except ValueError as error:
         raise ValueError(f"A class has too few separate images for {fractions}: {error}") from None
     return tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
+
+
+def grouped_splits(
+    labels: Sequence[int], groups: Sequence[int], folds: int = 5, repeats: int = 1, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Repeated, stratified cross-validation in which identical images stay together.
+
+    In each repeat every image is tested once, by what was fitted on the other folds.
+
+    Args:
+        labels: (N,).
+        groups: (N,), identical images share a number: ``duplicate_groups(images)``.
+        folds: parts of each repeat.
+        repeats: how often to shuffle and divide anew.
+        seed: of the shuffling.
+
+    Returns:
+        ``folds * repeats`` pairs of row numbers: (training, test).
+
+    Example:
+        >>> splits = grouped_splits([0, 1] * 10, range(20), folds=5, repeats=2)
+        >>> len(splits), len(splits[0][0]), len(splits[0][1])
+        (10, 16, 4)
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    return [
+        pair
+        for repeat in range(repeats)
+        for pair in StratifiedGroupKFold(folds, shuffle=True, random_state=seed + repeat).split(
+            labels, labels, groups
+        )
+    ]

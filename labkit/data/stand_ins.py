@@ -7,7 +7,8 @@ import torch
 from scipy.ndimage import zoom
 
 from labkit import settings
-from labkit.data.catalog import Entry, entry
+from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
+from labkit.data.drawn import cells as drawn
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import split_indices
 from labkit.files import atomic
@@ -16,92 +17,66 @@ SEED = 0
 LARGE = 64  # above this size a tenth of the cells is drawn: all of them would take minutes
 
 
-def stand_in(item: Entry, size: int) -> tuple[dict[str, ImageSplit], str]:
-    """Make the stand-in of a data set, with its classes and image shape.
-
-    Args:
-        item: the data set to stand in for.
-        size: pixels a side.
-
-    Returns:
-        The three splits, and a sentence that says what they are.
-
-    Example:
-        >>> splits, what = stand_in(entry("mnist"), 28)
-        >>> len(splits["train"]) + len(splits["val"]) + len(splits["test"])
-        1797
-    """
-    if item.name == "mnist":
-        return _digits(size), "scikit-learn's 1,797 real 8x8 digits, enlarged"
-    if item.name == "bloodcells":
-        return _grey_cells(item, size), "grey cells drawn by labkit"
-    share = "" if size <= LARGE else "a tenth of the cells, "
-    return _drawn_cells(size), f"cells drawn by labkit ({share}seed {SEED})"
-
-
-def photo_folder() -> Path:
+def photograph_folder() -> Path:
     """The folder of drawn photographs that stands in for PBC; drawn at the first call."""
-    from labkit.data import synthetic
-
     folder = settings.data_dir() / "stand-in" / "pbc"
     if not folder.exists():
-        synthetic.write_photo_folder(folder, seed=SEED)
+        drawn.write_photo_folder(folder, seed=SEED)
     return folder
 
 
-def _drawn_cells(size: int) -> dict[str, ImageSplit]:
+def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     """Draw all splits, or read them back: drawing takes seconds, reading a fraction of one."""
-    from labkit.data import synthetic
-
-    path = settings.data_dir() / "stand-in" / f"cells_{size}_v{synthetic.VERSION}.npz"
+    path = settings.data_dir() / "stand-in" / f"cells_{size}_v{drawn.VERSION}.npz"
     if not path.exists():
-        counts = synthetic.COUNTS
+        counts = drawn.COUNTS
         if size > LARGE:
             counts = {name: tuple(n // 10 for n in counts[name]) for name in counts}
         arrays = {}
-        for name, cells in synthetic.draw_splits(size, SEED, counts).items():
+        for name, cells in drawn.draw_splits(size, SEED, counts).items():
             for part in ("images", "labels", "nucleus", "cell"):
                 arrays[f"{name}_{part}"] = getattr(cells, part)
         with atomic(path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **arrays)
     with np.load(path, allow_pickle=False) as file:
-        return {
+        splits = {
             name: ImageSplit(
                 torch.from_numpy(file[f"{name}_images"]),
                 torch.from_numpy(file[f"{name}_labels"]),
-                entry("synthetic").classes,
+                BLOOD_CLASSES,
                 masks={part: file[f"{name}_{part}"] for part in ("nucleus", "cell")},
             )
             for name in ("train", "val", "test")
         }
+    share = "" if size <= LARGE else "a tenth of the cells, "
+    return splits, f"cells drawn by labkit ({share}seed {SEED})"
 
 
-def _grey_cells(item: Entry, size: int) -> dict[str, ImageSplit]:
-    from labkit.data import synthetic
-
+def grey_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
+    """Draw grey cells of five classes: 400 a class for training, 60 and 120 for the rest."""
     splits = {}
     for number, (name, per_class) in enumerate({"train": 400, "val": 60, "test": 120}.items()):
         random = np.random.default_rng([SEED, number])
-        labels = random.permutation(np.repeat(np.arange(len(item.classes)), per_class))
-        cells = synthetic.draw_grey_cells(labels, size=size, seed=SEED + number)
+        labels = random.permutation(np.repeat(np.arange(len(WHITE_CELL_CLASSES)), per_class))
+        cells = drawn.draw_grey_cells(labels, size=size, seed=SEED + number)
         splits[name] = ImageSplit(
             torch.from_numpy(cells.images),
             torch.from_numpy(cells.labels),
-            item.classes,
+            WHITE_CELL_CLASSES,
             masks={"nucleus": cells.nucleus, "cell": cells.cell},
         )
-    return splits
+    return splits, "grey cells drawn by labkit"
 
 
-def _digits(size: int) -> dict[str, ImageSplit]:
+def digits(size: int) -> tuple[dict[str, ImageSplit], str]:
+    """Enlarge scikit-learn's digits and split them 70/15/15."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    small = load_digits()
     scale = size / 8
-    enlarged = zoom(digits.images / 16, (1, scale, scale), order=1, grid_mode=True, mode="nearest")
+    enlarged = zoom(small.images / 16, (1, scale, scale), order=1, grid_mode=True, mode="nearest")
     images = torch.from_numpy((enlarged * 255).round().astype(np.uint8))[:, None]
-    whole = ImageSplit(images, torch.from_numpy(digits.target), tuple("0123456789"))
-    parts = split_indices(digits.target, seed=SEED)
-    return {
-        name: whole.subset(rows) for name, rows in zip(("train", "val", "test"), parts, strict=True)
-    }
+    whole = ImageSplit(images, torch.from_numpy(small.target), tuple("0123456789"))
+    parts = zip(("train", "val", "test"), split_indices(small.target, seed=SEED), strict=True)
+    splits = {name: whole.subset(rows) for name, rows in parts}
+    return splits, "scikit-learn's 1,797 real 8x8 digits, enlarged"

@@ -1,14 +1,13 @@
 """Grad-CAM through the ``grad-cam`` library, and the plain gradient."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.explain.state import class_numbers, device_of, logits_of, undisturbed
-
-Targets = int | Sequence[int] | np.ndarray | Tensor | None
+from labkit.explain.targets import Targets, class_numbers
+from labkit.inference import device_of, outputs_of, undisturbed
 
 
 def grad_cam(
@@ -50,14 +49,14 @@ def grad_cam(
 
     if not any(module is layer for module in model.modules()):
         raise ValueError("The layer is not part of this network; take it from the same model.")
-    chosen = class_numbers(targets, logits_of(model, images))
+    chosen = class_numbers(targets, outputs_of(model, images))
     maps = []
     with undisturbed(model):
         for start in range(0, len(images), batch_size):
             rows = slice(start, start + batch_size)
             wanted = [ClassifierOutputTarget(int(k)) for k in chosen[rows]]
             # frozen weights: the gradient must come from the images, or there is none
-            batch = images[rows].detach().to(device_of(model, images)).requires_grad_()
+            batch = images[rows].detach().to(device_of(model)).requires_grad_()
             failure = None
             with GradCAM(model, [layer], reshape_transform) as cam:
                 try:
@@ -89,11 +88,11 @@ def saliency(
         >>> saliency(nn.Flatten(), torch.rand(2, 1, 1, 3), targets=0)[0]
         array([[1., 0., 0.]], dtype=float32)
     """
-    chosen = torch.as_tensor(class_numbers(targets, logits_of(model, images)))
+    chosen = torch.as_tensor(class_numbers(targets, outputs_of(model, images)))
     maps = []
     with undisturbed(model):
         for part, classes in zip(images.split(batch_size), chosen.split(batch_size), strict=True):
-            batch = part.detach().to(device_of(model, images)).requires_grad_()
+            batch = part.detach().to(device_of(model)).requires_grad_()
             logits = model(batch)
             picked = logits.gather(1, classes[:, None].to(logits.device)).sum()
             maps.append(torch.autograd.grad(picked, batch)[0].abs().sum(1).cpu())

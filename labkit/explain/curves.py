@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from labkit.explain.cam import Targets
 from labkit.explain.faithfulness import ranks
-from labkit.explain.state import class_numbers, logits_of
+from labkit.explain.targets import Targets, class_numbers
+from labkit.inference import outputs_of
 
 
 def deletion_curve(
@@ -42,7 +42,7 @@ def deletion_curve(
     """
     other = blurred(images) if baseline is None else baseline
     return _curve(
-        model, images, other, maps, class_numbers(targets, logits_of(model, images)), steps
+        model, images, other, maps, class_numbers(targets, outputs_of(model, images)), steps
     )
 
 
@@ -78,7 +78,7 @@ def insertion_curve(
     """
     other = blurred(images) if baseline is None else baseline
     return _curve(
-        model, other, images, maps, class_numbers(targets, logits_of(model, images)), steps
+        model, other, images, maps, class_numbers(targets, outputs_of(model, images)), steps
     )
 
 
@@ -122,6 +122,6 @@ def _curve(
     for share in shares:
         mixed = torch.where(rank < round(share * height * width), end, start)
         # deletion walks from the image to the blur, insertion the other way
-        logits = logits_of(model, mixed)
+        logits = outputs_of(model, mixed)
         curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])
     return shares, np.stack(curves, axis=1)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.explain.cam import Targets
-from labkit.explain.state import class_numbers, device_of, logits_of, undisturbed
+from labkit.explain.targets import Targets, class_numbers
+from labkit.inference import device_of, outputs_of, undisturbed
 
 ADDITIVITY = 0.01  # of the largest output difference of an image
 
@@ -46,7 +46,7 @@ def deep_shap(
     _refuse_reused(model, images[:1])
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
-        explainer = shap.DeepExplainer(net, background.to(device_of(net, background)))
+        explainer = shap.DeepExplainer(net, background.to(device_of(net)))
         return explainer.shap_values(rows, check_additivity=False)
 
     values = _explain(model, images, targets, explain)
@@ -93,7 +93,7 @@ def gradient_shap(
     import shap
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
-        explainer = shap.GradientExplainer(net, background.to(device_of(net, background)))
+        explainer = shap.GradientExplainer(net, background.to(device_of(net)))
         state = np.random.get_state()  # the library seeds NumPy's global generator
         try:
             return explainer.shap_values(rows, nsamples=samples, rseed=seed)
@@ -139,7 +139,7 @@ def partition_shap(
 
     def logits(rows: np.ndarray) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(rows)).permute(0, 3, 1, 2) / 255
-        return logits_of(model, prepare(batch), batch_size)
+        return outputs_of(model, prepare(batch), batch_size)
 
     chosen = class_numbers(targets, logits(pictures))
     masker = shap.maskers.Image("inpaint_telea", pictures.shape[1:])
@@ -178,8 +178,8 @@ def additivity_gap(
         >>> additivity_gap(net, zero, one, np.array([[[[0.9, 0.0]]]]), targets=0).round(3)
         array([0.1])
     """
-    reference = logits_of(model, background).mean(0)
-    difference = (logits_of(model, images) - reference).double().numpy(force=True)
+    reference = outputs_of(model, background).mean(0)
+    difference = (outputs_of(model, images) - reference).double().numpy(force=True)
     largest = np.abs(difference).max(1)
     if targets is not None:
         rows = np.arange(len(images))
@@ -208,11 +208,11 @@ def _explain(
 ) -> np.ndarray:
     # the library leaves hooks and parameters behind when it fails: give it a copy
     net = copy.deepcopy(model)
-    images = images.detach().to(device_of(model, images))
+    images = images.detach().to(device_of(model))
     with undisturbed(net):
         if targets is None:
             return np.moveaxis(explain(net, images), -1, 1).astype(np.float32)
-        chosen = class_numbers(targets, logits_of(model, images))
+        chosen = class_numbers(targets, outputs_of(model, images))
         values = np.empty(images.shape, np.float32)
         for k in np.unique(chosen):
             rows = np.flatnonzero(chosen == k)
@@ -233,7 +233,7 @@ def _refuse_reused(model: nn.Module, image: Tensor) -> None:
                         lambda own, *_: used.__setitem__(own, used.get(own, 0) + 1)
                     )
                 )
-        logits_of(model, image)
+        outputs_of(model, image)
     finally:
         for handle in handles:
             handle.remove()

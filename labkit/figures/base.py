@@ -1,11 +1,17 @@
-"""What every figure shares: the palette, the width of a notebook, the line that names the data."""
+"""What every figure shares: the width of a notebook, the line that names the data, file formats."""
+
+from base64 import b64encode
+from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
-# Okabe and Ito (2008): eight colours that people with any colour blindness tell apart
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+from labkit.display import PALETTE, STAND_IN_COLOUR
+
+__all__ = ["PALETTE", "WIDTH", "SmallFigure", "as_jpeg", "new_figure", "short_name"]
+
 WIDTH = 9.0  # inches: fills a notebook of 900 pixels
 
 
@@ -40,7 +46,53 @@ def new_figure(
     )
     plt.close(figure)  # else the notebook would show it twice
     if origin:
-        stand_in = origin.startswith("STAND-IN")
-        colour, weight = ("#b3261e", "bold") if stand_in else ("0.4", "normal")
+        stand_in = getattr(origin, "stand_in", False)
+        colour, weight = (STAND_IN_COLOUR, "bold") if stand_in else ("0.4", "normal")
         figure.supxlabel(f"data: {origin}", fontsize=8, color=colour, weight=weight)
     return figure, axes
+
+
+def short_name(name: str) -> str:
+    """A class name that fits an axis.
+
+    Example:
+        >>> short_name("immature granulocyte")
+        'immature gran.'
+    """
+    return name.replace("immature granulocyte", "immature gran.")
+
+
+class SmallFigure(Figure):
+    r"""A matplotlib figure for many small pictures; pass it as ``FigureClass`` to ``new_figure``.
+
+    Example:
+        >>> figure, axes = new_figure(FigureClass=SmallFigure)
+        >>> figure.small_png()[:4]
+        b'\x89PNG'
+    """
+
+    def small_png(self) -> bytes:
+        """The figure as a PNG with a palette of its 256 most useful colours."""
+        full, small = BytesIO(), BytesIO()
+        self.savefig(full, format="png", dpi=self.dpi)
+        picture = Image.open(full).convert("RGB")
+        # a median cut keeps the colours that pictures and colour bars use most
+        picture = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        picture.save(small, format="png", optimize=True)
+        return small.getvalue()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        text = f"<figure of {len(self.axes)} panels>"
+        data = {"image/png": b64encode(self.small_png()).decode(), "text/plain": text}
+        display(data, raw=True)
+
+
+def as_jpeg(figure: Figure, quality: int = 80) -> object:
+    """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
+    from IPython.display import Image as Shown
+
+    buffer = BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=90, pil_kwargs={"quality": quality})
+    return Shown(buffer.getvalue(), format="jpeg", width=int(90 * figure.get_figwidth()))

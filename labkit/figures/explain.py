@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from labkit.figures.base import PALETTE, WIDTH, new_figure
-from labkit.figures.small_png import SmallFigure
+from labkit.figures.base import PALETTE, WIDTH, SmallFigure, new_figure, short_name
 
 _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 
@@ -106,7 +105,7 @@ def attribution_grid(
     side = min((WIDTH - 1.2) / columns, 1.5)
     height = rows * (side + 0.05) + 1.1
     figure, axes = new_figure(rows, columns, height, origin, FigureClass=SmallFigure)
-    names = [name.replace("immature granulocyte", "immature gran.") for name in column_titles]
+    names = [short_name(name) for name in column_titles]
     width = max(8, int(13 * side))
     for row in range(rows):
         axes[row, 0].imshow(pictures[row], interpolation="nearest")

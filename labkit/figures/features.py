@@ -1,20 +1,15 @@
-"""Figures of features: HOG, neighbours, maps, explained variance, trees, ROC curves."""
+"""Figures of features: HOG, neighbours, projections, explained variance, a decision tree."""
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from IPython.display import Image
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.metrics import auc, roc_curve
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
-from labkit.figures.base import PALETTE, new_figure
-from labkit.metrics import Predictions
+from labkit.figures.base import PALETTE, new_figure, short_name
 
 MARKERS = "osD^vP*X"  # a second way, besides colour, to tell classes apart
 PHOTO_PIXELS = 120  # photographs fill a notebook file quickly
@@ -23,13 +18,6 @@ PHOTO_PIXELS = 120  # photographs fill a notebook file quickly
 def _photo(image: torch.Tensor, pixels: int = PHOTO_PIXELS) -> np.ndarray:
     small = F.interpolate(image[None].float() / 255, (pixels, pixels), mode="area")
     return small[0].permute(1, 2, 0).numpy()
-
-
-def as_jpeg(figure: Figure, quality: int = 80) -> Image:
-    """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=90, pil_kwargs={"quality": quality})
-    return Image(buffer.getvalue(), format="jpeg", width=int(90 * figure.get_figwidth()))
 
 
 def hog_triple(
@@ -101,8 +89,8 @@ def neighbour_grid(
     return figure
 
 
-def feature_maps(
-    projections: Mapping[str, np.ndarray],
+def projections(
+    coordinates: Mapping[str, np.ndarray],
     labels: Sequence[int],
     classes: Sequence[str],
     origin: str = "",
@@ -110,11 +98,11 @@ def feature_maps(
     """Draw projections (N, 2) side by side, a colour and a shape for each class.
 
     Example:
-        >>> figure = feature_maps({"PCA": np.zeros((2, 2))}, [0, 1], ("a", "b"))
+        >>> figure = projections({"PCA": np.zeros((2, 2))}, [0, 1], ("a", "b"))
     """
     labels = np.asarray(labels)
-    figure, axes = new_figure(1, len(projections), 4.6, origin)
-    for ax, (name, points) in zip(axes[0], projections.items(), strict=True):
+    figure, axes = new_figure(1, len(coordinates), 4.6, origin)
+    for ax, (name, points) in zip(axes[0], coordinates.items(), strict=True):
         for number, label in enumerate(classes):
             chosen = points[labels == number]
             ax.scatter(
@@ -134,7 +122,7 @@ def feature_maps(
     return figure
 
 
-def explained_variance(
+def variance_curve(
     shares: Mapping[str, np.ndarray], marks: Sequence[float] = (0.95, 0.99), origin: str = ""
 ) -> Figure:
     """Draw how much of the variance the first components explain together, with marks.
@@ -148,7 +136,7 @@ def explained_variance(
         The figure.
 
     Example:
-        >>> figure = explained_variance({"features": np.array([0.9, 0.08, 0.02])})
+        >>> figure = variance_curve({"features": np.array([0.9, 0.08, 0.02])})
     """
     figure, axes = new_figure(height=3.6, origin=origin)
     ax = axes[0, 0]
@@ -179,12 +167,11 @@ def decision_tree(
     """Draw the first levels of a fitted tree: the question, and the class that leads there."""
     figure, axes = new_figure(height=4.6, origin=origin)
     FigureCanvasAgg(figure)  # plot_tree measures its boxes
-    names = [name.replace("immature granulocyte", "immature gran.") for name in classes]
     levels = tree.get_depth() + 1  # a tree without a question has one
     boxes = plot_tree(
         tree,
         max_depth=depth - 1,
-        class_names=names,
+        class_names=[short_name(name) for name in classes],
         feature_names=[f"feature {i}" for i in range(tree.n_features_in_)],
         impurity=False,
         label="none",
@@ -201,49 +188,3 @@ def decision_tree(
         fontsize=10,
     )
     return figure
-
-
-def roc_curves(
-    result: Predictions, title: str = "ROC curves, one class against the rest"
-) -> Figure:
-    """Draw a ROC curve a class and the micro-average, and the two rates against the threshold.
-
-    Args:
-        result: predictions; the score of a class is its probability.
-        title: of the left panel.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> figure = roc_curves(Predictions([[2, 0], [0, 1], [3, 1]], [0, 1, 1], ("a", "b")))
-    """
-    figure, axes = new_figure(1, 2, 4.4, result.origin)
-    left, right = axes[0]
-    truth = np.eye(len(result.classes), dtype=bool)[result.labels]
-    for number, name in enumerate(result.classes):
-        if 0 < truth[:, number].sum() < len(truth):
-            _roc(left, truth[:, number], result.probabilities[:, number], name, PALETTE[number % 8])
-    false, true, limit = _roc(left, truth.ravel(), result.probabilities.ravel(), "micro-average")
-    left.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
-    left.set(xlabel="false-positive rate", ylabel="true-positive rate")
-    left.set_title(title, fontsize=10)
-    left.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
-    right.plot(limit[1:], true[1:], color=PALETTE[0], label="true-positive rate")
-    right.plot(limit[1:], false[1:], color=PALETTE[5], linestyle="--", label="false-positive rate")
-    right.set(xlabel="threshold on the probability", ylabel="rate", xlim=(0, 1))
-    right.set_title("Micro-average: both rates against the threshold", fontsize=10)
-    right.legend(fontsize=8)
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-    return figure
-
-
-def _roc(
-    ax: Axes, truth: np.ndarray, score: np.ndarray, name: str, colour: str | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    false, true, limit = roc_curve(truth, score)
-    label = f"{auc(false, true):.3f} {name}"
-    style = {"color": colour} if colour else {"color": "black", "linestyle": "--"}
-    ax.plot(false, true, linewidth=1.5, label=label, **style)
-    return false, true, limit

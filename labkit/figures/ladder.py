@@ -11,8 +11,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from torch import Tensor, nn
 
-from labkit.engine import evaluating
 from labkit.figures.base import PALETTE, new_figure
+from labkit.inference import device_of, evaluating
 
 _KINDS = {nn.Conv2d: "conv", nn.MaxPool2d: "pool", nn.AdaptiveAvgPool2d: "mean"}
 
@@ -51,7 +51,7 @@ def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
 
 def _stages(model: nn.Module, image: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Kind and output shape (C, H, W) of each convolution and pooling, in order."""
-    stages, device = [], next(model.parameters()).device
+    stages = []
     layers = [layer for layer in model.modules() if type(layer) in _KINDS]
     hooks = [
         layer.register_forward_hook(
@@ -61,7 +61,7 @@ def _stages(model: nn.Module, image: Tensor) -> list[tuple[str, tuple[int, ...]]
     ]
     try:
         with evaluating(model), torch.no_grad():
-            model(image[None].to(device))
+            model(image[None].to(device_of(model)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -142,7 +142,8 @@ def search_results(
 
     Args:
         trials: a row a trial, in order.
-        settings: columns with the settings; those that span a factor of 20 get a logarithmic axis.
+        settings: columns with the settings; those that span more than a factor of 50 get a
+            logarithmic axis.
         value: the column with the result in per cent.
         origin: which data these are.
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from sklearn.metrics import auc, roc_curve
 
-from labkit.figures.base import PALETTE, new_figure
-from labkit.history import History
+from labkit.figures.base import PALETTE, new_figure, short_name
 from labkit.metrics import Predictions
+from labkit.training.history import History
 
 
 def draw_confusion_matrix(ax: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
@@ -21,7 +22,7 @@ def draw_confusion_matrix(ax: Axes, matrix: np.ndarray, classes: Sequence[str]) 
             text = f"{value:.0f}" if value >= 1 else "<1"
             colour = "white" if value > 55 else "black"
             ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
-    names = [name.replace("immature granulocyte", "immature gran.") for name in classes]
+    names = [short_name(name) for name in classes]
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(xlabel="predicted", ylabel="true")
@@ -54,30 +55,6 @@ def draw_curves(ax: Axes, histories: Mapping[str, History], metric: str) -> None
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     ax.legend(fontsize=8)
-
-
-def training_curves(
-    histories: History | Mapping[str, History], metrics: Sequence[str] = ("loss", "accuracy")
-) -> Figure:
-    """Draw one or several trainings over the epochs.
-
-    Args:
-        histories: one history, or several by name.
-        metrics: which metrics, a panel each (``"loss"``, ``"accuracy"``, ``"f1"``, …).
-
-    Returns:
-        The figure: training dashed, validation solid.
-
-    Example:
-        >>> figure = training_curves(History([{"epoch": 1, "train_loss": 1.0}]), ["loss"])
-    """
-    if isinstance(histories, History):
-        histories = {"": histories}
-    origin = next(iter(histories.values())).origin
-    figure, axes = new_figure(1, len(metrics), 3.3, origin)
-    for ax, metric in zip(axes[0], metrics, strict=True):
-        draw_curves(ax, histories, metric)
-    return figure
 
 
 def run_summary(history: History, result: Predictions) -> Figure:
@@ -139,3 +116,49 @@ def reliability_diagram(results: Mapping[str, Predictions], bins: int = 15) -> F
     ax.legend(fontsize=9)
     ax.grid(alpha=0.3)
     return figure
+
+
+def roc_curves(
+    result: Predictions, title: str = "ROC curves, one class against the rest"
+) -> Figure:
+    """Draw a ROC curve a class and the micro-average, and the two rates against the threshold.
+
+    Args:
+        result: predictions; the score of a class is its probability.
+        title: of the left panel.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = roc_curves(Predictions([[2, 0], [0, 1], [3, 1]], [0, 1, 1], ("a", "b")))
+    """
+    figure, axes = new_figure(1, 2, 4.4, result.origin)
+    left, right = axes[0]
+    truth = np.eye(len(result.classes), dtype=bool)[result.labels]
+    for number, name in enumerate(result.classes):
+        if 0 < truth[:, number].sum() < len(truth):
+            _roc(left, truth[:, number], result.probabilities[:, number], name, PALETTE[number % 8])
+    false, true, limit = _roc(left, truth.ravel(), result.probabilities.ravel(), "micro-average")
+    left.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
+    left.set(xlabel="false-positive rate", ylabel="true-positive rate")
+    left.set_title(title, fontsize=10)
+    left.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
+    right.plot(limit[1:], true[1:], color=PALETTE[0], label="true-positive rate")
+    right.plot(limit[1:], false[1:], color=PALETTE[5], linestyle="--", label="false-positive rate")
+    right.set(xlabel="threshold on the probability", ylabel="rate", xlim=(0, 1))
+    right.set_title("Micro-average: both rates against the threshold", fontsize=10)
+    right.legend(fontsize=8)
+    for ax in (left, right):
+        ax.grid(alpha=0.3)
+    return figure
+
+
+def _roc(
+    ax: Axes, truth: np.ndarray, score: np.ndarray, name: str, colour: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    false, true, limit = roc_curve(truth, score)
+    label = f"{auc(false, true):.3f} {name}"
+    style = {"color": colour} if colour else {"color": "black", "linestyle": "--"}
+    ax.plot(false, true, linewidth=1.5, label=label, **style)
+    return false, true, limit

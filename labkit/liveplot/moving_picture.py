@@ -59,7 +59,7 @@ def _text(x: float, y: float, text: str, size: int = 11, **attributes: object) -
 
 
 def _tone(record: Record) -> dict[str, str]:
-    return {"fill": "#b3261e" if record.origin.startswith("STAND-IN") else "#666666"}
+    return {"fill": "#b3261e" if getattr(record.origin, "stand_in", False) else "#666666"}
 
 
 def _curves(curves: list[Curve], panel: str, left: float, right: float) -> list[str]:

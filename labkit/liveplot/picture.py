@@ -46,7 +46,7 @@ def picture(record: Record) -> bytes:
     figure.text(0.01, 0.95, record.headline(), fontsize=11)
     _add_legend(figure, record)
     if record.origin:
-        colour = "#b3261e" if record.origin.startswith("STAND-IN") else "0.4"
+        colour = "#b3261e" if getattr(record.origin, "stand_in", False) else "0.4"
         figure.text(0.01, 0.015, f"data: {record.origin}", fontsize=8, color=colour)
     canvas.draw()
     width, height = canvas.get_width_height()

@@ -1,16 +1,15 @@
 """``LivePlot``: the class that students use, as a callback of ``fit`` or from their own loop."""
 
-import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from labkit.history import History
+from labkit.display import Throttle, running_shell
 from labkit.liveplot.record import Record
 from labkit.liveplot.renderers import RENDERERS, Renderer, make_renderer
-from labkit.liveplot.throttle import Throttle
+from labkit.training.history import History
 
 
 class LivePlot:
@@ -183,7 +182,7 @@ class LivePlot:
     def _open(self) -> Renderer:
         if self._renderer is None:
             self._renderer = make_renderer(self._renderer_name)
-            self._shell = _running_shell()
+            self._shell = running_shell()
             if self._shell is not None:  # a loop of one's own never says that it is done
                 self._shell.events.register("post_run_cell", self._end_of_cell)
         return self._renderer
@@ -197,11 +196,6 @@ class LivePlot:
         self._shell.events.unregister("post_run_cell", self._end_of_cell)
         self._settle()
         self._renderer = None  # the next cell gets an output of its own
-
-
-def _running_shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython else None
 
 
 def _check_choice(argument: str, value: str, allowed: Sequence[str]) -> None:

@@ -159,7 +159,7 @@ def _title(text: str, domain: list[float]) -> dict:
 def _captions(record: Record) -> list[dict]:
     if not record.origin:
         return []
-    colour = "#b3261e" if record.origin.startswith("STAND-IN") else "#666666"
+    colour = "#b3261e" if getattr(record.origin, "stand_in", False) else "#666666"
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": -0.36, "xanchor": "left"}
     text = f"data: {record.origin}"
     return [{**place, "text": text, "showarrow": False, "font": {"size": 10, "color": colour}}]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from labkit.history import History, higher_is_better
+from labkit.training.history import History, higher_is_better
 
 
 @dataclass

@@ -10,7 +10,7 @@ import base64
 import math
 from typing import Any, Protocol
 
-from labkit.front_end import front_end
+from labkit.display import front_end
 from labkit.liveplot.moving_picture import moving_picture
 from labkit.liveplot.picture import picture
 from labkit.liveplot.plotly_figure import plotly_figure

@@ -1,20 +1,95 @@
-"""Networks that one lab trained and a later lab needs: kept in the data folder."""
+"""Networks that one lab trains and a later lab needs: their recipes, kept in the data folder."""
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from labkit import settings
 from labkit.data.image_data import ImageData
-from labkit.data.images import load_dataset
+from labkit.data.load import load_dataset
+from labkit.data.transforms import Augment, pixel_transform
 from labkit.files import atomic
-from labkit.models.ladder import WideCNN
-from labkit.models.recipes import RECIPES, train_recipe
+from labkit.models.ladder import DeeperCNN
+from labkit.models.mlp import BloodMLP
+from labkit.training.fit import FAST_EPOCHS, fit
+from labkit.training.history import History
 
 SEED = 42  # of all labs
-_NETWORKS = {name: recipe.network for name, recipe in RECIPES.items()} | {"WideCNN": WideCNN}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a lab trains a network, with batches of 64 and Adam at 1e-3; a test compares the two."""
+
+    network: type[nn.Module]
+    time: str  # on two cores, with fast bf16 or without
+    epochs: int
+    augment: Augment | None = None
+    cosine: bool = False  # whether the learning rate falls to 0 along a cosine
+    class_weights: bool = False
+    precision: str = "auto"
+    keep_best: str | None = None
+
+
+RECIPES = {
+    "BloodMLP": Recipe(BloodMLP, "about 20 seconds", epochs=30, precision="fp32"),
+    "DeeperCNN": Recipe(
+        DeeperCNN,
+        "one to two minutes",
+        epochs=20,
+        augment=Augment(flip=True, rotate=15),
+        cosine=True,
+        class_weights=True,
+        keep_best="val_accuracy",
+    ),
+}
+
+
+def train_recipe(
+    name: str, data: ImageData, precision: str | None = None, progress: bool = True
+) -> tuple[nn.Module, History]:
+    """Train a network as its lab does.
+
+    Args:
+        name: a name of ``RECIPES``.
+        data: with a training and a validation split.
+        precision: another one than the recipe's.
+        progress: show a line while training.
+
+    Returns:
+        The trained network and its history.
+
+    Example:
+        >>> model, history = train_recipe("DeeperCNN", blood)  # doctest: +SKIP
+    """
+    recipe = RECIPES[name]
+    epochs = min(recipe.epochs, FAST_EPOCHS) if settings.fast() else recipe.epochs
+    train, val, _ = data.loaders(batch_size=64, augment=recipe.augment)
+    weight = None
+    if recipe.class_weights:
+        counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
+        weight = len(data.train) / (len(counts) * counts)
+    model = recipe.network(len(data.classes))
+    optimizer = Adam(model.parameters(), lr=1e-3)
+    history = fit(
+        model,
+        train,
+        val,
+        epochs,
+        optimizer=optimizer,
+        scheduler=CosineAnnealingLR(optimizer, T_max=epochs) if recipe.cosine else None,
+        criterion=nn.CrossEntropyLoss(weight),
+        keep_best=recipe.keep_best,
+        precision=precision or recipe.precision,
+        progress=progress,
+    )
+    return model, history
 
 
 def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:
@@ -31,10 +106,7 @@ def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:
     Example:
         >>> save_trained("BloodMLP", model, blood)  # doctest: +SKIP
     """
-    file = _file(name, model, data)
-    with atomic(file) as temporary:
-        torch.save(model.state_dict(), temporary)
-    return file
+    return save_weights(model, trained_file(name, model, data))
 
 
 def trained(name: str, data: ImageData | None = None) -> nn.Module:
@@ -43,43 +115,70 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
     Where its lab has not run here, it is trained now as that lab does it, and kept.
 
     Args:
-        name: "BloodMLP", "SimpleCNN", "DeeperCNN" or "SmallResNet"; "WideCNN" once lab 05 has run.
+        name: "BloodMLP" (lab 02) or "DeeperCNN" (lab 05).
         data: default ``load_dataset("bloodmnist")``.
 
     Returns:
-        The network in ``eval`` mode, on the CPU.
+        The network in ``eval`` mode, on the CPU; ``network.transform`` turns images, uint8 or in
+        [0, 1], into what it takes.
 
     Raises:
-        ValueError: for another name, or one whose lab must run first.
+        ValueError: for another name.
 
     Example:
         >>> network = trained("DeeperCNN")  # doctest: +SKIP
+        >>> logits = network(network.transform(blood.test.images[:8]))  # doctest: +SKIP
     """
-    if name not in _NETWORKS:
-        raise ValueError(f"There is no network {name!r} to load; choose {', '.join(_NETWORKS)}.")
-    data = data or load_dataset("bloodmnist")
-    model = _NETWORKS[name](len(data.classes))
-    file = _file(name, model, data)
-    if file.exists():
-        model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-        return model.eval()
     if name not in RECIPES:
-        raise ValueError(f"{name} is not trained yet: run lab 05 first, which keeps it.")
-    time = RECIPES[name].time
-    print(f"{name} is not trained yet on this machine. Training takes {time} on two cores.")
-    with torch.random.fork_rng():  # the caller's random numbers do not depend on what was kept
+        raise ValueError(f"There is no network {name!r} to load; choose {', '.join(RECIPES)}.")
+    data = data or load_dataset("bloodmnist")
+    model = RECIPES[name].network(len(data.classes))
+
+    def train_now() -> nn.Module:
         torch.manual_seed(SEED + settings.seed_offset())
-        model, _ = train_recipe(name, data)
-    save_trained(name, model, data)
-    return model.cpu().eval()
+        return train_recipe(name, data)[0]
+
+    time = f"{RECIPES[name].time} on two cores"
+    model.load_state_dict(kept_or_new(trained_file(name, model, data), name, time, train_now))
+    model.transform = pixel_transform("half")
+    return model.eval()
 
 
-def _file(name: str, model: nn.Module, data: ImageData) -> Path:
-    """Another plan of the network, other data and other seeds have other files."""
+def kept_or_new(
+    file: Path, name: str, time: str, train_now: Callable[[], nn.Module]
+) -> dict[str, Tensor]:
+    """The weights in a file; where there is none, a network is trained now and kept there.
+
+    Args:
+        file: where the weights are kept.
+        name: of the network, for the message.
+        time: how long training takes, for the message.
+        train_now: trains the network; the caller's random numbers stay as they were.
+    """
+    if not file.exists():
+        print(f"{name} is not trained yet on this machine. Training takes {time}.")
+        with torch.random.fork_rng():
+            save_weights(train_now(), file)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def save_weights(model: nn.Module, file: Path) -> Path:
+    """Write a network's weights, all or nothing."""
+    with atomic(file) as temporary:
+        torch.save(model.state_dict(), temporary)
+    return file
+
+
+def trained_file(name: str, model: nn.Module, data: ImageData) -> Path:
+    """Where weights are kept: another plan of the network and other data have other files."""
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     digest = hashlib.sha256(f"{shapes} {data.origin}".encode()).hexdigest()[:8]
     parts = [name, data.title, f"{data.train.images.shape[-1]}px", digest]
-    parts += [f"seed{SEED + settings.seed_offset()}"] if settings.seed_offset() else []
-    parts += ["stand-in"] if data.stand_in else []
-    parts += ["fast"] if settings.fast() else []
-    return settings.data_dir() / "trained" / f"{'-'.join(parts)}.pt"
+    return weights_file(*parts, *(["stand-in"] if data.stand_in else []))
+
+
+def weights_file(*parts: str) -> Path:
+    """The file of kept weights with this name; other seeds and fast mode have other files."""
+    offset = settings.seed_offset()
+    marks = [*([f"seed{SEED + offset}"] if offset else []), *(["fast"] if settings.fast() else [])]
+    return settings.data_dir() / "trained" / f"{'-'.join([*parts, *marks])}.pt"

@@ -19,7 +19,7 @@ import numpy as np
 from plotly.graph_objects import FigureWidget
 
 import labkit as lk
-from labkit.liveplot.throttle import Throttle
+from labkit.display import Throttle
 
 warnings.simplefilter("ignore")
 session, sizes = get_ipython().kernel.session, []

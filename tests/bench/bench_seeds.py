@@ -10,11 +10,11 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+from labkit.models.recipes import RECIPES, train_recipe
 from scipy import stats
 
 import labkit as lk
 from labkit.device import machine
-from labkit.models.recipes import RECIPES, train_recipe
 
 SEED = 42
 blood = lk.load_dataset("bloodmnist")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from labkit.data.synthetic import COUNTS, DrawnCells, draw_cells, draw_grey_cells, draw_splits
 from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import binary_dilation, zoom
 from sklearn.ensemble import RandomForestClassifier
 
 from labkit.data import synthetic, synthetic_paint
-from labkit.data.synthetic import COUNTS, DrawnCells, draw_cells, draw_grey_cells, draw_splits
 
 PARTS = [field.name for field in dataclasses.fields(DrawnCells)]
 PLATELET = synthetic.CLASSES.index("platelet")

@@ -282,7 +282,7 @@ RIGHT = {
     ],
     "6.8": [
         frozen("bool(i + last >= n)"),
-        "# Exercise 6.8\nfrom labkit.transfer import freeze\n"
+        "# Exercise 6.8\nfrom labkit.models.transfer import freeze\n"
         "def train_mode(model):\n    return model.train()",
     ],
     "6.9": [

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from labkit.history import History
+from labkit.training.history import History
 
 CLASSES = ("basophil", "monocyte", "platelet")
 

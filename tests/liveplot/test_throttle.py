@@ -1,4 +1,4 @@
-from labkit.liveplot.throttle import Throttle
+from labkit.display import Throttle
 
 
 class Clock:

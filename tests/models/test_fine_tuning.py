@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import labkit as lk
-from labkit.backbones import Backbone
 from labkit.models import fine_tuning as module
+from labkit.models.backbones import Backbone
 
 IMAGES = torch.randint(0, 256, (24, 3, 16, 16), dtype=torch.uint8)
 LABELS = torch.arange(24) % 8

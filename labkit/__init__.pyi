@@ -1,0 +1,33 @@
+"""The public names of labkit: `lk.NAME`. Read by editors, and by `__init__.py` at run time."""
+
+from . import data as data
+from . import device as device
+from . import explain as explain
+from . import features as features
+from . import figures as figures
+from . import models as models
+from . import probes as probes
+from . import settings as settings
+from . import statistics as statistics
+from .data.image_data import ImageData as ImageData
+from .data.image_data import ImageSplit as ImageSplit
+from .data.load import dataset_folder as dataset_folder
+from .data.load import load_dataset as load_dataset
+from .data.load import load_folder as load_folder
+from .data.loaders import BatchLoader as BatchLoader
+from .data.transforms import Augment as Augment
+from .device import get_device as get_device
+from .device import seed_everything as seed_everything
+from .liveplot.plot import LivePlot as LivePlot
+from .metrics import Predictions as Predictions
+from .notebook.answers import start_lab as start_lab
+from .notebook.answers import use_solution as use_solution
+from .notebook.exercise import check as check
+from .notebook.exercise import progress as progress
+from .notebook.exercise import report_result as report_result
+from .notebook.explore import explore as explore
+from .statistics import mcnemar as mcnemar
+from .training.fit import evaluate as evaluate
+from .training.fit import fit as fit
+from .training.history import EarlyStopping as EarlyStopping
+from .training.history import History as History

@@ -1,0 +1,49 @@
+"""``Origin``: the words that say which data something was computed from."""
+
+import json
+from pathlib import Path
+
+from labkit.files import atomic
+
+
+class Origin(str):
+    """A text that says which data these are, and knows whether they are a stand-in.
+
+    It goes along with splits, histories, predictions and figures. A plain text given in its place
+    counts as real data.
+
+    Args:
+        text: "BloodMNIST 28 px, official".
+        stand_in: whether the data replace others that could not be had.
+
+    Example:
+        >>> drawn = Origin("cells drawn by labkit", stand_in=True)
+        >>> f"data: {drawn}", drawn.stand_in
+        ('data: cells drawn by labkit', True)
+    """
+
+    stand_in: bool
+
+    def __new__(cls, text: str = "", stand_in: bool | None = None) -> "Origin":  # noqa: D102
+        origin = super().__new__(cls, text)
+        origin.stand_in = getattr(text, "stand_in", False) if stand_in is None else stand_in
+        return origin
+
+
+def save_origin(folder: Path, origin: Origin) -> None:
+    """Note beside a folder of images where they are from, so that `load_folder` can say it."""
+    with atomic(_note(folder)) as temporary:
+        text = json.dumps({"origin": origin, "stand_in": origin.stand_in}, indent=1)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_origin(folder: Path) -> Origin:
+    """What `save_origin` noted; "photographs of NAME" where nobody did."""
+    if not _note(folder).exists():
+        return Origin(f"photographs of {folder.name}")
+    noted = json.loads(_note(folder).read_text(encoding="utf-8"))
+    return Origin(noted["origin"], noted["stand_in"])
+
+
+def _note(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.origin.json")

@@ -1,0 +1,30 @@
+"""The public names of `lk.figures`."""
+
+from .base import PALETTE as PALETTE
+from .base import WIDTH as WIDTH
+from .base import as_jpeg as as_jpeg
+from .base import new_figure as new_figure
+from .explain import attribution_grid as attribution_grid
+from .explain import faithfulness_curves as faithfulness_curves
+from .explain import overlays as overlays
+from .explain import randomisation_curves as randomisation_curves
+from .features import decision_tree as decision_tree
+from .features import hog_triple as hog_triple
+from .features import neighbour_grid as neighbour_grid
+from .features import projections as projections
+from .features import variance_curve as variance_curve
+from .images import class_distribution as class_distribution
+from .images import image_grid as image_grid
+from .images import split_proportions as split_proportions
+from .ladder import feature_maps as feature_maps
+from .ladder import ladder_chart as ladder_chart
+from .ladder import search_results as search_results
+from .ladder import shape_trace as shape_trace
+from .probes import depth_curves as depth_curves
+from .probes import layer_statistics as layer_statistics
+from .results import confusion_matrix as confusion_matrix
+from .results import draw_confusion_matrix as draw_confusion_matrix
+from .results import draw_curves as draw_curves
+from .results import reliability_diagram as reliability_diagram
+from .results import roc_curves as roc_curves
+from .results import run_summary as run_summary

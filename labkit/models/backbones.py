@@ -1,0 +1,222 @@
+"""Networks that others trained on ImageNet: loaded, and cut into stages.
+
+Weights come from cache, mirror or network, verified by hash. Where none has them, the student's
+own network stands in, loudly; random weights are never used unless they were asked for.
+"""
+
+import re
+import sys
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from labkit.data.download import Fetched, RemoteFile, UnavailableError, discard, fetch
+from labkit.data.load import load_dataset
+from labkit.data.origin import Origin
+from labkit.data.transforms import normalizer
+from labkit.models.weights import trained
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "StandInBackboneWarning",
+    "fetch_weights",
+    "imagenet_transform",
+    "load_backbone",
+]
+
+BACKBONES = ("squeezenet1_0", "resnet18", "vit_b_16", "vgg16")
+STAND_IN = "DeeperCNN"
+
+
+class StandInBackboneWarning(UserWarning):
+    """The features are not those of the network that was asked for."""
+
+
+class Backbone(nn.Module):
+    """A network without its head: images to features, in stages that can be frozen one by one.
+
+    Args:
+        name: "resnet18" and so on.
+        stages: its layers up to the features (B, dim), in order.
+        transform: photographs (B, 3, H, W), uint8 or in [0, 1], to what the network takes.
+        weights_origin: where the weights come from.
+
+    Example:
+        >>> layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> tiny = Backbone("tiny", layers, lambda x: x.float() / 255, "none")
+        >>> tiny.features(tiny.transform(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stages: nn.Sequential,
+        transform: Callable[[Tensor], Tensor],
+        weights_origin: str,
+    ) -> None:
+        super().__init__()
+        self.name, self.transform, self.stages = name, transform, stages
+        self.weights_origin = Origin(weights_origin)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether another network stands in for the one that was asked for."""
+        return self.weights_origin.stand_in
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Transformed images (B, 3, S, S) to features (B, dim)."""
+        return self.stages(images)
+
+    features = forward
+
+    def split(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """The frozen stages at the beginning, and the rest.
+
+        What the frozen ones give never changes, so that it can be computed once for all epochs.
+        """
+        trainable = [any(p.requires_grad for p in stage.parameters()) for stage in self.stages]
+        first = trainable.index(True) if any(trainable) else len(trainable)
+        return self.stages[:first], self.stages[first:]
+
+
+def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backbone:
+    """Load a network that was trained on ImageNet, ready to give features.
+
+    Args:
+        name: ``"squeezenet1_0"`` (5 MB, 512 features), ``"resnet18"`` (45 MB, 512), ``"vit_b_16"``
+            (330 MB, 768) or ``"vgg16"`` (528 MB, 512).
+        pretrained: False for random weights.
+
+    Returns:
+        The backbone in ``eval`` mode; your own ``DeeperCNN`` where the weights cannot be had, with
+        a warning.
+
+    Raises:
+        ValueError: for another name.
+
+    Example:
+        >>> load_backbone("resnet18", pretrained=False).features(torch.zeros(1, 3, 224, 224)).shape
+        torch.Size([1, 512])
+    """
+    from torchvision.models import get_model
+
+    if name not in BACKBONES:
+        raise ValueError(f"There is no backbone {name!r}; choose {', '.join(BACKBONES)}.")
+    origin, state = "random weights, as asked for", None
+    if pretrained:
+        try:
+            fetched = fetch_weights(name)
+        except UnavailableError as error:
+            return _own_network(name, str(error))
+        origin = f"trained on ImageNet ({fetched.note or 'torchvision'})"
+        state = torch.load(fetched.path, map_location="cpu", weights_only=True)
+    model = get_model(name, weights=None)
+    if state is not None:
+        model.load_state_dict(state)
+    return Backbone(name, _stages(name, model), imagenet_transform, origin).eval()
+
+
+def imagenet_transform(images: Tensor, size: int = 224) -> Tensor:
+    """Photographs (B, 3, H, W), uint8 or in [0, 1], to normalised float (B, 3, size, size)."""
+    return normalizer("imagenet")(_resize(images, size))
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    images = images if images.is_floating_point() else images.float() / 255
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+def weights_url(name: str) -> str:
+    """Where torchvision keeps the weights; the file name ends in the start of their SHA-256."""
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(name).DEFAULT.url
+
+
+def fetch_weights(name: str) -> Fetched:
+    """Fetch the ImageNet weights of a backbone: cache, mirror, network; verified by hash.
+
+    Args:
+        name: one of ``BACKBONES``.
+
+    Returns:
+        The file, and where it comes from.
+
+    Raises:
+        UnavailableError: when nobody has the file, or its hash is wrong.
+
+    Example:
+        >>> fetch_weights("squeezenet1_0").path  # doctest: +SKIP
+    """
+    url = weights_url(name)
+    file_name = url.rsplit("/", 1)[-1]
+    file = RemoteFile(f"weights/{name}", f"weights/{file_name}", (url,), None, _megabytes(name))
+    fetched = fetch(file)
+    prefix = re.search(r"-([0-9a-f]{8,})\.", file_name)
+    # the mirror has hashes of its own, which fetch has verified
+    if fetched.source == "official" and prefix and not fetched.sha256.startswith(prefix[1]):
+        discard(fetched)
+        raise UnavailableError(
+            f"{file_name} was refused: its SHA-256 begins with {fetched.sha256[:8]}, "
+            f"not {prefix[1]}"
+        )
+    return fetched
+
+
+def _megabytes(name: str) -> int:
+    return {"squeezenet1_0": 5, "resnet18": 45, "vit_b_16": 331, "vgg16": 528}[name]
+
+
+def _own_network(wanted: str, why: str) -> Backbone:
+    """The student's own small network instead of a large one, and a notice nobody can miss."""
+    line = f"NOT {wanted}: its weights cannot be had, so your own {STAND_IN} gives the features."
+    advice = "What follows runs, but says nothing about features borrowed from ImageNet."
+    print("\n".join(["!" * 90, line, advice, f"Why: {why}", "!" * 90]))
+    sys.stdout.flush()
+    warnings.warn(f"{line} {why}", StandInBackboneWarning, stacklevel=3)
+    blood = load_dataset("bloodmnist")
+    model = trained(STAND_IN, blood)
+    stages = nn.Sequential(*model.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    origin = Origin(f"STAND-IN for {wanted}: {STAND_IN}, trained on {blood.origin}", stand_in=True)
+    return Backbone(STAND_IN, stages, _like_bloodmnist, origin).eval()
+
+
+def _like_bloodmnist(images: Tensor) -> Tensor:
+    """The middle 200 pixels of each photograph, at 28 pixels: that is how BloodMNIST was made."""
+    across, down = (max(0, (side - 200) // 2) for side in images.shape[-2:])
+    middle = images[..., across : images.shape[-2] - across, down : images.shape[-1] - down]
+    return normalizer("half")(_resize(middle, 28))
+
+
+class _Tokens(nn.Module):
+    """The beginning of a Vision Transformer: patches to tokens, class token, positions."""
+
+    def __init__(self, vit: nn.Module) -> None:
+        super().__init__()
+        self.class_token, self.positions = vit.class_token, vit.encoder.pos_embedding
+        self.patches = vit.conv_proj
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        first = self.class_token.expand(len(images), -1, -1)
+        return torch.cat([first, tokens], dim=1) + self.positions
+
+
+class _ClassToken(nn.Module):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens[:, 0]
+
+
+def _stages(name: str, model: nn.Module) -> nn.Sequential:
+    if name == "vit_b_16":
+        return nn.Sequential(_Tokens(model), *model.encoder.layers, model.encoder.ln, _ClassToken())
+    if name == "resnet18":
+        layers = [layer for key, layer in model.named_children() if key not in ("avgpool", "fc")]
+    else:
+        layers = list(model.features)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())

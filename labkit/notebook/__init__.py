@@ -1,0 +1,1 @@
+"""What runs in a student's kernel: whose answer it is, checks, progress, menus."""

@@ -1,0 +1,178 @@
+"""Whose answer is it: the student's, the reference's, or nobody's?
+
+A kernel sees the text of cells, not their metadata. So everything here follows from two things:
+the raw text of the cells that ran, and the hash of each untouched stub, which the set-up cell
+passes to `start_lab`. For each exercise the latest event decides: the student ran an exercise
+cell that is no longer the stub, or a reference solution ran, or neither.
+"""
+
+import asyncio
+import hashlib
+import re
+import symtable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from labkit.display import running_shell
+
+_MARKER = re.compile(r"^[ \t]*#+[ \t]*(Exercise|Solution)[ \t]+(\d+(?:\.\d+)+)", re.I | re.M)
+
+
+@dataclass
+class Session:
+    """What this kernel has seen: cells, stubs, references, errors and outcomes."""
+
+    shell: Any = None
+    lab: str = ""
+    cells: list[str] = field(default_factory=list)  # the raw text of every cell that ran
+    stubs: dict[str, str] = field(default_factory=dict)  # exercise -> hash of the untouched stub
+    bodies: dict[str, str] = field(default_factory=dict)  # exercise -> its reference, once seen
+    errors: dict[int, str] = field(default_factory=dict)  # index into cells -> what stopped it
+    outcomes: dict[str, str] = field(default_factory=dict)  # exercise -> "✓ yours"
+
+
+session = Session()
+
+
+def load_into_running_shell() -> None:
+    """Register ``%%solution`` and the record of cells, once, if a shell is running."""
+    shell = running_shell()
+    if shell is None or shell is session.shell:
+        return
+    # from here on a record of our own: nbval runs cells without storing them in the history
+    session.__init__(shell=shell, cells=list(shell.history_manager.input_hist_raw))
+    shell.register_magic_function(solution, "cell", "solution")
+    shell.events.register("pre_run_cell", _remember_cell)
+    shell.events.register("post_run_cell", _remember_error)
+
+
+def _remember_cell(info: Any) -> None:
+    session.cells.append(info.raw_cell)
+
+
+def _remember_error(result: Any) -> None:
+    error, cell = result.error_before_exec or result.error_in_exec, result.info.raw_cell
+    if error is not None and cell in session.cells:
+        latest = len(session.cells) - 1 - session.cells[::-1].index(cell)
+        # text only: the exception would keep every tensor of the failed cell alive
+        session.errors[latest] = describe_error(error)
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in one line, "ValueError: …", at most about 300 characters."""
+    text = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
+
+
+def last_cell(kind: str, exercise: str) -> int:
+    """The latest cell with this marker, or -1; a ``%%solution`` cell does not prove that it ran."""
+    for index, cell in reversed(list(enumerate(session.cells))):
+        marked = [(word.capitalize(), number) for word, number in _MARKER.findall(cell)]
+        if (kind, exercise) in marked and not cell.lstrip().startswith("%%solution"):
+            return index
+    return -1
+
+
+def stub_hash(source: str) -> str:
+    """Hash a cell, blind to trailing white space; used by `labkit build` and by the kernel.
+
+    Args:
+        source: The text of the cell.
+
+    Returns:
+        The first 12 hex digits of its SHA-256.
+
+    Example:
+        >>> stub_hash("x = ...  ") == stub_hash("x = ...")
+        True
+    """
+    text = "\n".join(line.rstrip() for line in source.splitlines()).rstrip()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def is_answered(exercise: str, cell: int) -> bool:
+    """Whether the cell at this place in the record is something else than the untouched stub."""
+    return cell >= 0 and stub_hash(session.cells[cell]) != session.stubs.get(exercise)
+
+
+def start_lab(lab: str, stubs: dict[str, str]) -> None:
+    """Tell the kernel which lab this is; `labkit build` appends the call to the set-up cell.
+
+    Args:
+        lab: The lab's name, "02_mlp".
+        stubs: For each exercise the hash of its untouched stub.
+
+    Example:
+        >>> start_lab("02_mlp", stubs={"2.1": "3f9c2a41d07b"})
+    """
+    load_into_running_shell()
+    session.lab, session.stubs = lab, dict(stubs)
+
+
+def solution(line: str, cell: str) -> None:
+    """``%%solution 2.1``: run the reference only where the exercise cell is still the stub."""
+    exercise = line.strip()
+    session.bodies[exercise] = cell
+    at = last_cell("Exercise", exercise)
+    remedy = f'lk.use_solution("{exercise}") runs the reference.'
+    if is_answered(exercise, at):
+        stopped = f" (it stopped with {session.errors[at]})" if at in session.errors else ""
+        print(f"Your answer to {exercise} is kept{stopped}; {remedy}")
+        return
+    if at < 0:
+        print(f"⚠ No cell with the line `# Exercise {exercise}` has been run.")
+        if kept := ", ".join(_names_in_use(cell)):
+            print(f"  The reference was NOT run: it would overwrite {kept}.")
+            print(f"  Put the line back into your cell and run it; or {remedy}")
+            return
+    why = "your exercise cell is unchanged" if at >= 0 else "it overwrites nothing of yours"
+    print(f"Reference solution {exercise} used: {why}.")
+    _run_reference(exercise, cell)
+
+
+def _names_in_use(body: str) -> list[str]:
+    """Names that the reference would assign and that hold something of the student's."""
+    code = session.shell.transform_cell(body)
+    symbols = symtable.symtable(code, "<reference>", "exec").get_symbols()
+    names = [s.get_name() for s in symbols if s.is_assigned() or s.is_imported()]
+    values = session.shell.user_ns
+    # importing a module a second time takes nothing from anybody
+    return [n for n in names if not isinstance(values.get(n, ...), ModuleType | type(...))]
+
+
+def _run_reference(exercise: str, body: str) -> None:
+    shell = session.shell
+    session.cells.append(f"# Solution {exercise}")
+    code = shell.transform_cell(body)
+    shell._showtraceback = lambda *_: None  # raised again below: one traceback, not two
+    try:
+        if shell.should_run_async(body, transformed_cell=code):
+            run = shell.run_cell_async(body, store_history=False, transformed_cell=code)
+            with ThreadPoolExecutor(1) as thread:  # this thread's event loop is busy with us
+                result = thread.submit(asyncio.run, run).result()
+        else:
+            result = shell.run_cell(body, store_history=False)
+    finally:
+        del shell._showtraceback
+    result.raise_error()
+
+
+def use_solution(exercise: str) -> None:
+    """Run the reference solution of an exercise, whatever the student wrote.
+
+    Args:
+        exercise: Its number. Its solution cell must have been run, or passed, in this session.
+
+    Example:
+        >>> lk.use_solution("2.1")
+    """
+    load_into_running_shell()
+    shown = last_cell("Solution", exercise)
+    body = session.bodies.get(exercise) or (session.cells[shown] if shown >= 0 else "")
+    if not body:
+        print(f"No reference for {exercise} seen yet: first run the solution cell below it.")
+        return
+    print(f"Reference solution {exercise} used, as you asked.")
+    _run_reference(exercise, body)

@@ -1,0 +1,143 @@
+"""The checks of the exercises, and the one line that states a lab's result."""
+
+import html
+import linecache
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import walk_tb
+from typing import Any
+
+from labkit import settings
+from labkit.metrics import Predictions
+from labkit.notebook.answers import (
+    describe_error,
+    is_answered,
+    last_cell,
+    load_into_running_shell,
+    session,
+)
+
+_COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#6e7781", "·": "inherit"}
+
+
+class CheckFailed(AssertionError):
+    """An exercise check under ``LABKIT_STRICT=1`` that is not ✓."""
+
+
+@contextmanager
+def check(exercise: str, *names: str) -> Iterator[None]:
+    """Judge an answer: a context manager around plain asserts, with one line as its outcome.
+
+    The line says ✓ yours, ✓ reference, ✗ and what is wrong, or ○ not attempted.
+
+    Args:
+        exercise: The exercise's number.
+        *names: The names that the answer must define, as strings.
+
+    Raises:
+        CheckFailed: For anything but ✓, under ``LABKIT_STRICT=1``.
+
+    Example:
+        >>> with lk.check("2.1", "accuracy"):
+        ...     assert 0 <= accuracy <= 1, "an accuracy lies between 0 and 1"
+    """
+    load_into_running_shell()
+    namespace, failure = sys._getframe(2).f_globals, None  # 1 is contextlib, 2 the caller
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    outcome = _judge(exercise, names, namespace, failure)
+    session.outcomes[exercise] = outcome
+    line = f"{outcome[0]} {exercise}{outcome[1:]}"
+    style = f"color:{_COLOURS[outcome[0]]};font-weight:600"
+    facts = {"exercise": exercise, "passed": outcome[0] == "✓", "outcome": outcome}
+    _show(line, f'<span style="{style}">{html.escape(line)}</span>', {"check": facts})
+    if outcome[0] != "✓" and settings.strict():
+        raise CheckFailed(line) from failure
+
+
+def _judge(
+    exercise: str, names: tuple[str, ...], values: dict[str, Any], error: Exception | None
+) -> str:
+    cell = last_cell("Exercise", exercise)
+    by_reference = last_cell("Solution", exercise) >= max(cell, 0)
+    defined = any(values.get(name, ...) is not ... for name in names)
+    unmarked = cell < 0 and not by_reference and defined
+    if not (by_reference or unmarked or is_answered(exercise, cell)):
+        return "○ not attempted"
+    if not by_reference and cell in session.errors:
+        return f"✗ your cell {exercise} stopped with {session.errors[cell]}"
+    note = f" (put the line `# Exercise {exercise}` back into your cell and run it)"
+    note = note if unmarked and session.shell else ""
+    if problem := _problem(names, values, error):
+        return f"✗ {problem}{note}"
+    return f"✓ {'reference' if by_reference else 'yours'}{note}"
+
+
+def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | None) -> str:
+    """What is wrong with an answer, or "" where nothing is."""
+    if missing := [f"`{name}`" for name in names if name not in values]:
+        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not defined yet"
+    if holes := [f"`{name}`" for name in names if values[name] is ...]:
+        return f"{', '.join(holes)} {'is' if len(holes) == 1 else 'are'} still `...`"
+    if error is None:
+        return ""
+    # the notebook's own lines on the way to the error: first the check, last the student's
+    steps = [(f.f_code, n) for f, n in walk_tb(error.__traceback__) if f.f_globals is values]
+    lines = [linecache.getline(code.co_filename, number).strip() for code, number in steps]
+    if isinstance(error, AssertionError):
+        return " ".join(str(error).split()) or lines[0] or "an assertion failed"
+    where = f" (in `{steps[-1][0].co_name}`, line {steps[-1][1]}: `{lines[-1]}`)"
+    still = "your code still raises " if isinstance(error, NotImplementedError) else ""
+    return still + describe_error(error) + (where if len(steps) > 1 else "")
+
+
+def progress() -> None:
+    """Show a small table of this lab's exercises and how each was last judged.
+
+    Example:
+        >>> lk.progress()
+    """
+    ids = dict.fromkeys([*session.stubs, *session.outcomes])
+    rows = [(number, session.outcomes.get(number, "· not checked yet")) for number in ids]
+    cells = "".join(
+        f'<tr style="color:{_COLOURS[outcome[0]]}"><td>{number}</td><td style="text-align:left">'
+        f"{html.escape(outcome)}</td></tr>"
+        for number, outcome in rows
+    )
+    text = "\n".join(f"{number:>5}  {outcome}" for number, outcome in rows)
+    _show(text or "This lab has no exercises.", f"<table>{cells}</table>" if rows else "", {})
+
+
+def report_result(label: str, predictions: Predictions, note: str = "") -> None:
+    """Print the one line that states a lab's result; `labkit run` collects it.
+
+    Args:
+        label: What was measured, "test accuracy".
+        predictions: What `lk.evaluate` gave.
+        note: What else must be known to read the number.
+
+    Example:
+        >>> lk.report_result("test accuracy", result)
+    """
+    (low, high), n = predictions.accuracy_interval(), len(predictions.labels)
+    interval = f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {n:,}"
+    measured = f"{label} {100 * predictions.accuracy:.1f} % ({interval})"
+    fast = "fast mode, not a result" if settings.fast() else ""
+    text = " · ".join(filter(None, [session.lab, measured, predictions.origin, note, fast]))
+    facts = {"lab": session.lab, "label": label, "accuracy": float(predictions.accuracy), "n": n}
+    facts |= {"low": float(low), "high": float(high), "note": note}
+    facts |= {"origin": predictions.origin, "stand_in": predictions.origin.stand_in}
+    _show(text, "", {"result": facts | {"text": text}})
+
+
+def _show(text: str, rich: str, facts: dict[str, Any]) -> None:
+    if session.shell is None:
+        print(text)
+        return
+    from IPython.display import display
+
+    bundle = {"text/plain": text} | ({"text/html": rich} if rich else {})
+    display(bundle, raw=True, metadata={"labkit": facts} if facts else {})

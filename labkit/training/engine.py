@@ -1,0 +1,176 @@
+"""A network on its device, in its precision; and what one pass over a loader adds up to."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Engine:
+    """Where and how a network computes.
+
+    Args:
+        model: the network; it is moved to the device.
+        device: where it runs.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+    """
+
+    model: nn.Module
+    device: torch.device
+    precision: str
+    layout: torch.memory_format = field(init=False)
+
+    def __post_init__(self) -> None:
+        convolutional = any(isinstance(module, nn.Conv2d) for module in self.model.modules())
+        self.layout = torch.channels_last if convolutional else torch.contiguous_format
+        self.model.to(self.device, memory_format=self.layout)
+
+    def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
+        """The loader's batches on the device, labels as int64 (B,)."""
+        classes = class_names(loader)
+        for images, labels in loader:
+            if labels.ndim == 2 and labels.shape[1] == 1:
+                labels = labels[:, 0]
+            if classes and labels.device.type == "cpu":  # on a GPU this would wait for the device
+                check_labels(labels, len(classes))
+            images = images.to(self.device, non_blocking=True)
+            if images.ndim == 4:
+                images = images.contiguous(memory_format=self.layout)
+            yield images, labels.to(self.device, non_blocking=True).long()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (B, C) of a batch, in full precision: a softmax in bf16 would blur the loss."""
+        if self.precision == "fp32":
+            return self.model(images)
+        with torch.autocast(self.device.type, _DTYPES[self.precision]):
+            return self.model(images).float()
+
+
+@dataclass
+class PassResult:
+    """What one pass over a loader gave.
+
+    Args:
+        loss: the mean loss over images.
+        matrix: int (C, C), rows true, columns predicted.
+        batch_losses: one loss a batch.
+    """
+
+    loss: float
+    matrix: np.ndarray
+    batch_losses: list[float]
+
+    def metrics(self) -> dict[str, float]:
+        """Loss, accuracy, and macro precision, recall and F1; a class without hits counts as 0."""
+        hits = np.diag(self.matrix).astype(float)
+        precision = hits / np.maximum(self.matrix.sum(0), 1)
+        recall = hits / np.maximum(self.matrix.sum(1), 1)
+        both = precision + recall
+        f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+        return {
+            "loss": self.loss,
+            "accuracy": float(hits.sum() / self.matrix.sum()),
+            "precision": float(precision.mean()),
+            "recall": float(recall.mean()),
+            "f1": float(f1.mean()),
+        }
+
+
+class PassTotals:
+    """Adds up the batches of one pass.
+
+    Losses and predictions stay on the device until the pass ends, so that no batch waits for the
+    processor to hand a number back.
+
+    Args:
+        loader: what is passed over; its classes say how many logits there must be.
+    """
+
+    def __init__(self, loader: Iterable) -> None:
+        self._classes = class_names(loader)
+        self._losses: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._columns = 0
+
+    def check(self, logits: Tensor, labels: Tensor) -> None:
+        """Raise ValueError where logits and labels of a batch do not fit together."""
+        if not self._columns:
+            check_logits(logits, labels, self._classes)
+            self._columns = logits.shape[1]
+        elif not self._classes and labels.device.type == "cpu":
+            check_labels(labels, self._columns)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Take in a batch: its mean loss, its logits (B, C) and labels (B,)."""
+        self._losses.append(loss.detach())
+        self._predicted.append(logits.detach().argmax(1))
+        self._labels.append(labels)
+
+    def result(self) -> PassResult:
+        """Loss and confusion matrix of the pass.
+
+        Raises:
+            ValueError: when there was no batch.
+            NotFiniteLossError: when a loss is NaN or infinite.
+        """
+        if not self._losses:
+            raise ValueError("The loader gives no batch: the split is empty.")
+        losses = torch.stack(self._losses).double().cpu()
+        if not losses.isfinite().all():
+            raise NotFiniteLossError(int((~losses.isfinite()).nonzero()[0]), len(losses))
+        sizes = torch.tensor([len(labels) for labels in self._labels]).double()
+        pairs = torch.cat(self._labels) * self._columns + torch.cat(self._predicted)
+        matrix = torch.bincount(pairs, minlength=self._columns**2)
+        return PassResult(
+            float(torch.dot(losses, sizes) / sizes.sum()),
+            matrix.reshape(self._columns, self._columns).cpu().numpy(),
+            losses.tolist(),
+        )
+
+
+class NotFiniteLossError(FloatingPointError):
+    """A loss is NaN or infinite; carries the number of the batch, from 0."""
+
+    def __init__(self, batch: int, batches: int) -> None:
+        super().__init__(f"batch {batch + 1} of {batches}")
+
+
+def class_names(loader: Iterable) -> tuple[str, ...]:
+    """The class names of a loader's data set; empty where it has none."""
+    return tuple(getattr(getattr(loader, "dataset", None), "classes", ()))
+
+
+def origin_of(loader: Iterable) -> str:
+    """Which data a loader gives; "" where its data set does not say."""
+    return getattr(getattr(loader, "dataset", None), "origin", "")
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ValueError unless all labels (B,) lie in 0 … classes − 1."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"A batch has labels from {low} to {high}, but there are {classes} classes, so they "
+            f"must lie in 0 … {classes - 1}."
+        )
+
+
+def check_logits(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise ValueError unless the network's output (B, C) has a column for each class."""
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise ValueError(
+            f"The model gives an output of shape {tuple(logits.shape)} for {len(labels)} images; "
+            f"it must give logits (batch, classes). Is a Flatten or a Linear layer missing?"
+        )
+    if classes and logits.shape[1] != len(classes):
+        raise ValueError(
+            f"The model gives {logits.shape[1]} logits an image, but the data have {len(classes)} "
+            f"classes ({', '.join(classes)}): give its last layer {len(classes)} outputs."
+        )
+    check_labels(labels, logits.shape[1])

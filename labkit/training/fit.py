@@ -1,0 +1,186 @@
+"""``fit`` and ``evaluate``: train a network, and ask it about a split."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from labkit import settings
+from labkit.device import choose_precision, get_device
+from labkit.inference import device_of, evaluating
+from labkit.metrics import Predictions
+from labkit.training import checkpoint as checkpoints
+from labkit.training.bar import TrainingBar
+from labkit.training.engine import Engine, check_logits, class_names, origin_of
+from labkit.training.history import EarlyStopping, History, check_column
+from labkit.training.run import Run
+
+FAST_EPOCHS = 2
+
+
+def fit(
+    model: nn.Module,
+    train: Iterable,
+    val: Iterable | None = None,
+    epochs: int = 10,
+    *,
+    optimizer: Optimizer | None = None,
+    criterion: nn.Module | None = None,
+    scheduler: LRScheduler | None = None,
+    device: torch.device | str | None = None,
+    precision: str = "auto",
+    early_stopping: EarlyStopping | None = None,
+    keep_best: str | None = None,
+    checkpoint: str | Path | None = None,
+    callbacks: Sequence[object] = (),
+    progress: bool = True,
+) -> History:
+    """Train a classifier and record every epoch.
+
+    The loss of an epoch is the mean over images, not over batches; accuracy and macro precision,
+    recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
+
+    Args:
+        model: gives logits (B, C) for images (B, …); it is trained in place.
+        train: batches of (images, labels); labels int (B,) or (B, 1).
+        val: the same for validation, or None.
+        epochs: passes over the training data, at least 1.
+        optimizer: default Adam with learning rate 1e-3.
+        criterion: default cross-entropy.
+        scheduler: a scheduler of ``torch.optim``; one-cycle and cyclic ones step after each batch,
+            the others after each epoch.
+        device: default ``lk.get_device()``.
+        precision: ``"auto"`` (the fastest the processor does well), ``"fp32"``, ``"bf16"`` or
+            ``"fp16"``.
+        early_stopping: when to end before the last epoch.
+        keep_best: a column of the history, such as ``"val_accuracy"``: the network ends with the
+            weights of the epoch in which it was best (whatever ``early_stopping`` restores).
+        checkpoint: a file that is written after each epoch; where it exists, training continues
+            from it.
+        callbacks: objects with ``on_fit_begin``, ``on_epoch_end`` or ``on_fit_end``, each called
+            with the history.
+        progress: show a bar while training and one line at the end.
+
+    Returns:
+        The history; after Ctrl-C that of the epochs so far.
+
+    Raises:
+        ValueError: for settings or data that cannot work; the message says what to change.
+        FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch.
+
+    Example:
+        >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs is {epochs}; it must be at least 1.")
+    if early_stopping:
+        check_column(early_stopping.monitor, "early_stopping's monitor", val is not None)
+    if keep_best:
+        check_column(keep_best, "keep_best", val is not None)
+    device = get_device(device and str(device))
+    engine = Engine(model, device, choose_precision(precision, device))
+    optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
+    _check_optimizer(optimizer, model)
+    criterion = (criterion or nn.CrossEntropyLoss()).to(device)
+    epochs = min(epochs, FAST_EPOCHS) if settings.fast() else epochs
+    history = _new_history(engine, train, epochs, optimizer, criterion)
+    run = Run(
+        engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
+    )
+    if checkpoint:
+        checkpoints.resume(checkpoint, run)
+    bar = TrainingBar(
+        epochs, len(train) if hasattr(train, "__len__") else None, len(history), progress
+    )
+    try:
+        _call(callbacks, "on_fit_begin", history)
+        while not run.finished():
+            run.one_epoch(bar)
+            if checkpoint:
+                checkpoints.save(checkpoint, run)
+            _call(callbacks, "on_epoch_end", history)
+    except KeyboardInterrupt:
+        print(f"Stopped by hand in epoch {len(history) + 1} of {epochs}; the model is kept.")
+    finally:
+        if run.best_weights is not None:
+            model.load_state_dict(run.best_weights)
+        _call(callbacks, "on_fit_end", history)
+        bar.finish(run.summary())
+    return history
+
+
+def _new_history(
+    engine: Engine, train: Iterable, epochs: int, optimizer: Optimizer, criterion: nn.Module
+) -> History:
+    parameters = engine.model.parameters()
+    setup = {
+        "model": type(engine.model).__name__,
+        "parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "loss": type(criterion).__name__,
+        "optimizer": type(optimizer).__name__,
+        "learning rate": float(optimizer.param_groups[0]["lr"]),
+        "epochs": epochs,
+        "device": f"{engine.device.type}, {engine.precision}",
+    }
+    return History((), class_names(train), origin_of(train), epochs, setup)
+
+
+def _check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if not any(id(p) in held for p in model.parameters()):
+        raise ValueError(
+            "The optimizer holds none of this model's parameters, so nothing would be learnt: "
+            "make it with model.parameters() of the model you train."
+        )
+
+
+def _call(callbacks: Sequence[object], name: str, history: History) -> None:
+    for callback in callbacks:
+        if hasattr(callback, name):
+            getattr(callback, name)(history)
+
+
+def evaluate(
+    model: nn.Module,
+    loader: Iterable,
+    device: torch.device | str | None = None,
+    precision: str = "fp32",
+) -> Predictions:
+    """Run a network over a split without training it.
+
+    Args:
+        model: gives logits (B, C).
+        loader: batches of (images, labels), in a fixed order.
+        device: default: where the model is.
+        precision: as in ``fit``; fp32, so that results do not depend on the processor.
+
+    Returns:
+        The predictions, with everything that can be asked of them.
+
+    Raises:
+        ValueError: when the loader is empty or the logits do not fit the classes.
+
+    Example:
+        >>> evaluate(model, test).accuracy  # doctest: +SKIP
+    """
+    device = get_device(str(device or device_of(model)))
+    engine = Engine(model, device, choose_precision(precision, device))
+    logits, labels = [], []
+    with evaluating(model), torch.inference_mode():
+        for images, truth in engine.batches(loader):
+            logits.append(engine.logits(images))
+            labels.append(truth)
+    if not labels:
+        raise ValueError("The loader gives no batch: the split is empty.")
+    classes = class_names(loader)
+    check_logits(logits[0], labels[0], classes)
+    return Predictions(
+        torch.cat(logits).cpu().numpy(),
+        torch.cat(labels).cpu().numpy(),
+        classes or tuple(f"class {i}" for i in range(logits[0].shape[1])),
+        origin=origin_of(loader),
+        indices=getattr(loader, "indices", None),
+    )

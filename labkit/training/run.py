@@ -1,0 +1,155 @@
+"""``Run``: one training, the loop that lab 02 writes out, epoch by epoch."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from labkit.training.bar import TrainingBar
+from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
+from labkit.training.history import EarlyStopping, History
+
+
+@dataclass
+class Run:
+    """Everything that changes while a training goes on, and so goes into a checkpoint.
+
+    Args:
+        engine: the network, its device and its precision.
+        train: batches for training.
+        val: batches for validation, or None.
+        optimizer: changes the weights.
+        criterion: the loss.
+        scheduler: changes the learning rate, or None.
+        early_stopping: when to end before the last epoch, or None.
+        keep_best: the column whose best epoch gives the final weights, or None.
+        history: the record.
+    """
+
+    engine: Engine
+    train: Iterable
+    val: Iterable | None
+    optimizer: Optimizer
+    criterion: nn.Module
+    scheduler: LRScheduler | None
+    early_stopping: EarlyStopping | None
+    keep_best: str | None
+    history: History
+
+    def __post_init__(self) -> None:
+        self.model = self.engine.model
+        self.scaler = torch.amp.GradScaler(
+            self.engine.device.type, enabled=self.engine.precision == "fp16"
+        )
+        self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
+        self.best_weights: dict[str, Tensor] | None = None
+
+    @property
+    def loaders(self) -> list[Iterable]:
+        """The training loader, and the validation loader where there is one."""
+        return [self.train] if self.val is None else [self.train, self.val]
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def finished(self) -> bool:
+        """Whether all epochs are done, or early stopping says that it is enough."""
+        history, rule = self.history, self.early_stopping
+        enough = bool(rule and history and rule.should_stop(history))
+        return len(history) >= history.planned_epochs or enough
+
+    def one_epoch(self, bar: TrainingBar) -> None:
+        """Train for one epoch, validate, and add the record to the history."""
+        start, learning_rate = time.perf_counter(), self.learning_rate
+        trained = self._finish_pass("training", self.train_pass(bar))
+        validated = None
+        if self.val is not None:
+            validated = self._finish_pass("validation", self.validation_pass())
+        judged = validated or trained
+        if self.scheduler and not self.steps_each_batch:
+            plateau = isinstance(self.scheduler, ReduceLROnPlateau)
+            self.scheduler.step(*([judged.loss] if plateau else []))
+        self.history.append(
+            {"epoch": len(self.history) + 1}
+            | _named("train", trained)
+            | (_named("val", validated) if validated else {})
+            | {"learning_rate": learning_rate, "seconds": time.perf_counter() - start}
+        )
+        self.history.confusion_matrices.append(judged.matrix)
+        self.history.batch_losses.append(trained.batch_losses)
+        self._keep_best_weights()
+        bar.end_epoch(judged.loss)
+
+    def train_pass(self, bar: TrainingBar) -> PassTotals:
+        """Show the network every training batch once, and learn from each."""
+        totals = PassTotals(self.train)
+        self.model.train()
+        for images, labels in self.engine.batches(self.train):
+            logits = self.engine.logits(images)
+            totals.check(logits, labels)
+            loss = self.criterion(logits, labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            if self.steps_each_batch:
+                self.scheduler.step()
+            totals.add(loss, logits, labels)
+            bar.update()
+        return totals
+
+    def validation_pass(self) -> PassTotals:
+        """Show the network every validation batch once, and learn nothing."""
+        totals = PassTotals(self.val)
+        self.model.eval()
+        with torch.no_grad():
+            for images, labels in self.engine.batches(self.val):
+                logits = self.engine.logits(images)
+                totals.check(logits, labels)
+                totals.add(self.criterion(logits, labels), logits, labels)
+        return totals
+
+    def _finish_pass(self, name: str, totals: PassTotals) -> PassResult:
+        try:
+            return totals.result()
+        except NotFiniteLossError as error:
+            raise FloatingPointError(
+                f"The {name} loss became NaN or infinite in epoch {len(self.history) + 1}, "
+                f"{error}. Nothing of this epoch was saved. Try a smaller learning rate (now "
+                f"{self.learning_rate:g}), and look whether the images are normalised."
+            ) from None
+
+    def _keep_best_weights(self) -> None:
+        """Copy the weights if this epoch is the best one and they may be wanted back."""
+        history, rule = self.history, self.early_stopping
+        if self.keep_best:
+            best = history.best(self.keep_best)["epoch"]
+        elif rule and rule.restore_best:
+            best = history[rule.best_index(history)]["epoch"]
+        else:
+            return
+        if best == history[-1]["epoch"]:
+            history.kept_epoch = best
+            state = self.model.state_dict()
+            self.best_weights = {name: value.detach().clone() for name, value in state.items()}
+
+    def summary(self) -> str:
+        """What the training came to, in one line."""
+        history = self.history
+        seconds = sum(epoch["seconds"] for epoch in history)
+        line = f"{len(history)} epochs in {seconds:.1f} s ({history.setup['device']})"
+        if not history:
+            return line
+        column = "train_accuracy" if self.val is None else "val_accuracy"
+        best = history.best(column)
+        return f"{line}; best {column} {100 * best[column]:.2f} % in epoch {best['epoch']}"
+
+
+def _named(part: str, result: PassResult) -> dict[str, float]:
+    return {f"{part}_{name}": value for name, value in result.metrics().items()}

@@ -1,0 +1,69 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+import labkit as lk
+from labkit.data.catalog import BLOOD_CLASSES
+from labkit.data.download import UnavailableError
+from labkit.data.load import StandInWarning
+
+
+def save(path, count=16):
+    made = {}
+    for split in ("train", "val", "test"):
+        made[f"{split}_images"] = np.zeros((count, 28, 28, 3), np.uint8)
+        made[f"{split}_labels"] = np.arange(count)[:, None] % 8
+    np.savez(path, **made)
+    return path
+
+
+def test_any_npz_file_is_a_data_set(tmp_path):
+    data = lk.load_dataset(save(tmp_path / "mine.npz"))
+    assert (data.title, data.origin, data.test.origin) == ("mine", *["file mine.npz"] * 2)
+    assert len(data.classes) == 8 and not data.stand_in
+
+
+def test_wrong_names_sizes_and_paths_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no data set 'blod'.*bloodmnist, mnist"):
+        lk.load_dataset("blod")
+    with pytest.raises(ValueError, match="choose one of: 28, 64, 128, 224"):
+        lk.load_dataset("bloodmnist", size=30)
+    with pytest.raises(ValueError, match="There is no file"):
+        lk.load_dataset(tmp_path / "none.npz")
+    with pytest.raises(ValueError, match="only 'pbc' does"):
+        lk.dataset_folder("mnist")
+
+
+@pytest.mark.parametrize("name", ["bloodmnist", "mnist", "pbc", "bloodcells"])
+def test_strict_raises_instead_of_a_stand_in(name):
+    with pytest.raises(UnavailableError, match="LABKIT_OFFLINE is set") as caught:
+        lk.load_dataset(name, strict=True)
+    assert isinstance(caught.value, OSError)
+
+
+@pytest.mark.parametrize("name", ["bloodmnist", "mnist"])
+def test_a_stand_in_says_so_everywhere(name):
+    with pytest.warns(StandInWarning, match=f"Not the real data: .*'{name}', because"):
+        data = lk.load_dataset(name)
+    assert data.stand_in and data.origin.startswith("STAND-IN for ")
+    assert all(split.origin == data.origin for split in data.splits.values())
+    assert "STAND-IN DATA" in repr(data) and "Stand-in data" in data._repr_html_()
+    assert data.train.images.shape[2:] == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("note", "what", "more"),
+    [("", "official", False), ("rebuilt from PBC; split is our own", "rebuilt from PBC", True)],
+)
+def test_the_origin_is_official_or_what_the_mirror_says(tmp_path, monkeypatch, note, what, more):
+    path = save(tmp_path / "b.npz")
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    index = f'[bloodmnist]\nfile = "b.npz"\nsha256 = "{sha}"\nnote = "{note}"\n'
+    (tmp_path / "mirror.toml").write_text(index)
+    monkeypatch.setenv("LABKIT_MIRROR", str(tmp_path))
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    data = lk.load_dataset("bloodmnist", strict=True)
+    assert data.origin == f"BloodMNIST 28 px, {what}" and not data.stand_in
+    assert (data.notes[0] == "split is our own") is more
+    assert data.classes == BLOOD_CLASSES and "STAND-IN" not in repr(data)

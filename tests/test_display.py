@@ -1,0 +1,46 @@
+import sys
+from types import ModuleType, SimpleNamespace
+
+import IPython
+import pytest
+
+from labkit.display import front_end
+
+
+def pretend(monkeypatch, answers=True, **names):
+    """A shell with a kernel, whose front end can or cannot answer questions."""
+    parent = {"content": {"allow_stdin": answers}}
+    kernel = SimpleNamespace(get_parent=lambda: parent)
+    shell = SimpleNamespace(kernel=kernel, user_ns=names)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+
+def test_a_script_and_a_shell_without_kernel_are_a_terminal(monkeypatch):
+    assert front_end() == "terminal"
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace())
+    assert front_end() == "terminal"
+
+
+def test_jupyter_server_is_known_by_its_variable(monkeypatch):
+    pretend(monkeypatch)
+    assert front_end() == "notebook"
+    monkeypatch.setenv("JPY_SESSION_NAME", "lab.ipynb")
+    assert front_end() == "jupyter"
+
+
+def test_a_front_end_that_cannot_be_asked_is_a_program(monkeypatch):
+    pretend(monkeypatch, answers=False)
+    monkeypatch.setenv("JPY_SESSION_NAME", "lab.ipynb")
+    assert front_end() == "unattended"
+
+
+@pytest.mark.parametrize("place", ["colab", "vscode"])
+def test_colab_and_vs_code_get_no_widgets_even_on_a_jupyter_server(monkeypatch, place):
+    names = {"__vsc_ipynb_file__": "lab.ipynb"} if place == "vscode" else {}
+    pretend(monkeypatch, **names)
+    monkeypatch.setenv("JPY_SESSION_NAME", "lab.ipynb")
+    if place == "colab":
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    assert front_end() == "notebook"

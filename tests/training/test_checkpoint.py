@@ -1,0 +1,173 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import labkit as lk
+from labkit import checkpoint
+from labkit.training import EarlyStopping
+
+SCRIPT = """
+import os, signal, sys
+import torch
+from torch import nn
+import labkit as lk
+
+path, out, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+torch.set_num_threads(1)
+lk.seed_everything(0)
+images = torch.randint(0, 256, (50, 3, 8, 8), dtype=torch.uint8)
+split = lk.ImageSplit(images, torch.arange(50) % 4, tuple("abcd"))
+model = nn.Sequential(
+    nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(144, 4)
+)
+seen = [0]
+flip = lk.Augment(flip=True, shift=1, brightness=0.2)
+
+def augment(batch):
+    seen[0] += 1
+    if seen[0] == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return flip(batch)
+
+train = lk.BatchLoader(split, 16, shuffle=True, augment=augment)
+optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=24)
+history = lk.fit(
+    model, train, train, 6, optimizer=optimizer, scheduler=scheduler, precision="fp32",
+    device="cpu", checkpoint=path, progress=False,
+)
+torch.save((model.state_dict(), history.column("train_loss"), history.batch_losses), out)
+"""
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    assert start(folder / "a.pt", folder / "out.pt", 0).wait() == 0
+    return torch.load(folder / "out.pt")
+
+
+def assert_same_training(one, other):
+    assert one[1:] == other[1:]
+    for name, value in one[0].items():
+        assert torch.equal(value, other[0][name]), name
+
+
+# an epoch is 4 training and 4 validation batches: 14 lies in the validation of the second one
+@pytest.mark.parametrize("batch", [2, 14])
+def test_a_killed_training_ends_with_the_same_weights(uninterrupted, tmp_path, batch):
+    path, out = tmp_path / "a.pt", tmp_path / "out.pt"
+    assert start(path, out, batch).wait() == -signal.SIGKILL
+    assert path.exists() is (batch > 8)
+    assert start(path, out, 0).wait() == 0
+    assert_same_training(uninterrupted, torch.load(out))
+
+
+def test_a_training_killed_at_no_chosen_point_ends_with_the_same_weights(uninterrupted, tmp_path):
+    path, out = tmp_path / "a.pt", tmp_path / "out.pt"
+    process = start(path, out, 0)
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert start(path, out, 0).wait() == 0
+    assert_same_training(uninterrupted, torch.load(out))
+
+
+def make_model(width=6):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, width), nn.ReLU(), nn.Linear(width, 8))
+
+
+def fit(tiny, path, model=None, epochs=2, val=True, **options):
+    train, held, _ = tiny.loaders(batch_size=16)
+    options = {"precision": "fp32", "device": "cpu", "progress": False} | options
+    model, held = model or make_model(), held if val else None
+    return lk.fit(model, train, held, epochs, checkpoint=path, **options)
+
+
+def test_a_finished_training_returns_at_once_with_model_and_history(tiny, tmp_path, monkeypatch):
+    first, second = make_model(), make_model(6)
+    history = fit(tiny, tmp_path / "a.pt", first)
+    monkeypatch.setattr("labkit.training.run.run_pass", None)  # no batch may be computed
+    again = fit(tiny, tmp_path / "a.pt", second)
+    assert list(again) == list(history) and again.batch_losses == history.batch_losses
+    pairs = zip(again.confusion_matrices, history.confusion_matrices, strict=True)
+    assert all((one == other).all() for one, other in pairs)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+
+
+def test_the_best_weights_survive_a_restart(tiny, tmp_path):
+    rule = EarlyStopping("train_loss", patience=2, min_delta=100)
+    first, second = make_model(), make_model()
+    assert len(fit(tiny, tmp_path / "a.pt", first, 9, early_stopping=rule)) == 3
+    assert len(fit(tiny, tmp_path / "a.pt", second, 9, early_stopping=rule)) == 3
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+
+
+def test_more_epochs_continue_a_finished_training(tiny, tmp_path):
+    fit(tiny, tmp_path / "a.pt", epochs=1)
+    history = fit(tiny, tmp_path / "a.pt", epochs=3)
+    assert history.column("epoch") == [1, 2, 3]
+
+
+def test_a_loader_with_its_own_generator_goes_on_where_it_was(tiny, tmp_path):
+    def loader():
+        generator = torch.Generator().manual_seed(5)
+        return torch.utils.data.DataLoader(tiny.train, 16, shuffle=True, generator=generator)
+
+    options = {"precision": "fp32", "device": "cpu", "progress": False}
+    whole, parts = make_model(), make_model()
+    lk.fit(whole, loader(), epochs=3, **options)
+    lk.fit(parts, loader(), epochs=1, checkpoint=tmp_path / "a.pt", **options)
+    lk.fit(parts, loader(), epochs=3, checkpoint=tmp_path / "a.pt", **options)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"text"])
+def test_a_damaged_checkpoint_is_one_clear_error(tiny, tmp_path, damage):
+    path = tmp_path / "a.pt"
+    fit(tiny, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"a\.pt cannot be continued: it is damaged"):
+        fit(tiny, path)
+
+
+def test_the_checkpoint_of_something_else_is_one_clear_error(tiny, tmp_path):
+    path = tmp_path / "a.pt"
+    fit(tiny, path)
+    for other in ({"model": make_model(7)}, {"val": False}):
+        with pytest.raises(ValueError, match=r"cannot be continued.*Delete it"):
+            fit(tiny, path, **other)
+    torch.save({"model": make_model().state_dict()}, path)
+    with pytest.raises(ValueError, match="cannot be continued"):
+        fit(tiny, path)
+
+
+def test_a_failed_save_keeps_the_checkpoint_before_it(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    fit(tiny, path, epochs=1)
+    before = path.read_bytes()
+
+    def full_disk(state, file):
+        file.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        fit(tiny, path, epochs=2)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
