@@ -5,15 +5,16 @@ from . import device as device
 from . import explain as explain
 from . import features as features
 from . import figures as figures
+from . import inference as inference
 from . import models as models
 from . import probes as probes
 from . import settings as settings
 from . import statistics as statistics
+from .data.folder import load_folder as load_folder
 from .data.image_data import ImageData as ImageData
 from .data.image_data import ImageSplit as ImageSplit
 from .data.load import dataset_folder as dataset_folder
 from .data.load import load_dataset as load_dataset
-from .data.load import load_folder as load_folder
 from .data.loaders import BatchLoader as BatchLoader
 from .data.transforms import Augment as Augment
 from .device import get_device as get_device

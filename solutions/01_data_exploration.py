@@ -22,8 +22,6 @@ from PIL import Image
 from scipy import ndimage
 
 import labkit as lk
-from labkit.data.loaders import normalizer
-from labkit.data.splits import duplicate_groups, split_indices
 
 PER_CLASS = 12 if lk.settings.fast() else 40  # photographs a class that are measured
 lk.seed_everything(42)
@@ -431,11 +429,11 @@ odd.groupby("class").size().rename("odd sizes").to_frame().T
 # %% [markdown]
 # ### The same photograph, two labels
 #
-# `duplicate_groups` numbers the images so that identical ones share a number. In the full PBC data
+# `lk.data.duplicate_groups` numbers the images so that identical ones share a number. In the full PBC data
 # (17,092 photographs) there are 17 identical pairs.
 
 # %%
-groups = duplicate_groups(photos.images)
+groups = lk.data.duplicate_groups(photos.images)
 twins = np.flatnonzero(np.bincount(groups)[groups] > 1)
 twins = twins[groups[twins].argsort(kind="stable")][:4]
 print(f"{len(photos)} photographs, {groups.max() + 1} different ones")
@@ -859,7 +857,7 @@ with lk.check("1.7", "leaks"):
     # identical photographs under two labels: the groups come from the images alone
     _images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
     _images[5] = _images[0]
-    _two_labels = _found(duplicate_groups(_images), [0, 1], [2, 3], [4, 5])
+    _two_labels = _found(lk.data.duplicate_groups(_images), [0, 1], [2, 3], [4, 5])
     assert _two_labels == [0], "an identical photograph under another label was not found"
 
 # %% [markdown]
@@ -873,10 +871,10 @@ leaking = [
 print(f"{len(leaking)} of 20 splits leak; seeds {leaking}")
 
 # %% [markdown]
-# `split_indices` moves whole groups instead of single images. It is what the labs use.
+# `lk.data.split_indices` moves whole groups instead of single images. It is what the labs use.
 
 # %% tags=["nbval-check-output"]
-safe = [split_indices(photos.labels, groups, seed=seed) for seed in range(5)]
+safe = [lk.data.split_indices(photos.labels, groups, seed=seed) for seed in range(5)]
 print("leaking groups in 5 splits:", [len(leaks(groups, parts)) for parts in safe])
 
 # %% [markdown]
@@ -886,7 +884,7 @@ print("leaking groups in 5 splits:", [len(leaks(groups, parts)) for parts in saf
 everything = torch.cat([split.images for split in blood.splits.values()])
 ends = np.cumsum([0] + [len(split) for split in blood.splits.values()])
 official_parts = tuple(np.arange(a, b) for a, b in pairwise(ends))
-found = leaks(duplicate_groups(everything), official_parts)
+found = leaks(lk.data.duplicate_groups(everything), official_parts)
 print(f"identical images in more than one split: {len(found)} groups")
 
 # %% [markdown]
@@ -910,7 +908,7 @@ def colour(x):
 transforms = {
     "colour, 224 px": colour,
     "colour, native size": lambda x: x.float() / 255,
-    "colour, 224 px, ImageNet-normalised": lambda x: normalizer("imagenet")(colour(x)),
+    "colour, 224 px, ImageNet-normalised": lambda x: lk.data.normalizer("imagenet")(colour(x)),
     "grey, 224 px, random flips": lambda x: flip((colour(x) * weights).sum(1, keepdim=True)),
 }
 

@@ -535,14 +535,16 @@ result.report().round(3)
 
 # %%
 worst = result.lowest_recall_class
-indices = result.misclassified(worst, n=5)
-position = {index: place for place, index in enumerate(result.indices)}
+rows = result.misclassified(worst, n=5)  # rows of the predictions
 captions = [
-    f"said {blood.classes[result.predicted[position[i]]]}, {result.confidence[position[i]]:.2f}"
-    for i in indices
+    f"said {blood.classes[result.predicted[row]]}, {result.confidence[row]:.2f}" for row in rows
 ]
 lk.figures.image_grid(
-    blood.test.images[indices], captions, columns=5, title=f"{worst}, but", origin=blood.origin
+    blood.test.images[result.indices[rows]],  # their rows in the test split
+    captions,
+    columns=5,
+    title=f"True class: {worst}",
+    origin=blood.origin,
 )
 
 # %% [markdown]
@@ -601,14 +603,14 @@ with lk.check("2.7", "quadrants"):
 # probability.
 
 # %%
-examples = [i for rows in result.confidence_quadrants().values() for i in rows[:2]]
+examples = [row for rows in result.confidence_quadrants().values() for row in rows[:2]]
 captions = [
-    f"{blood.classes[blood.test.labels[i]]}; said {blood.classes[result.predicted[position[i]]]}, "
-    f"{result.confidence[position[i]]:.2f}"
-    for i in examples
+    f"{blood.classes[result.labels[row]]}; said {blood.classes[result.predicted[row]]}, "
+    f"{result.confidence[row]:.2f}"
+    for row in examples
 ]
 lk.figures.image_grid(
-    blood.test.images[examples],
+    blood.test.images[result.indices[examples]],
     captions,
     columns=4,
     title="Confident and right, confident and wrong, unsure and right, unsure and wrong",

@@ -354,7 +354,7 @@ with lk.check("3.3", "activation_statistics"):
 # root of `relu_mean_squares` (which counts the mean, too).
 
 # %%
-images, labels = next(iter(lk.BatchLoader(mnist.train, 512, normalize=(mean, std))))
+images, labels = next(iter(mnist.train.loader(512, normalize=(mean, std))))
 figure, axes = lk.figures.new_figure(1, 2, 3.2, mnist.origin)
 for ax, activation in zip(axes[0], ACTIVATIONS, strict=True):
     for method, colour in zip(METHODS[1:], COLOURS, strict=False):

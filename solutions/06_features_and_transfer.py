@@ -27,8 +27,6 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import labkit as lk
-from labkit.figures import features as draw
-from labkit.transfer import new_head, parameter_groups
 
 FAST = lk.settings.fast()  # fast mode: a quick test run of the whole lab
 PER_CLASS = 16 if FAST else 1000  # photographs a class, at most
@@ -60,7 +58,7 @@ small = F.interpolate(photos.images[one_each].float(), size=(120, 120), mode="ar
 figure = lk.figures.image_grid(
     small, classes, title="One photograph of each class", origin=photos.origin
 )
-draw.as_jpeg(figure)  # photographs as JPEG keep the notebook small
+lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %% [markdown]
 # ## Features by hand: HOG
@@ -78,13 +76,13 @@ draw.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %%
 example = one_each[1]
-figure = draw.hog_triple(
+figure = lk.figures.hog_triple(
     photos.images[example],
     lk.features.hog_picture(photos.images[example]),
     f"{classes[labels[example]]}: what HOG keeps",
     photos.origin,
 )
-draw.as_jpeg(figure)
+lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # Each little star shows one cell's histogram. **Look:** which part of the cell is still there, and
@@ -223,7 +221,7 @@ def nearest(features, query, k=5):
 # <details><summary>Why this is so</summary>
 #
 # The length of a feature vector often says how much contrast a picture has, its direction what is
-# in it. The cosine looks at the direction only. `lk.features.nearest` does the same.
+# in it. The cosine looks at the direction only.
 # </details>
 
 # %% tags=["check"]
@@ -243,7 +241,7 @@ with lk.check("6.2", "nearest"):
 
 # %%
 queries = [one_each[i] for i in (1, 5, 7)]
-figure = draw.neighbour_grid(
+figure = lk.figures.neighbour_grid(
     middle,
     labels,
     classes,
@@ -251,7 +249,7 @@ figure = draw.neighbour_grid(
     "Three queries and their five nearest neighbours (orange frame: another class)",
     photos.origin,
 )
-draw.as_jpeg(figure)
+lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # The borrowed network was never told what a blood cell is. **Look:** what do the neighbours share
@@ -278,7 +276,7 @@ for name, features in {"HOG, middle": hog_middle, f"{backbone.name}, middle": de
 # a step before a classifier.
 
 # %%
-draw.feature_maps(
+lk.figures.projections(
     {
         "PCA, two of the components": lk.features.project_pca(deep_middle),
         "t-SNE of 50 components, perplexity 30": lk.features.project_tsne(deep_middle),
@@ -296,7 +294,7 @@ spectra = {
     f"{backbone.name} ({deep_middle.shape[1]} numbers)": deep_middle,
     f"HOG ({hog_whole.shape[1]:,} numbers)": hog_whole,
 }
-draw.explained_variance(
+lk.figures.variance_curve(
     {name: lk.features.explained_variance(x) for name, x in spectra.items()}, origin=photos.origin
 )
 
@@ -327,9 +325,9 @@ pd.crosstab(
 # the same fold, else the answer of a test photograph might have been learned by heart.
 
 # %%
-groups = lk.features.duplicate_groups(middle)
+groups = lk.data.duplicate_groups(middle)
 SPLIT_SEED = 10 * lk.settings.seed_offset()  # 0, unless LABKIT_SEED asks for other splits
-splits = lk.features.grouped_splits(labels, groups, 5, repeats=REPEATS, seed=SPLIT_SEED)
+splits = lk.data.grouped_splits(labels, groups, 5, repeats=REPEATS, seed=SPLIT_SEED)
 print(f"{len(labels):,} photographs, {groups.max() + 1:,} different ones, {len(splits)} splits")
 divided = [set(groups[train]) & set(groups[test]) for train, test in splits]
 print("groups that were divided between training and test:", sum(map(len, divided)))
@@ -564,7 +562,7 @@ pd.DataFrame(table, columns=columns).set_index("features").round(1)
 # %%
 train, test = splits[0]
 grown = DecisionTreeClassifier(max_depth=10, random_state=0).fit(deep_middle[train], labels[train])
-draw.decision_tree(grown, classes, depth=3, origin=photos.origin)
+lk.figures.decision_tree(grown, classes, depth=3, origin=photos.origin)
 
 # %%
 depths = [1, 2, 3, 4, 6, 8, 10, 14]
@@ -692,7 +690,7 @@ for number, class_name in enumerate(classes):
 pd.Series(areas, name="AUC, your curve").round(4).to_frame().T
 
 # %%
-draw.roc_curves(result)
+lk.figures.roc_curves(result)
 
 # %% [markdown]
 # The micro-average puts the eight questions of all photographs into one list. An AUC near 1 sounds
@@ -991,7 +989,7 @@ def train_mode(model):
 # Frozen layers at the beginning need no gradients, so PyTorch does not compute them: a
 # frozen body trains faster as well. Without the second function, the frozen layers would drift with
 # each batch although no gradient reaches them, and the network would no longer be the one that was
-# trained on ImageNet. `labkit.transfer.freeze` does both, and its batch normalisation stays in
+# trained on ImageNet. `lk.models.freeze` does both, and its batch normalisation stays in
 # `eval()` even if somebody calls `train()` later.
 # </details>
 
@@ -1075,9 +1073,11 @@ def batches(rows, shuffle):
 def fine_tune(train, test):
     """The tuned stages and head, and their logits of the test rows."""
     lk.seed_everything(0)
-    body, head = copy.deepcopy(upper), new_head(deep_middle.shape[1])
+    body, head = copy.deepcopy(upper), lk.models.new_head(deep_middle.shape[1])
     model = nn.Sequential(body, head)
-    optimizer = torch.optim.AdamW(parameter_groups(body, head, body_lr=3e-5, head_lr=8e-4))
+    optimizer = torch.optim.AdamW(
+        lk.models.parameter_groups(body, head, body_lr=3e-5, head_lr=8e-4)
+    )
     lk.fit(model, batches(train, True), epochs=TUNING_EPOCHS, optimizer=optimizer, progress=False)
     return model, lk.evaluate(model, batches(test, False)).logits
 

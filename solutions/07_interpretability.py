@@ -21,7 +21,6 @@ from torch import nn
 from torch.nn import functional as F
 
 import labkit as lk
-from labkit.figures.features import as_jpeg
 
 FAST = lk.settings.fast()  # a quick test run of the whole lab: few images, few epochs
 lk.seed_everything(42)
@@ -43,13 +42,10 @@ result
 # %% [markdown]
 # Eight test images, the first of each class, with the network's answer and its probability.
 
-
 # %%
-def prepare(images):
-    """uint8 images to what the network was trained on: pixels in [-1, 1]."""
-    return images.float() / 255 * 2 - 1
-
-
+prepare = (
+    model.transform
+)  # from stored images to what the network was trained on: pixels in [-1, 1]
 first = [int((blood.test.labels == k).nonzero()[0, 0]) for k in range(8)]
 pictures, truth = blood.test.images[first], blood.test.labels[first]
 images = prepare(pictures)
@@ -315,7 +311,7 @@ few = torch.arange(256 if FAST else 2560)
 lk.seed_everything(0)
 vgg = lk.models.vgg16(8)
 slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
-few_images = lk.BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=few)
+few_images = blood.train.loader(64, shuffle=True, indices=few)
 lk.fit(vgg, few_images, epochs=1, optimizer=slow, progress=False)
 on_val = lk.evaluate(vgg, val)
 vgg = vgg.cpu()
@@ -423,8 +419,8 @@ with lk.check("7.3", "largest_gap"):
     )
 
 # %%
-logits = lk.explain.logits_of(model, chosen).numpy()
-background_logits = lk.explain.logits_of(model, background).numpy()
+logits = lk.inference.outputs_of(model, chosen).numpy()
+background_logits = lk.inference.outputs_of(model, background).numpy()
 estimates = {"Deep SHAP": deep}
 for samples in (50, 200) if FAST else (50, 200, 800):
     estimates[f"gradient SHAP, {samples} samples"] = lk.explain.gradient_shap(
@@ -461,7 +457,7 @@ some = torch.arange(256 if FAST else 2000)
 def quick(learning_rate):
     lk.seed_everything(1)
     net = lk.models.DeeperCNN(8)
-    loader = lk.BatchLoader(blood.train, 64, shuffle=True, device=lk.get_device(), indices=some)
+    loader = blood.train.loader(64, shuffle=True, indices=some)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
     lk.fit(net, loader, epochs=1, optimizer=optimizer, progress=False)
     return net, lk.evaluate(net, val)
@@ -512,11 +508,11 @@ if FAST:  # the photographs that lab 06 takes in fast mode
         np.concatenate([np.flatnonzero(photos.labels == k)[:16] for k in range(8)])
     )
 middle = photos.images[:, :, 68:292, 68:292].contiguous()
-groups = lk.features.duplicate_groups(middle)
+groups = lk.data.duplicate_groups(middle)
 split_seed = 10 * lk.settings.seed_offset()  # as in lab 06
-seen, unseen = lk.features.grouped_splits(photos.labels, groups, 5, seed=split_seed)[0]
+seen, unseen = lk.data.grouped_splits(photos.labels, groups, 5, seed=split_seed)[0]
 tuned = lk.models.fine_tuned(middle[seen], photos.labels[seen])
-to_tuned = tuned[0].transform
+to_tuned = tuned.transform
 
 eight = [int(unseen[photos.labels[unseen] == k][0]) for k in range(8)]
 photographs, photo_truth = middle[eight], photos.labels[eight]
@@ -568,7 +564,7 @@ figure = lk.figures.overlays(
     origin=photos.origin,
     signed=True,
 )
-as_jpeg(figure)  # photographs as JPEG keep the notebook small
+lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %% [markdown]
 # Hide and ask gives patches: when its answers are used up, it divides no further. Gradient SHAP
@@ -589,8 +585,8 @@ as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %%
 PER_CLASS, TRUTH_EPOCHS = (30, 2) if FAST else (400, 14)
-drawn_train = lk.explain.draw_off_centre(PER_CLASS, seed=1)
-drawn_test = lk.explain.draw_off_centre(4 if FAST else 25, seed=2)
+drawn_train = lk.data.draw_off_centre(PER_CLASS, seed=1)
+drawn_test = lk.data.draw_off_centre(4 if FAST else 25, seed=2)
 lk.figures.image_grid(
     drawn_test.images[:8],
     [drawn_test.classes[k] for k in drawn_test.labels[:8]],
@@ -622,13 +618,13 @@ class CellCNN(nn.Module):
 def train_small(split, epochs, seed=0, augment=None):
     lk.seed_everything(seed)
     net = CellCNN()
-    loader = lk.BatchLoader(split, 64, shuffle=True, augment=augment, device=lk.get_device())
+    loader = split.loader(64, shuffle=True, augment=augment)
     lk.fit(net, loader, epochs=epochs, progress=False)
     return net.cpu().eval()
 
 
 drawn_net = train_small(drawn_train, TRUTH_EPOCHS, augment=lk.Augment(flip=True, turn=True))
-drawn_result = lk.evaluate(drawn_net, lk.BatchLoader(drawn_test, device=lk.get_device()))
+drawn_result = lk.evaluate(drawn_net, drawn_test.loader())
 drawn_net = drawn_net.cpu()
 drawn_result
 
@@ -854,7 +850,7 @@ with lk.check("7.5", "deletion"):
 count = 24 if FAST else 120
 rows = torch.randperm(len(blood.test), generator=torch.Generator().manual_seed(1))[:count]
 real = prepare(blood.test.images[rows])
-real_said = lk.explain.logits_of(model, real).argmax(1)
+real_said = lk.inference.outputs_of(model, real).argmax(1)
 real_maps = {
     "Grad-CAM": lk.explain.grad_cam(model, layer, real, real_said),
     "plain gradient": lk.explain.saliency(model, real, real_said),
@@ -1040,8 +1036,8 @@ def add_mark(split):
 clean_test = blood.test.subset(range(400)) if FAST else blood.test
 marked_test = add_mark(clean_test)
 biased = train_small(add_mark(blood.train.subset(SHORT)), 2 if FAST else 6)
-with_mark = lk.evaluate(biased, lk.BatchLoader(marked_test, 256, device=lk.get_device()))
-without_mark = lk.evaluate(biased, lk.BatchLoader(clean_test, 256, device=lk.get_device()))
+with_mark = lk.evaluate(biased, marked_test.loader(256))
+without_mark = lk.evaluate(biased, clean_test.loader(256))
 biased = biased.cpu()
 print("marked test images, as its makers would report it:")
 with_mark
@@ -1139,13 +1135,11 @@ lk.figures.confusion_matrix(without_mark, "The same network without the mark")
 mlp = lk.models.trained("BloodMLP", blood)
 mlp_result = lk.evaluate(mlp, test)
 mlp = mlp.cpu().eval()
-# the most confident mistakes first
-mistakes = mlp_result.misclassified(n=4)
-place = {int(index): row for row, index in enumerate(mlp_result.indices)}
-said = mlp_result.predicted[[place[int(i)] for i in mistakes]]
-sure = mlp_result.confidence[[place[int(i)] for i in mistakes]]
-real_class = blood.test.labels[mistakes].numpy()
-wrong_images = prepare(blood.test.images[mistakes])
+rows = mlp_result.misclassified(n=4)  # the most confident mistakes first
+said, sure = mlp_result.predicted[rows], mlp_result.confidence[rows]
+real_class = mlp_result.labels[rows]
+mistakes = mlp_result.indices[rows]
+wrong_images = mlp.transform(blood.test.images[mistakes])
 for_said = lk.explain.deep_shap(mlp, background, wrong_images, said)
 for_truth = lk.explain.deep_shap(mlp, background, wrong_images, real_class)
 lk.figures.attribution_grid(
@@ -1173,20 +1167,20 @@ lk.figures.attribution_grid(
 axis = np.linspace(-1, 1, 28)
 outside = axis[:, None] ** 2 + axis**2 > 0.75**2  # beyond three quarters of the way to the edge
 quadrants = mlp_result.confidence_quadrants(high=0.3 if FAST else 0.9, low=0.3)
-labels = blood.test.labels.numpy()
+of_class = mlp_result.labels
 pairs, free = [], list(quadrants["confident correct"])
 for wrong in quadrants["confident wrong"][: 10 if FAST else 150]:
-    partner = next((i for i in free if labels[i] == labels[wrong]), None)
+    partner = next((row for row in free if of_class[row] == of_class[wrong]), None)
     if partner is not None:
         pairs.append((wrong, partner))
         free.remove(partner)
 
 
-def share_outside(indices):
+def share_outside(rows):
     """How much of the positive evidence for the MLP's answer lies outside the middle."""
-    answers = mlp_result.predicted[[place[int(i)] for i in indices]]
-    evidence = lk.explain.deep_shap(mlp, background, prepare(blood.test.images[indices]), answers)
-    masks = np.broadcast_to(outside, (len(indices), 28, 28))
+    images = mlp.transform(blood.test.images[mlp_result.indices[rows]])
+    evidence = lk.explain.deep_shap(mlp, background, images, mlp_result.predicted[rows])
+    masks = np.broadcast_to(outside, (len(rows), 28, 28))
     return lk.explain.mask_overlap(evidence.sum(1), masks)["inside"].to_numpy()
 
 

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from labkit.data.catalog import BLOOD_CLASSES
+from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.image_data import ImageData, ImageSplit
 
 

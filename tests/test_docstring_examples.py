@@ -15,12 +15,7 @@ from torch import nn
 
 import labkit as lk
 
-NEED_A_COURSE = (
-    "labkit.notebook.answers",
-    "labkit.authoring",
-    "labkit.doctor",
-    "labkit.notebook.exercise",
-)
+NEED_A_COURSE = ("labkit.notebook", "labkit.authoring", "labkit.doctor")
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(lk.__path__, "labkit.")

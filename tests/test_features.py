@@ -4,8 +4,8 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.tree import DecisionTreeClassifier
 
-from labkit import features
-from labkit.figures import features as figures
+from labkit import features, figures
+from labkit.data.splits import grouped_splits
 from labkit.metrics import Predictions
 from labkit.models.backbones import Backbone
 
@@ -58,12 +58,6 @@ def test_deep_features_do_not_depend_on_the_batch_and_leave_the_mode():
     np.testing.assert_allclose(features.deep_features(backbone, images, 3), once, atol=1e-6)
 
 
-def test_neighbours_are_by_angle_without_the_query():
-    rows = np.array([[1.0, 0.0], [9.0, 1.0], [0.9, 0.5], [0.0, 0.0], [-1.0, 0.1]])
-    assert features.nearest(rows, 0, 2).tolist() == [1, 2]
-    assert 0 not in features.nearest(rows, 0, 4)
-
-
 @pytest.mark.parametrize("shape", [(30, 8), (12, 50)])
 def test_explained_variance_is_that_of_scikit_learn(shape):
     x = RANDOM.normal(size=shape) * np.arange(1, shape[1] + 1)
@@ -81,7 +75,7 @@ def test_splits_are_stratified_keep_duplicates_together_and_test_each_image_once
     labels = np.repeat(np.arange(4), 30)
     groups = np.arange(120)
     groups[[1, 2, 40, 41]] = groups[[0, 0, 39, 39]]
-    splits = features.grouped_splits(labels, groups, folds=5, repeats=2, seed=3)
+    splits = grouped_splits(labels, groups, folds=5, repeats=2, seed=3)
     assert len(splits) == 10
     for first in (0, 5):
         tested = np.concatenate([test for _, test in splits[first : first + 5]])
@@ -89,7 +83,7 @@ def test_splits_are_stratified_keep_duplicates_together_and_test_each_image_once
     for train, test in splits:
         assert not set(groups[train]) & set(groups[test])
         assert np.bincount(labels[test], minlength=4).min() >= 4
-    again = features.grouped_splits(labels, groups, folds=5, repeats=2, seed=3)
+    again = grouped_splits(labels, groups, folds=5, repeats=2, seed=3)
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(splits, again, strict=True))
     assert not np.array_equal(splits[0][1], splits[5][1])
 
@@ -100,8 +94,8 @@ def test_figures_are_drawn_from_plain_arrays(tmp_path):
     drawn = [
         figures.hog_triple(images[0], features.hog_picture(images[0]), "t", "o"),
         figures.neighbour_grid(images, labels, classes, {0: [1, 2], 3: [4, 5]}, "t", "o"),
-        figures.feature_maps({"PCA": RANDOM.normal(size=(6, 2))}, labels, classes, "o"),
-        figures.explained_variance({"x": np.array([0.9, 0.08, 0.02])}),
+        figures.projections({"PCA": RANDOM.normal(size=(6, 2))}, labels, classes, "o"),
+        figures.variance_curve({"x": np.array([0.9, 0.08, 0.02])}),
         figures.decision_tree(tree, classes),
         figures.roc_curves(Predictions(RANDOM.normal(size=(6, 2)), labels, classes)),
     ]
@@ -109,8 +103,3 @@ def test_figures_are_drawn_from_plain_arrays(tmp_path):
     for number, figure in enumerate(drawn):
         figure.savefig(tmp_path / f"{number}.png")
         assert any(ax.get_title() or ax.images or ax.lines for ax in figure.axes)
-
-
-def test_the_query_is_never_among_its_neighbours():
-    rows = np.random.default_rng(0).normal(size=(5, 3))
-    assert sorted(features.nearest(rows, 2, k=9)) == [0, 1, 3, 4]

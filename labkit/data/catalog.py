@@ -121,20 +121,14 @@ def _mnist() -> Entry:
         "http://yann.lecun.com/exdb/mnist/",
     )
     md5 = {
-        "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-        "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-        "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
+        "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
     }
     files = tuple(
-        RemoteFile(
-            key=f"mnist/{name}",
-            path=f"mnist/{name}",
-            urls=tuple(mirror + name for mirror in mirrors),
-            known_hash=f"md5:{digest}",
-            megabytes=10,
-        )
-        for name, digest in md5.items()
+        RemoteFile(f"mnist/{name}", f"mnist/{name}", tuple(m + name for m in mirrors), hash_, 10)
+        for name, hash_ in md5.items()
     )
     card = Card(
         "CC BY-SA 3.0",

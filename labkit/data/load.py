@@ -6,11 +6,8 @@ from pathlib import Path
 from labkit.data import readers, stand_ins
 from labkit.data.catalog import Card, Splits, entry
 from labkit.data.download import UnavailableError, fetch
-from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageData
 from labkit.data.origin import Origin, save_origin
-
-__all__ = ["StandInWarning", "dataset_folder", "load_dataset", "load_folder"]
 
 
 class StandInWarning(UserWarning):
@@ -75,7 +72,7 @@ def dataset_folder(name: str = "pbc", strict: bool = False) -> Path:
         UnavailableError: with ``strict=True``, when the photographs cannot be had.
 
     Example:
-        >>> images, problems = load_folder(dataset_folder("pbc"))  # doctest: +SKIP
+        >>> images, problems = lk.load_folder(dataset_folder("pbc"))  # doctest: +SKIP
     """
     if name != "pbc":
         raise ValueError(f"{name!r} does not come as a folder of photographs; only 'pbc' does.")

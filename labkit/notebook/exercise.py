@@ -129,7 +129,10 @@ def report_result(label: str, predictions: Predictions, note: str = "") -> None:
     text = " · ".join(filter(None, [session.lab, measured, predictions.origin, note, fast]))
     facts = {"lab": session.lab, "label": label, "accuracy": float(predictions.accuracy), "n": n}
     facts |= {"low": float(low), "high": float(high), "note": note}
-    facts |= {"origin": predictions.origin, "stand_in": predictions.origin.stand_in}
+    facts |= {
+        "origin": predictions.origin,
+        "stand_in": getattr(predictions.origin, "stand_in", False),
+    }
     _show(text, "", {"result": facts | {"text": text}})
 
 

@@ -10,7 +10,7 @@ from labkit.authoring import AuthoringError
 from labkit.authoring.build import build, build_notebook
 from labkit.authoring.files import read_notebook, serialise, write_notebook
 from labkit.authoring.source import read_source
-from labkit.notebook.exercise import stub_hash
+from labkit.notebook.answers import stub_hash
 
 RELEASE = '[tool.labkit]\nrepository = "owner/name"\nrelease = "v1"\n'
 
@@ -85,7 +85,7 @@ def test_setup_cell_without_an_address(source):
     assert "\n\nimport math\n\nimport labkit as lk\n\n" in text
     stubs = dict(re.findall(r'"(2\.\d)": "([0-9a-f]{12})"', text))
     assert stubs == {
-        cell.metadata.labkit.notebook.exercise: stub_hash(cell.source)
+        cell.metadata.labkit.exercise: stub_hash(cell.source)
         for cell in nb.cells
         if "stub" in cell.metadata.get("labkit", {})
     }

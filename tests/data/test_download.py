@@ -117,7 +117,7 @@ def test_a_download_is_whole_verified_recorded_and_cached(server, remote, folder
 def test_a_source_that_fails_is_named_and_leaves_nothing(remote, folder, kind, reason):
     with pytest.raises(UnavailableError, match=f"127.0.0.1.*({reason})") as caught:
         fetch(remote(kind))
-    assert "cells is not to be had" in str(caught.value)
+    assert "cells cannot be had" in str(caught.value)
     assert "LABKIT_MIRROR" in str(caught.value)
     assert names(folder) == []
 

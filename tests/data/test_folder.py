@@ -1,10 +1,9 @@
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from labkit.data.folder import load_folder
+from labkit.data.origin import Origin, save_origin
 
 
 @pytest.fixture
@@ -62,9 +61,11 @@ def test_folders_that_cannot_serve_are_named(tmp_path):
         load_folder(tmp_path)
 
 
-def test_drawn_photographs_are_called_a_stand_in(folder, tmp_path_factory, monkeypatch):
-    assert "STAND-IN" not in load_folder(folder)[0].origin
-    drawn = shutil.copytree(folder, tmp_path_factory.mktemp("data") / "stand-in" / "pbc")
-    assert "STAND-IN" in load_folder(drawn)[0].origin
-    monkeypatch.chdir(drawn.parent)
-    assert "STAND-IN" in load_folder("pbc")[0].origin
+def test_a_note_beside_the_folder_says_where_the_photographs_are_from(folder, monkeypatch):
+    split, _ = load_folder(folder)
+    assert (split.origin, split.origin.stand_in) == (f"photographs of {folder.name}", False)
+    save_origin(folder, Origin("STAND-IN: drawn cells", stand_in=True))
+    monkeypatch.chdir(folder.parent)
+    split, problems = load_folder(folder.name)
+    assert (split.origin, split.origin.stand_in) == ("STAND-IN: drawn cells", True)
+    assert not problems["file"].str.contains("origin").any()

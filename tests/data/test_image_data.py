@@ -4,6 +4,7 @@ import torch
 
 from labkit.data import image_data
 from labkit.data.image_data import ImageData, ImageSplit
+from labkit.data.origin import Origin
 
 IMAGES = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
 
@@ -55,7 +56,7 @@ def test_counts_have_a_row_for_every_class_and_add_up(tiny):
 
 def test_the_card_says_everything_and_escapes_it(tiny):
     data = ImageData(
-        "<Cells>", *tiny.splits.values(), "made & up", (), "CC0", "Nobody (2020)", ("a defect",)
+        "<Cells>", *tiny.splits.values(), "made & up", "CC0", "Nobody (2020)", ("a defect",)
     )
     text, html = repr(data), data._repr_html_()
     for fact in ("8 classes", "Origin: made & up", "Licence: CC0", "Source: Nobody", "Note: a def"):
@@ -66,7 +67,7 @@ def test_the_card_says_everything_and_escapes_it(tiny):
 
 
 def test_the_card_of_a_stand_in_says_so(tiny):
-    data = ImageData("Cells", *tiny.splits.values(), origin="drawn", stand_in=True)
+    data = ImageData("Cells", *tiny.splits.values(), origin=Origin("drawn", stand_in=True))
     assert "STAND-IN DATA: not the real images" in repr(data)
     assert "Stand-in data</b>: not the real images" in data._repr_html_()
 

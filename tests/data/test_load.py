@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import labkit as lk
-from labkit.data.catalog import BLOOD_CLASSES
+from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.download import UnavailableError
 from labkit.data.load import StandInWarning
 
@@ -24,10 +24,17 @@ def test_any_npz_file_is_a_data_set(tmp_path):
     assert len(data.classes) == 8 and not data.stand_in
 
 
+def test_another_size_than_that_of_the_file_is_an_error(tmp_path):
+    path = save(tmp_path / "mine.npz")
+    assert lk.load_dataset(path, size=28).train.images.shape[-1] == 28
+    with pytest.raises(ValueError, match=r"mine\.npz has images of 28 pixels, not 64"):
+        lk.load_dataset(path, size=64)
+
+
 def test_wrong_names_sizes_and_paths_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no data set 'blod'.*bloodmnist, mnist"):
         lk.load_dataset("blod")
-    with pytest.raises(ValueError, match="choose one of: 28, 64, 128, 224"):
+    with pytest.raises(ValueError, match="choose one of 28, 64, 128, 224"):
         lk.load_dataset("bloodmnist", size=30)
     with pytest.raises(ValueError, match="There is no file"):
         lk.load_dataset(tmp_path / "none.npz")

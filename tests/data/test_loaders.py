@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 import labkit as lk
-from labkit.data import loaders
+from labkit.data import transforms
 from labkit.data.image_data import ImageSplit
-from labkit.data.loaders import Augment, BatchLoader, normalizer
+from labkit.data.loaders import BatchLoader
+from labkit.data.transforms import Augment, normalizer
 
 
 def numbered(count=23) -> ImageSplit:
@@ -132,7 +133,7 @@ def test_no_change_is_the_identity():
 
 
 def test_rotating_by_a_quarter_is_rot90(monkeypatch):
-    monkeypatch.setattr(loaders, "_uniform", lambda images, n: torch.ones(len(images), n))
+    monkeypatch.setattr(transforms, "_uniform", lambda images, n: torch.ones(len(images), n))
     images = torch.rand(2, 3, 7, 7)
     result = Augment(rotate=90)(images)
     turned = [torch.rot90(images, k, (2, 3)) for k in (1, 3)]
@@ -140,7 +141,7 @@ def test_rotating_by_a_quarter_is_rot90(monkeypatch):
 
 
 def test_rotation_does_not_shear_images_that_are_not_square(monkeypatch):
-    monkeypatch.setattr(loaders, "_uniform", lambda images, n: torch.ones(len(images), n))
+    monkeypatch.setattr(transforms, "_uniform", lambda images, n: torch.ones(len(images), n))
     images = v2.functional.gaussian_blur(torch.rand(1, 1, 24, 40), 7)
     result = Augment(rotate=30)(images)
     options = {"interpolation": v2.InterpolationMode.BILINEAR}

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labkit.data.synthetic import COUNTS, DrawnCells, draw_cells, draw_grey_cells, draw_splits
 from PIL import Image, UnidentifiedImageError
 from scipy.ndimage import binary_dilation, zoom
 from sklearn.ensemble import RandomForestClassifier
 
-from labkit.data import synthetic, synthetic_paint
+from labkit.data.classes import BLOOD_CLASSES
+from labkit.data.drawn import cells as synthetic
+from labkit.data.drawn import paint as synthetic_paint
+from labkit.data.drawn.cells import COUNTS, DrawnCells, draw_cells, draw_grey_cells, draw_splits
 
 PARTS = [field.name for field in dataclasses.fields(DrawnCells)]
-PLATELET = synthetic.CLASSES.index("platelet")
+PLATELET = BLOOD_CLASSES.index("platelet")
 
 
 def assert_equal(one: DrawnCells, other: DrawnCells, rows: slice = slice(None)):
@@ -112,7 +114,7 @@ def test_nucleus_is_darker_than_cytoplasm_except_under_granules(cells):
     grey = cells.images.mean(1)
     cytoplasm = cells.cell & ~binary_dilation(cells.nucleus, structure=np.ones((1, 3, 3)))
     for name in ("eosinophil", "erythroblast", "monocyte", "neutrophil"):
-        rows = cells.labels == synthetic.CLASSES.index(name)
+        rows = cells.labels == BLOOD_CLASSES.index(name)
         inside, outside = grey[rows][cells.nucleus[rows]], grey[rows][cytoplasm[rows]]
         assert inside.mean() < outside.mean() - 30
 
@@ -214,7 +216,7 @@ def test_a_folder_that_failed_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("labkit.data.synthetic_folder._save", full)
+    monkeypatch.setattr("labkit.data.drawn.photographs._save", full)
     with pytest.raises(OSError, match="disk full"):
         synthetic.write_photo_folder(tmp_path / "pbc", per_class=2)
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import find_root, find_sources
 from labkit.authoring.source import marker, read_source, tags
-from labkit.notebook.exercise import load_into_running_shell
+from labkit.notebook.answers import load_into_running_shell
 
 ROOT = find_root()
 LABS = [path.stem for path in find_sources(ROOT)]

@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import labkit as lk
-from labkit.explain import count_hooks, grad_cam, saliency, undisturbed
+from labkit.explain import count_hooks, grad_cam, saliency
+from labkit.inference import undisturbed
 
 
 @pytest.fixture

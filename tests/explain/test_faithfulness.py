@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 import labkit as lk
+from labkit.data import draw_off_centre
 from labkit.explain import (
     area_under,
     deletion_curve,
-    draw_off_centre,
     grad_cam,
     insertion_curve,
     mask_overlap,

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
+from labkit.data.origin import Origin
 from labkit.figures.base import PALETTE
 from labkit.liveplot.moving_picture import moving_picture
 from labkit.liveplot.picture import picture
@@ -20,7 +21,9 @@ def records(make_history):
     empty, ready, many, stand_in, reported = (Record(batches=True) for _ in range(5))
     ready.histories[""] = make_history(0)
     many.histories = {f"run {i}": make_history(5) for i in range(10)}
-    stand_in.histories[""] = make_history(1, origin="STAND-IN: drawn <cells> & more")
+    stand_in.histories[""] = make_history(
+        1, origin=Origin("STAND-IN: drawn <cells> & more", stand_in=True)
+    )
     for name in ("training loss", "loss", "f1", "recall", "precision"):
         reported.add_value(name, float("nan"))
         reported.add_value(name, 1.0)
@@ -61,7 +64,7 @@ def test_no_form_grows_with_the_training(make_history, epochs):
 
 def test_a_stand_in_is_named_in_red(make_history):
     record = Record()
-    record.histories[""] = make_history(1, origin="STAND-IN: drawn cells")
+    record.histories[""] = make_history(1, origin=Origin("STAND-IN: drawn cells", stand_in=True))
     (note,) = (a for a in plotly_figure(record)["layout"]["annotations"] if "STAND" in a["text"])
     assert note["font"]["color"] == "#b3261e"
     assert "#b3261e" in moving_picture(record)

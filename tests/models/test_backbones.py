@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from labkit import backbones, models
+from labkit import models
 from labkit.data import download
+from labkit.models import backbones
 from labkit.models.backbones import StandInBackboneWarning, imagenet_transform, load_backbone
 from labkit.models.transfer import freeze, new_head, parameter_groups
 
@@ -58,7 +59,7 @@ def offer(folder, name, state=None):
 
 def no_stand_in(monkeypatch):
     own = models.DeeperCNN().eval()
-    monkeypatch.setattr(models, "trained", lambda name, data: own)
+    monkeypatch.setattr(backbones, "trained", lambda name, data: own)
     return own
 
 

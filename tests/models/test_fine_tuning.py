@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import labkit as lk
-from labkit.models import fine_tuning as module
+from labkit.models import transfer as module
 from labkit.models.backbones import Backbone
 
 IMAGES = torch.randint(0, 256, (24, 3, 16, 16), dtype=torch.uint8)
@@ -29,11 +29,11 @@ def backbone(tmp_path, monkeypatch):
 
 def test_what_is_missing_is_trained_and_kept(backbone, capsys):
     network = lk.models.fine_tuned(IMAGES, LABELS)
-    assert "training it" in capsys.readouterr().out
+    assert "not trained yet" in capsys.readouterr().out
     assert not network.training
-    assert network(network[0].transform(IMAGES)).shape == (24, 8)
+    assert network(network.transform(IMAGES)).shape == (24, 8)
     again = lk.models.fine_tuned(IMAGES, LABELS)
-    assert "training it" not in capsys.readouterr().out
+    assert "not trained yet" not in capsys.readouterr().out
     assert all(map(torch.equal, network.state_dict().values(), again.state_dict().values()))
 
 

@@ -13,19 +13,19 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
-from labkit import answers, exercise
 from labkit.authoring import toggle
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import write_notebook
+from labkit.notebook import answers, exercise
 
-MINI = Path(__file__).parent / "authoring" / "mini_lab.txt"
+MINI = Path(__file__).parent.parent / "authoring" / "mini_lab.txt"
 RIGHT = "# Exercise 2.1\ndef add(a, b):\n    return b + a\n\ntotal = 3"
 WRONG = "# Exercise 2.1\ndef add(a, b):\n    return a * b + 1\n\ntotal = 3"
 STUB = "# Exercise 2.1\nx = ..."
 REFERENCE = "%%solution 2.1\n# Solution 2.1\nx = 5"
 CHECK = 'with lk.check("2.1", "x"):\n    assert x == 5, "x is five"'
 START = (
-    f'import labkit as lk\nlk.start_lab("02_mini", stubs={{"2.1": "{exercise.stub_hash(STUB)}"}})'
+    f'import labkit as lk\nlk.start_lab("02_mini", stubs={{"2.1": "{answers.stub_hash(STUB)}"}})'
 )
 
 
@@ -146,7 +146,7 @@ def shell(tmp_path):
     before = dict(vars(answers.session))
     config = Config({"HistoryManager": {"hist_file": ":memory:"}})
     shell = InteractiveShell.instance(config=config, colors="nocolor")
-    exercise.load_into_running_shell()
+    answers.load_into_running_shell()
     shell.run_cell(START, store_history=True)
     yield shell
     shell.history_manager.end_session()
@@ -281,7 +281,7 @@ def test_reset_of_the_shell_forgets_nothing_and_confuses_nothing(said, shell):
 def test_an_exercise_that_ran_before_labkit_came_is_known(shell, capsys):
     shell.run_cell("# Exercise 2.1\nx = 5", store_history=True)
     answers.session.shell = None
-    exercise.load_into_running_shell()
+    answers.load_into_running_shell()
     capsys.readouterr()
     shell.run_cell(REFERENCE)
     assert capsys.readouterr().out.startswith("Your answer to 2.1 is kept")
@@ -302,7 +302,7 @@ def test_nbval_stores_no_history(hidden, tmp_path):
 def test_loading_twice_registers_once(shell):
     callbacks = shell.events.callbacks["post_run_cell"]
     before = list(callbacks)
-    exercise.load_into_running_shell()
+    answers.load_into_running_shell()
     assert callbacks == before
     assert answers._remember_error in before
 
@@ -355,6 +355,6 @@ def test_plain_python_judges_what_it_finds(tmp_path):
 
 
 def test_hash_ignores_trailing_space_only():
-    assert exercise.stub_hash("a = 1  \nb\n\n") == exercise.stub_hash("a = 1\nb")
-    assert exercise.stub_hash("a = 1") != exercise.stub_hash(" a = 1")
-    assert re.fullmatch("[0-9a-f]{12}", exercise.stub_hash(""))
+    assert answers.stub_hash("a = 1  \nb\n\n") == answers.stub_hash("a = 1\nb")
+    assert answers.stub_hash("a = 1") != answers.stub_hash(" a = 1")
+    assert re.fullmatch("[0-9a-f]{12}", answers.stub_hash(""))

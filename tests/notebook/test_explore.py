@@ -1,8 +1,8 @@
 import ipywidgets
 from matplotlib.figure import Figure
 
-from labkit import controls
 from labkit.figures import new_figure
+from labkit.notebook import explore as controls
 
 
 def draw(method="he", depth=5) -> Figure:

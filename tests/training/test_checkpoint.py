@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import labkit as lk
-from labkit import checkpoint
-from labkit.training import EarlyStopping
+from labkit.training import checkpoint
+from labkit.training.history import EarlyStopping
 
 SCRIPT = """
 import os, signal, sys
@@ -99,7 +99,7 @@ def fit(tiny, path, model=None, epochs=2, val=True, **options):
 def test_a_finished_training_returns_at_once_with_model_and_history(tiny, tmp_path, monkeypatch):
     first, second = make_model(), make_model(6)
     history = fit(tiny, tmp_path / "a.pt", first)
-    monkeypatch.setattr("labkit.training.run.run_pass", None)  # no batch may be computed
+    monkeypatch.setattr("labkit.training.run.Run.train_pass", None)  # no batch may be computed
     again = fit(tiny, tmp_path / "a.pt", second)
     assert list(again) == list(history) and again.batch_losses == history.batch_losses
     pairs = zip(again.confusion_matrices, history.confusion_matrices, strict=True)

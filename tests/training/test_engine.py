@@ -7,7 +7,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 from torch import nn
 
-from labkit.training.engine import Engine, NotFiniteLossError, matrix_metrics, run_pass
+from labkit.training.engine import Engine, NotFiniteLossError, PassResult
+from labkit.training.history import History
+from labkit.training.run import Run
 
 CPU = torch.device("cpu")
 
@@ -25,14 +27,17 @@ def batches(sizes=(4, 4, 2), label_shape=(-1,)):
 
 
 def one_pass(model, loader, criterion=None):
-    return run_pass(Engine(model, CPU, "fp32"), loader, criterion or nn.CrossEntropyLoss())
+    """What `fit` makes of a validation loader."""
+    engine, criterion = Engine(model, CPU, "fp32"), criterion or nn.CrossEntropyLoss()
+    run = Run(engine, loader, loader, None, criterion, None, None, None, History())
+    return run.validation_pass().result()
 
 
 @given(hnp.arrays(int, st.tuples(st.integers(1, 60), st.just(2)), elements=st.integers(0, 4)))
 def test_matrix_metrics_are_those_of_scikit_learn(pairs):
     truth, predicted = pairs.T
     matrix = sk.confusion_matrix(truth, predicted, labels=range(5))
-    result = matrix_metrics(matrix)
+    result = PassResult(0.0, matrix, []).metrics()
     assert result["accuracy"] == pytest.approx(sk.accuracy_score(truth, predicted))
     options = {"labels": range(5), "average": "macro", "zero_division": 0}
     for name in ("precision", "recall", "f1"):
