@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 import IPython
 import pytest
 
-from labkit.display import front_end
+from labkit.display import duration, front_end
 
 
 def pretend(monkeypatch, answers=True, **names):
@@ -44,3 +44,7 @@ def test_colab_and_vs_code_get_no_widgets_even_on_a_jupyter_server(monkeypatch, 
     if place == "colab":
         monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     assert front_end() == "notebook"
+
+
+def test_durations_as_people_say_them():
+    assert [duration(s) for s in (0.2, 59, 61, 7260)] == ["1 s", "59 s", "1 min 1 s", "2 h 1 min"]

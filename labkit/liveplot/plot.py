@@ -23,9 +23,8 @@ class LivePlot:
         matrix_name: what the matrix shows, for its title.
         metric: what the second panel shows: ``"accuracy"``, ``"precision"``, ``"recall"`` or
             ``"f1"``.
-        batches: show the loss of every batch too, as a light line.
-        renderer: ``"auto"`` chooses what the front end does well; ``"widget"`` (JupyterLab),
-            ``"image"`` (everywhere) and ``"text"`` (a line an epoch) force one.
+        renderer: ``"auto"`` chooses what the front end does well; ``"image"`` (in every notebook)
+            and ``"text"`` (a line an epoch) force one.
 
     Raises:
         ValueError: for an unknown metric or renderer.
@@ -56,12 +55,11 @@ class LivePlot:
         matrix_name: str = "validation images",
         *,
         metric: str = "accuracy",
-        batches: bool = False,
         renderer: str = "auto",
     ) -> None:
         _check_choice("metric", metric, ("accuracy", "precision", "recall", "f1"))
         _check_choice("renderer", renderer, ("auto", *RENDERERS))
-        self._record = Record(class_names, matrix_name, metric, batches)
+        self._record = Record(class_names, matrix_name, metric)
         self._renderer_name, self._renderer = renderer, None
         self._throttle = Throttle()
         self._shell: Any = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from labkit.display import duration
 from labkit.training.history import History, higher_is_better
 
 
@@ -17,7 +18,7 @@ class Curve:
     Args:
         panel: the metric it belongs to, "loss".
         name: what the legend calls it, "validation".
-        part: ``"training"``, ``"validation"`` or ``"batches"``, which decides its style.
+        part: ``"training"`` or ``"validation"``, which decides its style.
         number: 0, 1, … for the first, second run, which decides its colour.
         x: epochs or steps.
         y: values.
@@ -43,7 +44,6 @@ class Record:
         class_names: names for the matrix; None for those of the data.
         matrix_name: what the matrix shows.
         metric: the metric of the second panel.
-        batches: whether to show the loss of every batch.
     """
 
     def __init__(
@@ -51,10 +51,9 @@ class Record:
         class_names: Sequence[str] | None = None,
         matrix_name: str = "validation images",
         metric: str = "accuracy",
-        batches: bool = False,
     ) -> None:
         self.class_names = class_names and [str(name) for name in class_names]
-        self.matrix_name, self.metric, self.batches = matrix_name, metric, batches
+        self.matrix_name, self.metric = matrix_name, metric
         self.histories: dict[str, History] = {}
         self.current = ""  # the run that is training now, or was the last to
         self.reported: dict[str, Curve] = {}
@@ -73,6 +72,18 @@ class Record:
         """Which data the runs were trained on."""
         return self.history.origin if self.history is not None else ""
 
+    @property
+    def unit(self) -> str:
+        """What the horizontal axis counts."""
+        return "epoch" if self.histories else "step"
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights one finished training has, where it is not the last one."""
+        if not self.finished or len(self.histories) != 1 or self.history.kept_epoch is None:
+            return None
+        return self.history.kept_epoch if self.history.kept_epoch < len(self.history) else None
+
     def add_value(self, name: str, value: float) -> None:
         """Add a reported value to its curve, at the present step or one after its last."""
         words = name.lower().split() or ["value"]
@@ -87,12 +98,9 @@ class Record:
         curve.y.append(float(value))
 
     def curves(self) -> list[Curve]:
-        """Every line, background first."""
+        """Every line."""
         curves = []
         for number, (run, history) in enumerate(self.histories.items()):
-            if self.batches and history.batch_losses:
-                x, y = _every_batch(history.batch_losses)
-                curves.append(Curve("loss", f"{run} batches".strip(), "batches", number, x, y))
             for metric in ("loss", self.metric):
                 for short, part in (("train", "training"), ("val", "validation")):
                     if history and f"{short}_{metric}" in history[0]:
@@ -101,50 +109,72 @@ class Record:
         return curves + list(self.reported.values())
 
     def legend(self) -> list[Curve]:
-        """Entries of a still legend: one a line, or with several trainings one for each of them."""
-        if len(self.histories) < 2:
-            return list({curve.name: curve for curve in self.curves()}.values())
-        runs = [Curve("", run, "validation", n) for n, run in enumerate(self.histories)]
-        return [
-            *runs,
-            Curve("", "training", "training", 7),
-            Curve("", "validation", "validation", 7),
+        """An entry a line; with several trainings one for each, and one for each style."""
+        styles = [Curve("", part, part, 7) for part in ("training", "validation")]
+        if len(self.histories) > 1:
+            runs = [Curve("", run, "validation", n) for n, run in enumerate(self.histories)]
+            return [*runs, *styles]
+        names = {curve.name: curve for curve in self.curves()}
+        return list(names.values()) or [
+            Curve("", part, part) for part in ("training", "validation")
         ]
 
     def panels(self) -> list[str]:
         """The metrics that have a panel: the loss first, then at most two others."""
         names = dict.fromkeys(curve.panel for curve in self.curves())
-        names = names or {"loss": None, self.metric: None}
+        if len(names) < 2:  # their place is kept from the first moment
+            names |= {"loss": None, self.metric: None}
         return sorted(names, key=lambda name: name != "loss")[:3]
 
+    def span(self) -> tuple[float, float]:
+        """The ends of the horizontal axis: to the planned end, or the present one where unknown."""
+        ends = [curve.x[-1] for curve in self.curves() if curve.x]
+        ends += [history.planned_epochs for history in self.histories.values()]
+        last = max([self.limit, *ends, 1])
+        if self.finished and len(self.histories) == 1:
+            last = max(len(self.history), 1)  # after an early end: what there was
+        return (1.0, float(last)) if last > 1 else (0.5, 1.5)
+
     def matrix(self) -> np.ndarray | None:
-        """The latest confusion matrix, int (C, C), rows true; None before the first."""
-        if self.history is not None and self.history.confusion_matrices:
-            return self.history.confusion_matrices[-1]
-        return self.reported_matrix
+        """The latest confusion matrix, or that of the kept epoch; int (C, C), rows true."""
+        if self.history is None:
+            return self.reported_matrix
+        matrices = self.history.confusion_matrices
+        return matrices[(self.kept_epoch or 0) - 1] if matrices else None
+
+    def shows_matrix(self) -> bool:
+        """Whether there is a matrix, or will be one."""
+        known = self.class_names or self.reported_matrix is not None
+        return self.history is not None or bool(known)
+
+    def matrix_title(self) -> str:
+        """What the matrix shows, and of which epoch."""
+        epoch = ""
+        if self.history:
+            kept = self.kept_epoch
+            epoch = f", epoch {kept} (kept)" if kept else f", epoch {len(self.history)}"
+        return f"{self.matrix_name}, % of a row{epoch}"
 
     def matrix_labels(self) -> list[str]:
         """The class names of the matrix, short enough for its axes."""
         classes = self.history.classes if self.history is not None else ()
-        names = self.class_names or classes or range(len(self.matrix()))
+        matrix = self.matrix()
+        names = self.class_names or classes or range(0 if matrix is None else len(matrix))
         return [str(name).replace("immature granulocyte", "immature gran.") for name in names]
 
     def headline(self) -> str:
-        """Where training is, its best epoch, and how long it will take, in one line."""
-        if self.history is None:
+        """Where training is and its best epoch; for a loop of one's own the time left, too."""
+        if self.history is not None:
+            done, planned = len(self.history), self.history.planned_epochs
+            parts = [f"epoch {done} of {planned}" if done else "waiting for the first epoch"]
+            parts += [self._best()] if done else []
+        else:
             total = f" of {self.limit}" if self.limit else ""
             done = int(max([self.position, *(curve.x[-1] for curve in self.reported.values())]))
             parts = [f"step {done}{total}" if done else "waiting for the first value"]
-            elapsed = time.perf_counter() - self.started
-            seconds = elapsed / max(done, 1) * (self.limit - done)
-        else:
-            done, planned = len(self.history), self.history.planned_epochs
-            total = f" of {planned}" if planned else ""
-            parts = [f"epoch {done}{total}" if done else "waiting for the first epoch"]
-            parts += [self._best()] if done else []
-            seconds = (planned - done) * _recent_seconds(self.history)
-        if done and seconds > 0 and not self.finished:
-            parts.append(f"about {duration(seconds)} left")
+            seconds = (time.perf_counter() - self.started) / max(done, 1) * (self.limit - done)
+            if done and seconds > 0 and not self.finished:
+                parts.append(f"about {duration(seconds)} left")
         return " · ".join(([self.current] if self.current else []) + parts)
 
     def _best(self) -> str:
@@ -158,16 +188,12 @@ class Record:
 
     def description(self) -> str:
         """The plot in words, for those who cannot see it and for files without pictures."""
-        last = [
-            f"{curve.full_name} {curve.y[-1]:.4g}"
-            for curve in self.curves()
-            if curve.y and curve.part != "batches"
-        ]
+        last = [f"{curve.full_name} {curve.y[-1]:.4g}" for curve in self.curves() if curve.y]
         text = f"Training curves. {self.headline()}."
         if last:
             text += f" Last values: {', '.join(last)}."
         matrix = self.matrix()
-        if matrix is not None:
+        if matrix is not None and matrix.size:
             recall = np.diag(matrix) / np.maximum(matrix.sum(1), 1)
             worst = self.matrix_labels()[int(recall.argmin())]
             text += (
@@ -175,33 +201,6 @@ class Record:
                 f"is {100 * recall.min():.0f} %, of {worst}."
             )
         return text
-
-
-def _every_batch(epochs: list[list[float]]) -> tuple[list[float], list[float]]:
-    x = [
-        epoch + (batch + 1) / len(losses)
-        for epoch, losses in enumerate(epochs)
-        for batch in range(len(losses))
-    ]
-    return x, [loss for losses in epochs for loss in losses]
-
-
-def _recent_seconds(history: History) -> float:
-    recent = history[-5:]
-    return sum(epoch.get("seconds", 0.0) for epoch in recent) / max(len(recent), 1)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Example:
-        >>> duration(100)
-        '1 min 40 s'
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{max(rest, 1)} s"
 
 
 def thin(x: Sequence[float], y: Sequence[float], limit: int = 300) -> tuple[list, list]:

@@ -1,20 +1,39 @@
 """How a live plot comes to the screen: `draw` while training, `settle` once at the end.
 
-Each renderer keeps one output of one cell. A FigureWidget moves well in JupyterLab but dies with
-its kernel; plotly's own output survives but JupyterLab does not redraw it; a picture does both,
-without interaction. So a widget or a picture moves, and `settle` puts one static output in its
-place that holds both an interactive figure and a picture.
+One painter serves every front end. In a notebook the plot is one output of one cell, HTML that
+holds a picture (SVG) a panel; panels stand side by side where there is room and below each other
+where there is not. The pictures are `<img>`: Jupyter shows no other form of SVG in a notebook that
+it does not trust. Where the page may run it, a small script puts each drawing itself into its
+picture's place, where it has the text colour of the page, light or dark.
 """
 
-import base64
+import io
 import math
-from typing import Any, Protocol
+from base64 import b64encode
+from collections.abc import Sequence
+from html import escape
+from typing import Protocol
 
-from labkit.display import front_end
-from labkit.liveplot.moving_picture import moving_picture
-from labkit.liveplot.picture import picture
-from labkit.liveplot.plotly_figure import plotly_figure
-from labkit.liveplot.record import Record
+from PIL import Image
+
+from labkit.display import STAND_IN_COLOUR, Output, front_end
+from labkit.liveplot.painting import colour_of, paint
+from labkit.liveplot.record import Curve, Record
+from labkit.liveplot.sheet import Line, Sheet, Text, svg_address, to_image, to_svg
+
+_INLINE = """<script>{
+const root = document.currentScript.parentElement;
+for (const img of root.querySelectorAll("img")) {
+  const bytes = Uint8Array.from(atob(img.src.split(",")[1]), (c) => c.charCodeAt(0));
+  const box = document.createElement("div");
+  box.style.cssText = img.style.cssText;
+  box.innerHTML = new TextDecoder().decode(bytes);
+  box.firstElementChild.style.cssText += ";width:100%;height:auto;display:block";
+  img.replaceWith(box);
+}
+root.style.setProperty("--labkit-paper", "transparent");
+root.style.setProperty("--labkit-ink", "currentColor");
+}</script>"""
 
 
 class Renderer(Protocol):
@@ -28,80 +47,31 @@ class Renderer(Protocol):
 
 
 class StillRenderer:
-    """Nothing while training, one static output at the end: for nbclient, nbval and CI."""
+    """Nothing while training, one output at the end: for nbclient, nbval and CI."""
 
     def __init__(self) -> None:
-        self._output: Any = None  # IPython's handle of the one output
+        self._output = Output()
 
     def draw(self, record: Record) -> None:
         """Do nothing: nobody watches."""
 
     def settle(self, record: Record) -> None:
-        """Put interactive figure, picture and description into one output."""
-        png = base64.b64encode(picture(record)).decode()
-        figure = {"application/vnd.plotly.v1+json": plotly_figure(record)}
-        self._put({**figure, "image/png": png}, record)
+        """Leave the plot, also as a PNG for exports that show no SVG."""
+        sheets = paint(record)
+        self._show(record, sheets, {"image/png": b64encode(as_png(record, sheets)).decode()})
 
-    def _put(self, bundle: dict[str, Any], record: Record) -> None:
-        from IPython.display import display
-
+    def _show(self, record: Record, sheets: Sequence[Sheet], more: dict[str, str]) -> None:
         alt = record.description()
-        bundle = {**bundle, "text/plain": alt}
-        metadata = {"image/png": {"alt": alt}}
-        if self._output is None:
-            self._output = display(bundle, metadata=metadata, raw=True, display_id=True)
-        else:
-            self._output.update(bundle, metadata=metadata, raw=True)
+        bundle = {"text/html": as_html(record, sheets), "text/plain": alt, **more}
+        self._output.show(bundle, {"image/png": {"alt": alt}} if more else None)
 
 
 class ImageRenderer(StillRenderer):
-    """A picture, drawn anew: works in every front end."""
+    """Pictures that are drawn anew: works in every front end."""
 
     def draw(self, record: Record) -> None:
-        """Replace the picture."""
-        self._put({"image/svg+xml": moving_picture(record)}, record)
-
-
-class WidgetRenderer(StillRenderer):
-    """A plotly FigureWidget: interactive while it moves. For JupyterLab and Notebook 7."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._widget: Any = None
-
-    def draw(self, record: Record) -> None:
-        """Send what has changed, in one message."""
-        figure = plotly_figure(record)
-        if self._widget is None:
-            self._open(figure, record)
-        elif len(self._widget.data) != len(figure["data"]):
-            self._widget.data = ()
-            self._widget.update_layout(figure["layout"])
-            self._widget.add_traces(figure["data"])
-        else:
-            self._update(figure)
-
-    def _open(self, figure: dict, record: Record) -> None:
-        from plotly.graph_objects import FigureWidget
-
-        self._widget = FigureWidget(figure)
-        bundle = self._widget._repr_mimebundle_()
-        bundle = bundle[0] if isinstance(bundle, tuple) else bundle  # or with metadata
-        self._put(dict(bundle), record)
-
-    def _update(self, figure: dict) -> None:
-        with self._widget.batch_update():
-            for trace, new in zip(self._widget.data, figure["data"], strict=True):
-                keys = ("x", "y", "z", "text") if new["type"] == "heatmap" else ("x", "y", "mode")
-                trace.update({key: new[key] for key in keys}, overwrite=True)
-            self._widget.layout.title.text = figure["layout"]["title"]["text"]
-
-    def settle(self, record: Record) -> None:
-        """Put the static output in the widget's place and close the widget."""
-        super().settle(record)
-        if self._widget is not None:
-            self._widget.close()
-            self._widget = None
+        """Replace the pictures."""
+        self._show(record, paint(record), {})
 
 
 class TextRenderer:
@@ -112,8 +82,8 @@ class TextRenderer:
 
     def draw(self, record: Record) -> None:
         """Print the latest values, once."""
-        values = [f"{c.full_name} {c.y[-1]:.4f}" for c in record.curves() if _worth(c)]
-        line = ", ".join(values)
+        curves = [c for c in record.curves() if c.y and math.isfinite(c.y[-1])]
+        line = ", ".join(f"{c.full_name} {c.y[-1]:.4f}" for c in curves)
         if line and line != self._last:
             print(f"{record.headline()}: {line}")
         self._last = line
@@ -123,13 +93,9 @@ class TextRenderer:
         self.draw(record)
 
 
-def _worth(curve: Any) -> bool:
-    return bool(curve.y) and curve.part != "batches" and math.isfinite(curve.y[-1])
-
-
-RENDERERS = {"widget": WidgetRenderer, "image": ImageRenderer, "text": TextRenderer}
+RENDERERS = {"image": ImageRenderer, "text": TextRenderer}
 _AUTOMATIC = {
-    "jupyter": WidgetRenderer,
+    "jupyter": ImageRenderer,
     "notebook": ImageRenderer,
     "terminal": TextRenderer,
     "unattended": StillRenderer,
@@ -137,16 +103,57 @@ _AUTOMATIC = {
 
 
 def make_renderer(name: str) -> Renderer:
-    """Make the renderer of a name; ``"auto"`` follows the front end.
-
-    Args:
-        name: ``"auto"``, ``"widget"``, ``"image"`` or ``"text"``.
-
-    Returns:
-        A new renderer.
-
-    Example:
-        >>> type(make_renderer("auto")).__name__
-        'TextRenderer'
-    """
+    """Make the renderer of a name, ``"image"`` or ``"text"``; ``"auto"`` follows the front end."""
     return _AUTOMATIC[front_end()]() if name == "auto" else RENDERERS[name]()
+
+
+def as_html(record: Record, sheets: Sequence[Sheet]) -> str:
+    """The plot as HTML, whose panels wrap."""
+    alt = escape(record.description())
+    look = "flex:1 1 270px;min-width:0;max-width:360px;border-radius:4px"
+    pictures = "".join(
+        f'<img style="{look}" alt="{alt}" src="{svg_address(to_svg(sheet, alt))}">'
+        for sheet in sheets
+    )
+    legend = " &emsp; ".join(map(_legend_entry, record.legend()))
+    colour = f"color:{STAND_IN_COLOUR}" if getattr(record.origin, "stand_in", False) else ""
+    source = f'<div style="font-size:85%;{colour}">data: {escape(record.origin)}</div>'
+    return (
+        f'<div><div style="font-weight:600">{escape(record.headline())}</div>'
+        f'<div style="font-size:90%">{legend}</div>'
+        f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:4px 0">{pictures}</div>'
+        f"{source if record.origin else ''}{_INLINE}</div>"
+    )
+
+
+def _legend_entry(curve: Curve) -> str:
+    colour = colour_of(curve)
+    look = f' style="color:{colour}"' if colour else ""
+    line = "╌╌○" if curve.part == "training" else "──●"
+    return f"<span{look}>{line}</span> {escape(curve.name)}"
+
+
+def as_png(record: Record, sheets: Sequence[Sheet]) -> bytes:
+    """The plot as a picture with a palette of 128 colours, at most about 30 KB."""
+    entries, height = record.legend(), max(sheet.height for sheet in sheets)
+    width, rows = sum(sheet.width for sheet in sheets), -(-len(entries) // 4)
+    top, head = 28 + 16 * rows, Sheet(width, 28 + 16 * rows, [Text(8, 18, record.headline(), 14)])
+    for number, curve in enumerate(entries):
+        x, y = 8 + 230 * (number % 4), 34 + 16 * (number // 4)
+        line = [(x, y - 4), (x + 26, y - 4)]
+        head.marks.append(Line(line, colour_of(curve), dashed=curve.part == "training"))
+        head.marks.append(Text(x + 32, y, curve.name))
+    foot, stand_in = Sheet(width, 20), getattr(record.origin, "stand_in", False)
+    if record.origin:
+        colour = STAND_IN_COLOUR if stand_in else None
+        foot.marks.append(Text(8, 12, f"data: {record.origin}", 10, colour=colour))
+    whole = Image.new("RGB", (width, top + height + foot.height), "white")
+    whole.paste(to_image(head), (0, 0))
+    for number, sheet in enumerate(sheets):
+        whole.paste(to_image(sheet), (sum(s.width for s in sheets[:number]), top))
+    whole.paste(to_image(foot), (0, top + height))
+    file = io.BytesIO()
+    # an octree keeps the colours of thin lines, which PIL's other methods merge
+    small = whole.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small.save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,29 +1,34 @@
-"""The three drawings of the same record: plotly, SVG and PNG."""
+"""The two forms of the same drawing: SVG for the screen, PNG for files."""
 
 import io
-import json
+import re
 import xml.etree.ElementTree as ElementTree
+from base64 import b64decode
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
 from labkit.data.origin import Origin
-from labkit.figures.base import PALETTE
-from labkit.liveplot.moving_picture import moving_picture
-from labkit.liveplot.picture import picture
-from labkit.liveplot.plotly_figure import plotly_figure
+from labkit.display import PALETTE
+from labkit.liveplot.painting import HEIGHT, WIDTH, paint
 from labkit.liveplot.record import Record
+from labkit.liveplot.renderers import as_html, as_png
+from labkit.liveplot.sheet import Box, Dot, Line, Sheet, Text, to_image, to_svg
+
+
+def follow(history, **options):
+    record = Record(**options)
+    record.histories[""] = history
+    return record
 
 
 def records(make_history):
-    empty, ready, many, stand_in, reported = (Record(batches=True) for _ in range(5))
+    empty, ready, many, stand_in, reported = (Record() for _ in range(5))
     ready.histories[""] = make_history(0)
     many.histories = {f"run {i}": make_history(5) for i in range(10)}
-    stand_in.histories[""] = make_history(
-        1, origin=Origin("STAND-IN: drawn <cells> & more", stand_in=True)
-    )
+    origin = Origin("STAND-IN: drawn <cells> & more", stand_in=True)
+    stand_in.histories[""] = make_history(1, origin=origin)
     for name in ("training loss", "loss", "f1", "recall", "precision"):
         reported.add_value(name, float("nan"))
         reported.add_value(name, 1.0)
@@ -31,49 +36,168 @@ def records(make_history):
     return [empty, ready, many, stand_in, reported]
 
 
+def drawings(html):
+    """The SVG of each picture, parsed."""
+    addresses = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    return [ElementTree.fromstring(b64decode(address)) for address in addresses]
+
+
+def texts(sheet):
+    return [mark.text for mark in sheet.marks if isinstance(mark, Text)]
+
+
+def marks(sheet, kind):
+    return [mark for mark in sheet.marks if isinstance(mark, kind)]
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_every_form_can_be_drawn_from_every_record(make_history, number):
     record = records(make_history)[number]
-    figure = plotly_figure(record)
-    json.dumps(figure, allow_nan=False)
-    go.Figure(figure)  # plotly checks every name and value
-    assert ElementTree.fromstring(moving_picture(record)).tag.endswith("svg")
-    assert Image.open(io.BytesIO(picture(record))).size == (792, 334)
+    sheets = paint(record)
+    svgs = drawings(as_html(record, sheets))
+    assert len(svgs) == len(sheets) >= 2
+    assert all(svg.tag.endswith("svg") for svg in svgs)
+    picture = Image.open(io.BytesIO(as_png(record, sheets)))
+    assert picture.width == WIDTH * len(sheets)
+    assert picture.height > HEIGHT
 
 
-def test_the_figure_holds_every_point_the_matrix_and_the_title(make_history):
-    record = Record()
-    record.histories[""] = make_history(7)
-    figure = plotly_figure(record)
-    *lines, matrix = figure["data"]
-    assert [line["x"] for line in lines] == [list(range(1, 8))] * 4
-    assert matrix["z"][0] == [80.0, 20.0, 0.0]
-    assert matrix["text"][0] == ["80", "20", ""]
-    assert matrix["x"] == ["basophil", "monocyte", "platelet"]
-    assert figure["layout"]["title"]["text"] == record.headline()
+@pytest.mark.parametrize("number", range(5))
+def test_nothing_lies_outside_its_panel(make_history, number):
+    for sheet in paint(records(make_history)[number]):
+        for line in marks(sheet, Line):
+            assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in line.points)
+        for mark in [*marks(sheet, Dot), *marks(sheet, Text)]:
+            assert 0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT
+
+
+def test_the_panels_and_their_size_are_the_same_from_the_first_moment(make_history):
+    start, end = (paint(follow(make_history(epochs))) for epochs in (0, 10))
+    assert [(s.width, s.height) for s in start] == [(s.width, s.height) for s in end]
+    assert [texts(s)[0].split(",")[0] for s in start] == [texts(s)[0].split(",")[0] for s in end]
+
+
+def test_the_epoch_axis_runs_to_the_planned_epochs(make_history):
+    loss, *_ = paint(follow(make_history(2, planned=10)))
+    assert "10" in texts(loss)
+    last = max(x for line in marks(loss, Line) if line.colour for x, _ in line.points)
+    right = max(x for line in marks(loss, Line) for x, _ in line.points)
+    assert last < WIDTH / 2 < right
+
+
+def test_after_an_early_end_the_axis_ends_with_the_training(make_history):
+    record = follow(make_history(4, planned=30))
+    record.finished = True
+    assert record.span() == (1, 4)
+
+
+def test_one_epoch_shows_two_dots_that_differ(make_history):
+    loss, *_ = paint(follow(make_history(1)))
+    dots = marks(loss, Dot)
+    assert sorted(dot.filled for dot in dots) == [False, True]
+    assert {dot.hint.split(",")[0] for dot in dots} == {"training loss", "validation loss"}
+
+
+def test_the_kept_epoch_is_marked_and_the_matrix_is_its_own(make_history):
+    record = follow(make_history(6, best=3))
+    record.history.confusion_matrices[2] = np.diag([1, 2, 3])
+    record.history.kept_epoch = 3
+    *_, matrix = paint(record)
+    assert "epoch 6" in texts(matrix)[0]  # while it trains, the latest
+    record.finished = True
+    loss, accuracy, matrix = paint(record)
+    assert "kept" in texts(loss) and "kept" in texts(accuracy)
+    assert "epoch 3 (kept)" in texts(matrix)[0]
+    assert texts(matrix).count("100") == 3
+
+
+def test_the_matrix_has_per_cents_of_each_row(make_history):
+    *_, matrix = paint(follow(make_history(7)))
+    shown = [text for text in texts(matrix) if text.isdigit()]
+    assert sorted(shown) == sorted(["80", "20", "100", "17", "83"])
+
+
+def rgb(colour):
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours (WCAG 2.1)."""
+
+    def luminance(colour):
+        parts = colour / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("#212121", "#ffffff"), ("#dedede", "#111111")])
+def test_every_number_of_the_matrix_can_be_read_on_its_blue(make_history, ink, paper):
+    for share in range(101):
+        history = make_history(1)
+        history.confusion_matrices[0] = np.array([[share, 100 - share, 0]] * 3)
+        *_, sheet = paint(follow(history))
+        for box in marks(sheet, Box):
+            middle = (box.x + box.width / 2, box.y + box.height / 2 + 4)
+            text = next(t for t in marks(sheet, Text) if (t.x, t.y) == middle)
+            back = (1 - box.opacity) * rgb(paper) + box.opacity * rgb(box.colour)
+            assert contrast(rgb(text.colour or ink), back) >= 4.5, share
 
 
 @pytest.mark.parametrize("epochs", [30, 300, 3000])
 def test_no_form_grows_with_the_training(make_history, epochs):
-    record = Record(batches=True)
-    record.histories[""] = make_history(epochs, batches=100)
-    assert len(json.dumps(plotly_figure(record))) < 40_000
-    assert len(moving_picture(record)) < 40_000
-    assert len(picture(record)) < 30_000
+    record = follow(make_history(epochs))
+    sheets = paint(record)
+    assert len(as_html(record, sheets)) < 45_000
+    assert len(as_png(record, sheets)) < 30_000
+
+
+def test_200_classes_can_be_drawn_in_little(make_history):
+    history = make_history(1)
+    history.classes = tuple(f"class {n}" for n in range(200))
+    history.confusion_matrices[0] = np.ones((200, 200), int)
+    *_, matrix = paint(follow(history))
+    assert not any("class" in text for text in texts(matrix))
+    assert len(to_svg(matrix, "")) < 500_000
 
 
 def test_a_stand_in_is_named_in_red(make_history):
-    record = Record()
-    record.histories[""] = make_history(1, origin=Origin("STAND-IN: drawn cells", stand_in=True))
-    (note,) = (a for a in plotly_figure(record)["layout"]["annotations"] if "STAND" in a["text"])
-    assert note["font"]["color"] == "#b3261e"
-    assert "#b3261e" in moving_picture(record)
+    origin = Origin("STAND-IN: drawn cells", stand_in=True)
+    record = follow(make_history(1, origin=origin))
+    html = as_html(record, paint(record))
+    assert re.search(r'color:#b3261e">data: STAND-IN: drawn cells', html)
+    record = follow(make_history(1, origin="STAND-IN is only a word here"))
+    assert "#b3261e" not in as_html(record, paint(record))
+
+
+def test_names_are_text_and_never_markup(make_history):
+    record = Record(["<b>a</b>", "$\\frac$", "c & d"])
+    record.histories["<script>x</script> $a_{$"] = make_history(2)
+    record.current = "<script>x</script> $a_{$"
+    html = as_html(record, paint(record))
+    assert "<script>x" not in html and "<b>a" not in html
+    labels = [t.text for svg in drawings(html) for t in svg.iter() if t.tag.endswith("text")]
+    assert {"<b>a</b>", "$\\frac$", "c & d"} <= set(labels)
+    as_png(record, paint(record))
 
 
 def test_the_picture_keeps_every_colour_of_the_palette_apart(make_history):
     record = Record()
     record.histories = {f"run {i}": make_history(5) for i in range(7)}
-    pixels = np.asarray(Image.open(io.BytesIO(picture(record))).convert("RGB")).reshape(-1, 3)
+    picture = Image.open(io.BytesIO(as_png(record, paint(record)))).convert("RGB")
+    pixels = np.asarray(picture).reshape(-1, 3).astype(int)
     for colour in PALETTE[:7]:
-        wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-        assert np.abs(pixels.astype(int) - wanted).sum(1).min() <= 15, colour
+        assert np.abs(pixels - rgb(colour)).sum(1).min() <= 15, colour
+
+
+def test_a_dashed_line_has_gaps_and_goes_round_corners():
+    corner = [(5, 5), (45, 5), (45, 35)]
+    solid, dashed = (
+        np.asarray(to_image(Sheet(50, 40, [Line(corner, "#000000", dashed=flag)])))
+        for flag in (False, True)
+    )
+    dark = [(picture.min(2) < 128).sum() for picture in (solid, dashed)]
+    assert 0.5 * dark[0] < dark[1] < 0.9 * dark[0]  # five pixels of eight, and their soft ends
+    assert (dashed[10:, 40:].min(2) < 128).any() and (dashed[:10, :40].min(2) < 128).any()

@@ -30,7 +30,7 @@ def test_the_calls_from_a_loop(capsys):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: lk.LivePlot(renderer="svg"), "renderer is 'svg'; choose 'auto', 'widget'"),
+        (lambda: lk.LivePlot(renderer="svg"), "renderer is 'svg'; choose 'auto', 'image'"),
         (lambda: lk.LivePlot(metric="auc"), "metric is 'auc'; choose 'accuracy'"),
         (lambda: lk.LivePlot().report("loss", "low"), "report('loss', …) got a str"),
         (lambda: lk.LivePlot().report("loss", torch.ones(2)), "give it one number"),
