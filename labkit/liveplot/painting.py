@@ -13,6 +13,7 @@ from labkit.liveplot.sheet import Box, Dot, Line, Sheet, Text
 WIDTH, HEIGHT = 340, 270  # of a panel; all are alike, so that they stand in rows and columns
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 328, 28, 226  # edges of the curves
 _FEW = 30  # up to so many points, each gets a dot
+MANY = 40  # classes
 
 
 def paint(record: Record) -> list[Sheet]:
@@ -87,7 +88,7 @@ def _matrix(record: Record) -> Sheet:
     frame = [(left, _TOP), (right, _TOP), (right, bottom), (left, bottom), (left, _TOP)]
     sheet.marks.append(Line(frame, None, 1, opacity=0.3))
     font = min(11, max(4, math.floor(0.8 * side)))
-    if len(names) <= 40:  # more cannot be read
+    if len(names) <= MANY:  # more cannot be read
         for number, name in enumerate(names):
             middle = (number + 0.5) * side
             sheet.marks.append(Text(left - 5, _TOP + middle + 0.35 * font, name, font, "end"))
@@ -102,7 +103,8 @@ def _cells(matrix: np.ndarray, left: float, side: float) -> list[Box | Text]:
     """A box for each cell that has images, the bluer the larger its share of the row; per cents."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     boxes, labels = [], {False: [], True: []}
-    for row, column in zip(*np.nonzero(matrix), strict=True):
+    shown = shares > (0 if len(matrix) <= MANY else 0.02)  # faint cells of many classes fill a file
+    for row, column in zip(*np.nonzero(shown), strict=True):
         share = float(shares[row, column])
         x, y = left + column * side, _TOP + row * side
         # no blue between the two on which either ink would have too little contrast

@@ -136,10 +136,12 @@ def _legend_entry(curve: Curve) -> str:
 def as_png(record: Record, sheets: Sequence[Sheet]) -> bytes:
     """The plot as a picture with a palette of 128 colours, at most about 30 KB."""
     entries, height = record.legend(), max(sheet.height for sheet in sheets)
-    width, rows = sum(sheet.width for sheet in sheets), -(-len(entries) // 4)
-    top, head = 28 + 16 * rows, Sheet(width, 28 + 16 * rows, [Text(8, 18, record.headline(), 14)])
+    width = sum(sheet.width for sheet in sheets)
+    columns = width // 230
+    top = 28 + 16 * -(-len(entries) // columns)
+    head = Sheet(width, top, [Text(8, 18, record.headline(), 14)])
     for number, curve in enumerate(entries):
-        x, y = 8 + 230 * (number % 4), 34 + 16 * (number // 4)
+        x, y = 8 + 230 * (number % columns), 34 + 16 * (number // columns)
         line = [(x, y - 4), (x + 26, y - 4)]
         head.marks.append(Line(line, colour_of(curve), dashed=curve.part == "training"))
         head.marks.append(Text(x + 32, y, curve.name))
