@@ -43,6 +43,22 @@ def front_end() -> str:
     return "jupyter" if "JPY_SESSION_NAME" in os.environ and not elsewhere else "notebook"
 
 
+def end_cell_as_interrupted() -> None:
+    """Let the present cell end as interrupted, so that "Run All" runs no further cells.
+
+    What the cell has computed and assigned stays; a KeyboardInterrupt of its own would lose it.
+    """
+    shell = running_shell()
+    if shell is None:
+        return
+
+    def mark(result: Any) -> None:
+        shell.events.unregister("post_run_cell", mark)
+        result.error_in_exec = result.error_in_exec or KeyboardInterrupt("stopped by hand")
+
+    shell.events.register("post_run_cell", mark)
+
+
 class Throttle:
     """Keeps the time spent on drawing below a small share of the time that passes.
 

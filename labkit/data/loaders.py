@@ -56,11 +56,16 @@ class BatchLoader:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.augment, self.normalize = augment, normalizer(normalize)
+        self._settings = {"batch_size": batch_size, "shuffle": shuffle, "normalize": normalize}
         self.indices = torch.arange(len(dataset.labels)) if indices is None else indices
         self.device = torch.device(device)
         fits = dataset.images.nbytes < 1 << 30
         self._images = dataset.images.to(self.device) if fits else dataset.images
         self._labels = dataset.labels.to(self.device)
+
+    def __repr__(self) -> str:
+        settings = {**self._settings, "augment": self.augment}
+        return f"BatchLoader({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from labkit import settings
 from labkit.device import choose_precision, get_device
+from labkit.display import end_cell_as_interrupted
 from labkit.inference import device_of, evaluating
 from labkit.metrics import Predictions
 from labkit.training import checkpoint as checkpoints
@@ -59,17 +60,18 @@ def fit(
         keep_best: a column of the history, such as ``"val_accuracy"``: the network ends with the
             weights of the epoch in which it was best (whatever ``early_stopping`` restores).
         checkpoint: a file that is written after each epoch; where it exists, training continues
-            from it.
+            from it. The file of another training is refused.
         callbacks: objects with ``on_fit_begin``, ``on_epoch_end`` or ``on_fit_end``, each called
             with the history.
         progress: show a bar while training and one line at the end.
 
     Returns:
-        The history; after Ctrl-C that of the epochs so far.
+        The history; after Ctrl-C that of the epochs so far. (In a notebook, "Run All" stops there.)
 
     Raises:
         ValueError: for settings or data that cannot work; the message says what to change.
-        FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch.
+        FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch. The
+            network has the weights of the epoch before. Any error carries the history so far.
 
     Example:
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
@@ -90,23 +92,25 @@ def fit(
     run = Run(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
     )
-    if checkpoint:
-        checkpoints.resume(checkpoint, run)
-    bar = TrainingBar(
-        epochs, len(train) if hasattr(train, "__len__") else None, len(history), progress
-    )
+    saver = checkpoints.Saver(Path(checkpoint), run) if checkpoint else None
+    batches = len(train) if hasattr(train, "__len__") else None
+    bar = TrainingBar(epochs, batches, len(history), progress)
     try:
         _call(callbacks, "on_fit_begin", history)
         while not run.finished():
             run.one_epoch(bar)
-            if checkpoint:
-                checkpoints.save(checkpoint, run)
+            if saver:
+                saver.save()
             _call(callbacks, "on_epoch_end", history)
     except KeyboardInterrupt:
         print(f"Stopped by hand in epoch {len(history) + 1} of {epochs}; the model is kept.")
+        end_cell_as_interrupted()
+    except Exception as error:
+        error.history = history
+        error.add_note(f"{len(history)} epochs are kept: history = sys.last_value.history")
+        raise
     finally:
-        if run.best_weights is not None:
-            model.load_state_dict(run.best_weights)
+        run.give_back_best_weights()
         _call(callbacks, "on_fit_end", history)
         bar.finish(run.summary())
     return history

@@ -47,6 +47,7 @@ class Run:
         )
         self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
         self.best_weights: dict[str, Tensor] | None = None
+        self.good_weights = _copy_of_weights(self.model)  # those of the last epoch that ended well
 
     @property
     def loaders(self) -> list[Iterable]:
@@ -83,7 +84,7 @@ class Run:
         )
         self.history.confusion_matrices.append(judged.matrix)
         self.history.batch_losses.append(trained.batch_losses)
-        self._keep_best_weights()
+        self._keep_weights()
         bar.end_epoch(judged.loss)
 
     def train_pass(self, bar: TrainingBar) -> PassTotals:
@@ -119,14 +120,17 @@ class Run:
         try:
             return totals.result()
         except NotFiniteLossError as error:
+            self.model.load_state_dict(self.good_weights)
             raise FloatingPointError(
                 f"The {name} loss became NaN or infinite in epoch {len(self.history) + 1}, "
-                f"{error}. Nothing of this epoch was saved. Try a smaller learning rate (now "
-                f"{self.learning_rate:g}), and look whether the images are normalised."
+                f"{error}. Nothing of this epoch was saved, and the network has its weights from "
+                f"before it. Try a smaller learning rate (now {self.learning_rate:g}), and look "
+                "whether the images are normalised."
             ) from None
 
-    def _keep_best_weights(self) -> None:
-        """Copy the weights if this epoch is the best one and they may be wanted back."""
+    def _keep_weights(self) -> None:
+        """Copy the weights; if this epoch is the best one, they may be wanted back at the end."""
+        self.good_weights = _copy_of_weights(self.model)
         history, rule = self.history, self.early_stopping
         if self.keep_best:
             best = history.best(self.keep_best)["epoch"]
@@ -135,9 +139,12 @@ class Run:
         else:
             return
         if best == history[-1]["epoch"]:
-            history.kept_epoch = best
-            state = self.model.state_dict()
-            self.best_weights = {name: value.detach().clone() for name, value in state.items()}
+            history.kept_epoch, self.best_weights = best, self.good_weights
+
+    def give_back_best_weights(self) -> None:
+        """End with the weights of the best epoch, where those were asked for."""
+        if self.best_weights is not None:
+            self.model.load_state_dict(self.best_weights)
 
     def summary(self) -> str:
         """What the training came to, in one line."""
@@ -149,6 +156,10 @@ class Run:
         column = "train_accuracy" if self.val is None else "val_accuracy"
         best = history.best(column)
         return f"{line}; best {column} {100 * best[column]:.2f} % in epoch {best['epoch']}"
+
+
+def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def _named(part: str, result: PassResult) -> dict[str, float]:

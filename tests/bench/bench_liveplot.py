@@ -62,14 +62,12 @@ def fit(plot=None):
            precision="fp32", progress=False)
     return time.perf_counter() - start, sum(spent.values()), spent["on_fit_end"]
 
-fit(lk.LivePlot(renderer="widget"))  # imports and first drawings are not part of a training
+fit(lk.LivePlot(renderer="image"))  # imports and first drawings are not part of a training
 plain = np.median([fit()[0] for _ in range(3)])
-for renderer in ("widget", "image"):
-    runs = [fit(lk.LivePlot(renderer=renderer)) for _ in range(3)]
-    total, inside, last = np.median(runs, axis=0)
-    print(f"  {renderer:7} {100 * inside / (total - inside):5.2f} % of {total:.1f} s, of which "
-          f"{100 * last / (total - inside):.2f} % for the picture at the end;\\n"
-          f"          the whole run takes {total / plain:.3f} x one without (median of 3)")
+total, inside, last = np.median([fit(lk.LivePlot(renderer="image")) for _ in range(3)], axis=0)
+print(f"  {100 * inside / (total - inside):5.2f} % of {total:.1f} s, of which "
+      f"{100 * last / (total - inside):.2f} % for the picture at the end;\\n"
+      f"  the whole run takes {total / plain:.3f} x one without (median of 3)")
 """
 
 BYTES = """\
@@ -84,8 +82,8 @@ def history_of(epochs):
         history.confusion_matrices.append(matrix)
         yield history
 
-def ours(epochs, renderer):
-    plot = lk.LivePlot(renderer=renderer)
+def ours(epochs):
+    plot = lk.LivePlot(renderer="image")
     for history in history_of(epochs):
         if len(history) == 1:
             plot.on_fit_begin(history)
@@ -107,8 +105,7 @@ def naive(epochs):
 
 print("Bytes, every epoch drawn:")
 print(f"  {'':22}{'epochs':>8}{'messages':>10}{'largest, KB':>13}{'in all, MB':>12}")
-makers = {"LivePlot, widget": lambda n: ours(n, "widget"),
-          "LivePlot, image": lambda n: ours(n, "image"), "naive trace.y += (v,)": naive}
+makers = {"LivePlot": ours, "naive trace.y += (v,)": naive}
 for name, make in makers.items():
     for epochs in (30, 300, 3000):
         make(epochs)

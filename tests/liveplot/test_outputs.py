@@ -52,7 +52,7 @@ def run(tmp_path):
         try:
             client.execute(cwd=tmp_path, env=dict(os.environ))
         except CellExecutionError:
-            assert "stop" in code or "1 / 0" in code, nb.cells[1].outputs
+            assert "stop" in code or "1 / 0" in code or "interrupt" in code, nb.cells[1].outputs
         assert "widgets" not in nb.metadata
         outputs = nb.cells[1].outputs
         return [out for out in outputs if "image/png" in out.get("data", {})], outputs

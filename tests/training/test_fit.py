@@ -185,10 +185,35 @@ def test_nan_in_a_later_epoch_keeps_the_checkpoint_of_the_one_before(tiny, tmp_p
             with torch.no_grad():
                 model[1].weight.fill_(torch.nan)
 
-    with pytest.raises(FloatingPointError, match="epoch 2, batch 1 of 3"):
+    with pytest.raises(FloatingPointError, match="epoch 2, batch 1 of 3") as error:
         fit(model, train, checkpoint=tmp_path / "a.pt", callbacks=[Spoil()])
-    history = fit(make_model(), train, epochs=1, checkpoint=tmp_path / "a.pt")
-    assert len(history) == 1 and np.isfinite(history[0]["train_loss"])
+    assert len(error.value.history) == 1
+    assert "1 epochs are kept: history = sys.last_value.history" in error.value.__notes__
+    assert all(value.isfinite().all() for value in model.state_dict().values())
+    again = make_model()
+    history = fit(again, train, checkpoint=tmp_path / "a.pt")
+    assert len(history) == 2 and np.isfinite(history.column("train_loss")).all()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_after_nan_the_network_has_the_weights_of_the_epoch_before(tiny, epochs):
+    train, model, kept = tiny.loaders(batch_size=16)[0], make_model(), []
+
+    class At:
+        def on_fit_begin(self, history):
+            kept.append({name: value.clone() for name, value in model.state_dict().items()})
+
+        def on_epoch_end(self, history):
+            self.on_fit_begin(history)
+            if len(history) == epochs:
+                optimizer.param_groups[0]["lr"] = 1e30
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with pytest.raises(FloatingPointError, match="has its weights from before it"):
+        fit(model, train, epochs=6, optimizer=optimizer, callbacks=[At()])
+    assert len(kept) == epochs + 1
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, kept[-1][name])
 
 
 def test_the_optimizer_of_another_model_is_refused(tiny):

@@ -5,18 +5,19 @@ granules.
 """
 
 from collections.abc import Iterator
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 
 MAX_LOBES = 5
 CHUNK_PIXELS = 2**17  # arrays that fit the processor's cache
 
-# Each pair is the range a cell is drawn from. `radius`, `ripple` and `grain` (the pitch of the
-# granules) are in half image widths, `lobe` and `arc` in cell radii: `lobes` lobes sit `step`
-# radians apart on an arc, so one lobe is round, two are oval or bilobed, three close ones a kidney,
-# five a band or segments. `chance` is the share of granules that is there. Tuned so that at 28
-# pixels an MLP gets about 85 % and a small CNN about 94 %; less overlap is easy for both.
+# A row a kind; each pair is the range a cell is drawn from, in the order of the columns below.
+# `radius`, `ripple` and `grain` (the pitch of the granules) are in half image widths, `lobe` and
+# `arc` in cell radii: `lobes` lobes sit `step` radians apart on an arc, so one lobe is round, two
+# are oval or bilobed, three close ones a kidney, five a band or segments. `chance` is the share of
+# granules that is there. Tuned so that at 28 pixels an MLP gets about 85 % and a small CNN about
+# 94 %; less overlap is easy for both.
 _SHAPES = """
 radius   lobes  lobe     arc      step     chance   grain    ripple
 .46 .62  2 3    .40 .55  .20 .40  1.2 2.2  .40 .95  .10 .13  .02 .05   basophil
@@ -46,6 +47,39 @@ b4a0cd 9682be  9664aa   4c267a   0     T cell
 """
 
 
+@dataclass
+class _Cells:
+    """Every property of n cells: columns (n, 1), or (n, 3) for colours, (n, lobes) for lobes."""
+
+    radius: np.ndarray
+    shift: list[np.ndarray]  # of the middle, across and down
+    squash: np.ndarray
+    angle: np.ndarray
+    ripple: np.ndarray
+    phase: list[np.ndarray]  # of the ripple (2) and of the texture (2)
+    lobe: np.ndarray  # the size of a lobe
+    lobe_x: np.ndarray
+    lobe_y: np.ndarray
+    lobe_size: np.ndarray  # of each lobe; 0 for those that are not there
+    grain: np.ndarray
+    chance: np.ndarray
+    over: np.ndarray
+    offset: list[np.ndarray]  # of the lattices of red cells (2) and granules (2)
+    red_chance: np.ndarray
+    cytoplasm: np.ndarray
+    granule: np.ndarray
+    nucleus: np.ndarray
+    mottle: np.ndarray  # how much the nucleus' density varies
+    strength: np.ndarray  # of the stain
+    tint: np.ndarray
+    light: np.ndarray
+    slope: list[np.ndarray]  # of the light, across and down
+    brightness: np.ndarray
+    soft: np.ndarray  # the width of an edge
+    noise: np.ndarray
+    film: np.ndarray  # where the cell's noise begins
+
+
 def paint_chunks(
     kinds: np.ndarray, size: int, seed: int, grey: bool = False, field: float = 1.0
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
@@ -62,8 +96,7 @@ def paint_chunks(
     step = max(1, CHUNK_PIXELS // size**2)
     for start in range(0, len(kinds), step):
         rows = slice(start, min(start + step, len(kinds)))
-        cells = _describe(kinds[rows], uniform[rows], grey)
-        cells.soft = cells.blur + axis[1] - axis[0]
+        cells = _describe(kinds[rows], uniform[rows], axis, grey)
         density, nucleus, cell = _paint(x, y, cells, spots)
         image = _develop(x, y, density, cells, noise)
         if grey:
@@ -73,8 +106,8 @@ def paint_chunks(
         yield rows, image, nucleus.reshape(square), cell.reshape(square)
 
 
-def _describe(kinds: np.ndarray, uniform: np.ndarray, grey: bool) -> SimpleNamespace:
-    """Draw every property of some cells, each as a column (n, 1) or (n, 5) for the lobes."""
+def _describe(kinds: np.ndarray, uniform: np.ndarray, axis: np.ndarray, grey: bool) -> _Cells:
+    """Draw every property of some cells. The order of the draws decides which cells they are."""
     columns = iter(uniform.T[:, :, None])
 
     def between(low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
@@ -83,35 +116,37 @@ def _describe(kinds: np.ndarray, uniform: np.ndarray, grey: bool) -> SimpleNames
     likeness = 0.48 * between(0, 1) ** 3  # half is the border between the two kinds
     table = _TABLE[kinds] + likeness * (_TABLE[_NEIGHBOUR[kinds]] - _TABLE[kinds])
     ranges, colours, over = np.split(table, [16, 28], axis=1)
-    cells = SimpleNamespace(over=over)
-    for k, name in enumerate(_SHAPES.split("\n")[1].split()):
-        setattr(cells, name, between(ranges[:, [2 * k]], ranges[:, [2 * k + 1]]))
-    cells.radius *= between(0.85, 1.15)
-    cells.shift = [between(-0.1, 0.1) for _ in "xy"]
-    cells.squash, cells.angle = between(1.0, 1.15), between(0, 2 * np.pi)
-    cells.phase = [between(0, 2 * np.pi) for _ in range(4)]
-    cells.blur, cells.mottle = between(0.015, 0.07), between(0.05, 0.25)
-    cells.offset = [between(0, 999) for _ in range(4)]
-    lobe, lobes = np.arange(MAX_LOBES, dtype=np.float32), np.floor(cells.lobes)
-    turn = np.hstack([between(-0.2, 0.2) for _ in lobe]) + (lobe - (lobes - 1) / 2) * cells.step
-    cells.lobe_x, cells.lobe_y = cells.arc * np.cos(turn), cells.arc * np.sin(turn)
-    size = np.hstack([between(0.85, 1.15) for _ in lobe])
-    cells.lobe_size = cells.lobe * size * (lobe < lobes)
-    first, second, cells.granule, nucleus = np.split(colours, 4, axis=1)
-    cells.cytoplasm, cells.nucleus = between(first, second), nucleus * between(0.85, 1.15)
-    cells.red_chance, cells.strength = between(0.2, 0.8), between(0.85, 1.15)
-    cells.tint = np.hstack([between(0.95, 1.05) for _ in "rgb"])
-    cells.light = between(_WARM, _WARM + (_COOL - _WARM) * next(columns) ** 3)
-    cells.slope = [between(-0.06, 0.06) for _ in "xy"]
-    cells.brightness, cells.noise = between(-0.05, 0.05), between(2, 6)
-    cells.film = next(columns)
+    radius, lobes, lobe, arc, step, chance, grain, ripple = (
+        between(ranges[:, [2 * k]], ranges[:, [2 * k + 1]]) for k in range(8)
+    )
+    radius *= between(0.85, 1.15)
+    shift = [between(-0.1, 0.1) for _ in "xy"]
+    squash, angle = between(1.0, 1.15), between(0, 2 * np.pi)
+    phase = [between(0, 2 * np.pi) for _ in range(4)]
+    soft, mottle = between(0.015, 0.07) + axis[1] - axis[0], between(0.05, 0.25)
+    offset = [between(0, 999) for _ in range(4)]
+    number, there = np.arange(MAX_LOBES, dtype=np.float32), np.floor(lobes)
+    turn = np.hstack([between(-0.2, 0.2) for _ in number]) + (number - (there - 1) / 2) * step
+    lobe_size = lobe * np.hstack([between(0.85, 1.15) for _ in number]) * (number < there)
+    first, second, granule, nucleus = np.split(colours, 4, axis=1)
+    cytoplasm, nucleus = between(first, second), nucleus * between(0.85, 1.15)
+    red_chance, strength = between(0.2, 0.8), between(0.85, 1.15)
+    tint = np.hstack([between(0.95, 1.05) for _ in "rgb"])
+    light = between(_WARM, _WARM + (_COOL - _WARM) * next(columns) ** 3)
+    slope = [between(-0.06, 0.06) for _ in "xy"]
+    brightness, noise, film = between(-0.05, 0.05), between(2, 6), next(columns)
     if grey:
-        cells.red_chance, cells.strength = np.zeros_like(cells.film), 0.5 * cells.strength
-        cells.light, cells.tint = _GREY, np.ones(3, np.float32)
-    return cells
+        red_chance, strength = np.zeros_like(film), 0.5 * strength
+        light, tint = _GREY, np.ones(3, np.float32)
+    return _Cells(
+        *(radius, shift, squash, angle, ripple, phase),
+        *(lobe, arc * np.cos(turn), arc * np.sin(turn), lobe_size),
+        *(grain, chance, over, offset, red_chance, cytoplasm, granule, nucleus, mottle),
+        *(strength, tint, light, slope, brightness, soft, noise, film),
+    )
 
 
-def _outline(x: np.ndarray, y: np.ndarray, cells: SimpleNamespace) -> tuple[np.ndarray, ...]:
+def _outline(x: np.ndarray, y: np.ndarray, cells: _Cells) -> tuple[np.ndarray, ...]:
     """Signed distances (n, pixels) to the cell and to its nucleus, negative inside."""
     p = cells.phase
     dx = x - cells.shift[0] + cells.ripple * np.sin(6 * y + p[0])
@@ -148,7 +183,7 @@ def _scatter(
 
 
 def _paint(
-    x: np.ndarray, y: np.ndarray, cells: SimpleNamespace, spots: np.ndarray
+    x: np.ndarray, y: np.ndarray, cells: _Cells, spots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Density of stain (n, 3, pixels) and the masks of nucleus and cell (n, pixels)."""
 
@@ -177,7 +212,7 @@ def _paint(
 
 
 def _develop(
-    x: np.ndarray, y: np.ndarray, density: np.ndarray, cells: SimpleNamespace, noise: np.ndarray
+    x: np.ndarray, y: np.ndarray, density: np.ndarray, cells: _Cells, noise: np.ndarray
 ) -> np.ndarray:
     """Turn densities into uint8: light that varies, stain that varies, noise of the sensor."""
     density *= (cells.strength * cells.tint)[:, :, None]
