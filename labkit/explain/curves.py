@@ -40,10 +40,9 @@ def deletion_curve(
         >>> curves.shape
         (2, 15)
     """
+    classes = class_numbers(targets, outputs_of(model, images))
     other = blurred(images) if baseline is None else baseline
-    return _curve(
-        model, images, other, maps, class_numbers(targets, outputs_of(model, images)), steps
-    )
+    return _curve(model, images, other, maps, classes, steps)
 
 
 def insertion_curve(
@@ -54,32 +53,13 @@ def insertion_curve(
     baseline: Tensor | None = None,
     steps: int = 14,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Start from the blurred image and bring the most important pixels back first.
+    """Start from the baseline and bring the most important pixels back first.
 
-    Args:
-        model: the network.
-        images: float (N, C, H, W), prepared as the network wants them.
-        maps: (N, H, W), large where it matters.
-        targets: the class, one for all or one an image; None for the predicted.
-        baseline: what to start from (N, C, H, W); None for the blurred image.
-        steps: into how many equal parts the pixels are divided.
-
-    Returns:
-        The shares of pixels inserted (steps + 1,), and the probabilities (N, steps + 1). A good map
-        makes the curve rise early: a large area under it.
-
-    Source: Petsiuk et al. (2018), *RISE*, BMVC.
-
-    Example:
-        >>> images, maps = torch.rand(2, 1, 3, 3), np.ones((2, 3, 3))
-        >>> shares, curves = insertion_curve(nn.Flatten(), images, maps)
-        >>> shares[0], shares[-1]
-        (np.float64(0.0), np.float64(1.0))
+    As ``deletion_curve``, the other way round: a good map makes the curve rise early.
     """
+    classes = class_numbers(targets, outputs_of(model, images))
     other = blurred(images) if baseline is None else baseline
-    return _curve(
-        model, other, images, maps, class_numbers(targets, outputs_of(model, images)), steps
-    )
+    return _curve(model, other, images, maps, classes, steps)
 
 
 def area_under(shares: np.ndarray, curves: np.ndarray) -> np.ndarray:

@@ -24,7 +24,6 @@ def new_figure(
         rows: rows of panels.
         columns: columns of panels.
         height: in inches.
-        origin: which data the figure shows.
         **options: passed on to ``matplotlib.pyplot.subplots``.
 
     Returns:

@@ -33,12 +33,7 @@ def overlays(
         images: (N, C, H, W), uint8 or float in [0, 1]; at most about ten.
         maps: by name, (N, H, W); each is scaled to its own largest value.
         titles: up to N captions.
-        title: above the figure.
-        origin: which data these are.
         signed: red for positive and blue for negative values; else negative ones count as zero.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = overlays(torch.rand(2, 3, 8, 8), {"random": np.random.rand(2, 8, 8)})
@@ -86,8 +81,6 @@ def attribution_grid(
         attributions: (R, K, H, W) or (R, K, C, H, W), which is summed over the colours.
         row_titles: R names.
         column_titles: K names, usually the classes.
-        title: above the figure.
-        origin: which data these are.
         unit: of the attributions.
 
     Returns:
@@ -142,7 +135,6 @@ def faithfulness_curves(
     Args:
         deletion: by method, what ``lk.explain.deletion_curve`` returned.
         insertion: by method, what ``lk.explain.insertion_curve`` returned.
-        origin: which data these are.
 
     Returns:
         The figure; the legend gives the mean area under each curve.
@@ -178,10 +170,6 @@ def randomisation_curves(tables: Mapping[str, object], origin: str = "") -> Figu
 
     Args:
         tables: by method, what ``lk.explain.randomise_layers`` returned.
-        origin: which data these are.
-
-    Returns:
-        The figure.
 
     Example:
         >>> import pandas as pd

@@ -28,11 +28,6 @@ def hog_triple(
     Args:
         image: uint8 (3, H, W).
         picture: (H, W) from ``hog_picture``.
-        title: above the figure.
-        origin: which data this is.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = hog_triple(torch.zeros(3, 40, 40, dtype=torch.uint8), np.zeros((40, 40)))
@@ -63,11 +58,6 @@ def neighbour_grid(
         labels: (N,) class numbers.
         classes: class names.
         neighbours: for the row of each query, the rows of its neighbours.
-        title: above the figure.
-        origin: which data this is.
-
-    Returns:
-        The figure.
 
     Example:
         >>> cells = torch.zeros(3, 3, 40, 40, dtype=torch.uint8)
@@ -130,10 +120,6 @@ def variance_curve(
     Args:
         shares: by name, the share of each component, the largest first.
         marks: the sums whose number of components is written out.
-        origin: which data this is.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = variance_curve({"features": np.array([0.9, 0.08, 0.02])})

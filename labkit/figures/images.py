@@ -25,11 +25,6 @@ def image_grid(
         images: (N, C, H, W), uint8 or float in [0, 1]; one channel is shown grey.
         titles: up to N captions.
         columns: images a row.
-        title: above the figure.
-        origin: which data these are.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = image_grid(torch.rand(4, 3, 28, 28), ["a", "b", "c", "d"], columns=4)
@@ -80,10 +75,6 @@ def split_proportions(counts: pd.DataFrame, origin: str = "") -> Figure:
 
     Args:
         counts: images by class (rows) and split (columns).
-        origin: which data these are.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = split_proportions(pd.DataFrame({"train": [7, 14], "test": [2, 4]}))

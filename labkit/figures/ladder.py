@@ -23,7 +23,6 @@ def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
     Args:
         model: a network with convolutions and poolings.
         image: (C, H, W), any values.
-        title: above the figure.
 
     Returns:
         The figure: one square a layer, as wide as its feature maps.
@@ -77,7 +76,6 @@ def feature_maps(
         image: uint8 or float (C, H, W).
         maps: by the name of the layer, the feature maps (K, H', W') of this image.
         columns: so many maps of each layer are shown.
-        origin: which data these are.
 
     Returns:
         The figure: a row a layer, each map scaled on its own from dark (low) to light (high).
@@ -103,7 +101,6 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
     Args:
         table: a row a rung (the index names it), with ``parameters``, and ``accuracy``, ``low``
             and ``high`` in per cent.
-        origin: which data these are.
 
     Returns:
         The figure: all rungs, and the upper ones enlarged; bars are the intervals.
@@ -145,7 +142,6 @@ def search_results(
         settings: columns with the settings; those that span more than a factor of 50 get a
             logarithmic axis.
         value: the column with the result in per cent.
-        origin: which data these are.
 
     Returns:
         The figure: first the best so far, then a panel a setting; the best trial is marked.

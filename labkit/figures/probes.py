@@ -22,11 +22,6 @@ def layer_statistics(
 
     Args:
         tables: what ``Probe.to_frame`` returned, by name.
-        title: above the figure.
-        origin: which data went through the networks.
-
-    Returns:
-        The figure.
 
     Example:
         >>> figure = layer_statistics({"He": probe.to_frame()})  # doctest: +SKIP
@@ -63,8 +58,6 @@ def depth_curves(
     Args:
         tables: what ``Probe.to_frame`` returned, by name.
         columns: the columns to draw, a panel each, with the labels of their axes.
-        title: above the figure.
-        origin: which data went through the networks.
 
     Returns:
         The figure; a value of exactly 0 has no place on a log axis and is not drawn.

@@ -127,9 +127,6 @@ def roc_curves(
         result: predictions; the score of a class is its probability.
         title: of the left panel.
 
-    Returns:
-        The figure.
-
     Example:
         >>> figure = roc_curves(Predictions([[2, 0], [0, 1], [3, 1]], [0, 1, 1], ("a", "b")))
     """

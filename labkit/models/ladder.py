@@ -1,8 +1,10 @@
 """The rungs of lab 05, from one linear map to a wide network.
 
-Every network takes images (B, channels, H, W) and gives logits (B, classes). What extracts the
-features is called ``features``, what decides on them ``classifier``. Each activation is an object
-of its own and works out of place: explanations by hooks and by DeepLIFT need that (lab 07).
+Every network takes images (B, channels, H, W) and gives logits (B, classes). ``num_classes`` says
+how many logits, ``in_channels`` is 3 for colour and 1 for grey, ``side`` the height and width of
+the images in pixels. What extracts the features is called ``features``, what decides on them
+``classifier``. Each activation is an object of its own and works out of place: explanations by
+hooks and by DeepLIFT need that (lab 07).
 """
 
 import itertools
@@ -16,11 +18,6 @@ class SoftmaxRegression(nn.Sequential):
     Input (B, channels, side, side). With 28-pixel colour images and 8 classes it has 18,824
     parameters.
 
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
-        side: height and width of the images in pixels.
-
     Example:
         >>> SoftmaxRegression()(torch.zeros(4, 3, 28, 28)).shape
         torch.Size([4, 8])
@@ -30,16 +27,22 @@ class SoftmaxRegression(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(in_channels * side**2, num_classes))
 
 
-class OneFilterCNN(nn.Module):
+class _Rung(nn.Module):
+    """Features, then a classifier."""
+
+    features: nn.Module
+    classifier: nn.Module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, channels, H, W) to logits (B, classes)."""
+        return self.classifier(self.features(images))
+
+
+class OneFilterCNN(_Rung):
     """One filter of 2x2, a pooling of 2, one linear layer: the smallest network with a convolution.
 
     Input (B, channels, side, side). With grey 32-pixel images and 5 classes (32 → 31 → 15) it has
     1,135 parameters, with 28-pixel colour images and 8 classes (28 → 27 → 13) 1,373.
-
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
-        side: height and width of the images in pixels.
 
     Example:
         >>> OneFilterCNN(5, in_channels=1, side=32)(torch.zeros(4, 1, 32, 32)).shape
@@ -53,12 +56,8 @@ class OneFilterCNN(nn.Module):
         )
         self.classifier = nn.Linear(((side - 1) // 2) ** 2, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, side, side) to logits (B, classes)."""
-        return self.classifier(self.features(images))
 
-
-class TwoBlockCNN(nn.Module):
+class TwoBlockCNN(_Rung):
     """Two convolutions of 16 and 32 filters, batch normalisation after the first only.
 
     Input (B, channels, side, side). With grey 32-pixel images and 5 classes it has 153,061
@@ -99,20 +98,12 @@ class TwoBlockCNN(nn.Module):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(head_dropout)]
         self.classifier = nn.Sequential(*layers, nn.Linear(sizes[-2], num_classes))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, side, side) to logits (B, classes)."""
-        return self.classifier(self.features(images))
 
-
-class SimpleCNN(nn.Module):
+class SimpleCNN(_Rung):
     """Three convolutions of 32, 64 and 128 filters, then global average pooling.
 
     Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has 102,024
     parameters.
-
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
 
     Example:
         >>> SimpleCNN()(torch.zeros(4, 3, 28, 28)).shape
@@ -133,20 +124,12 @@ class SimpleCNN(nn.Module):
             nn.Linear(64, num_classes),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, H, W) to logits (B, classes)."""
-        return self.classifier(self.features(images))
 
-
-class DeeperCNN(nn.Module):
+class DeeperCNN(_Rung):
     """Four convolutions with batch normalisation, three linear layers with dropout 0.5.
 
     Input (B, channels, H, W), any size from 16 pixels. With 3 channels and 8 classes it has
     308,488 parameters.
-
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
 
     Example:
         >>> DeeperCNN()(torch.zeros(4, 3, 28, 28)).shape
@@ -171,12 +154,8 @@ class DeeperCNN(nn.Module):
             nn.Linear(128, num_classes),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, H, W) to logits (B, classes)."""
-        return self.classifier(self.features(images))
 
-
-class _ThreeBlocks(nn.Module):
+class _ThreeBlocks(_Rung):
     """Three blocks of (convolution, batch normalisation, ReLU) twice, then pooling and dropout."""
 
     def __init__(
@@ -201,20 +180,12 @@ class _ThreeBlocks(nn.Module):
             nn.Linear(hidden, num_classes),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, H, W) to logits (B, classes)."""
-        return self.classifier(self.features(images))
-
 
 class LightCNN(_ThreeBlocks):
     """Three double blocks of 10, 20 and 40 filters: the plan of ``WideCNN``, made narrow.
 
     Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has 53,686
     parameters.
-
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
 
     Example:
         >>> LightCNN()(torch.zeros(4, 3, 28, 28)).shape
@@ -230,10 +201,6 @@ class WideCNN(_ThreeBlocks):
 
     Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has
     1,215,048 parameters.
-
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
 
     Example:
         >>> WideCNN()(torch.zeros(4, 3, 28, 28)).shape
