@@ -44,6 +44,7 @@ def new_figure(
         **options,
     )
     plt.close(figure)  # else the notebook would show it twice
+    figure.patch.set(edgecolor="0.8", linewidth=1)  # a quiet frame, on a dark page too
     if origin:
         stand_in = getattr(origin, "stand_in", False)
         colour, weight = (STAND_IN_COLOUR, "bold") if stand_in else ("0.4", "normal")

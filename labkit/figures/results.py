@@ -70,9 +70,10 @@ def run_summary(history: History, result: Predictions) -> Figure:
     axes[1, 0].grid(alpha=0.3)
     draw_confusion_matrix(axes[1, 1], result.confusion_matrix(), result.classes)
     axes[1, 1].set_title("Test set, % of each true class", fontsize=10)
+    setup = history.setup | {"epochs": _epochs(history)}
     lines = [
         f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}"
-        for name, value in history.setup.items()
+        for name, value in setup.items()
     ]
     low, high = result.accuracy_interval()
     lines.append(f"test accuracy: {100 * result.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f})")
@@ -83,6 +84,13 @@ def run_summary(history: History, result: Predictions) -> Figure:
     low_value, high_value = axes[1, 0].get_ylim()
     axes[1, 0].set_ylim(low_value, high_value + 1.4 * (high_value - low_value))
     return figure
+
+
+def _epochs(history: History) -> str:
+    """How many were trained, of how many planned, and whose weights were kept."""
+    done, planned = len(history), history.planned_epochs
+    text = f"{done}" if done >= planned else f"{done} of {planned}"
+    return f"{text}, weights of {history.kept_epoch}" if history.kept_epoch else text
 
 
 def reliability_diagram(results: Mapping[str, Predictions], bins: int = 15) -> Figure:

@@ -1,6 +1,7 @@
 """``LivePlot``: the class that students use, as a callback of ``fit`` or from their own loop."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +64,7 @@ class LivePlot:
         self._renderer_name, self._renderer = renderer, None
         self._throttle = Throttle()
         self._shell: Any = None
+        self._broken = False  # whether a drawing has failed, which is said once
 
     def run(self, name: str) -> SimpleNamespace:
         """Make the callback for one training of several that are drawn into the same plot.
@@ -175,7 +177,7 @@ class LivePlot:
         renderer = self._open()
         if isinstance(renderer, RENDERERS["text"]) or self._throttle.ready():
             with self._throttle.drawing():
-                renderer.draw(self._record)
+                self._safely(renderer.draw)
 
     def _open(self) -> Renderer:
         if self._renderer is None:
@@ -188,7 +190,18 @@ class LivePlot:
     def _settle(self) -> None:
         if self._renderer is not None and not self._record.finished:
             self._record.finished = True
-            self._renderer.settle(self._record)
+            self._safely(self._renderer.settle)
+
+    def _safely(self, show: Callable[[Record], None]) -> None:
+        """Show the record; a drawing that fails must never end a training."""
+        try:
+            show(self._record)
+        except Exception as error:
+            if not self._broken:
+                self._broken = True
+                what = f"{type(error).__name__}: {error}".splitlines()[0]
+                message = f"LivePlot could not draw ({what}). Training goes on, nothing is lost."
+                warnings.warn(message, stacklevel=4)
 
     def _end_of_cell(self, result: Any) -> None:
         self._shell.events.unregister("post_run_cell", self._end_of_cell)

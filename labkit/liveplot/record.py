@@ -175,6 +175,8 @@ class Record:
             seconds = (time.perf_counter() - self.started) / max(done, 1) * (self.limit - done)
             if done and seconds > 0 and not self.finished:
                 parts.append(f"about {duration(seconds)} left")
+        if not all(drawable(y) for curve in self.curves() for y in curve.y):
+            parts.append("some values are NaN, infinite or too large to draw")
         return " · ".join(([self.current] if self.current else []) + parts)
 
     def _best(self) -> str:
@@ -208,7 +210,7 @@ def thin(x: Sequence[float], y: Sequence[float], limit: int = 300) -> tuple[list
 
     Args:
         x: positions (N,).
-        y: values (N,); NaN and infinite ones become None, a gap.
+        y: values (N,); what cannot be drawn becomes None, a gap.
         limit: points to keep.
 
     Returns:
@@ -225,4 +227,9 @@ def thin(x: Sequence[float], y: Sequence[float], limit: int = 300) -> tuple[list
         extremes = [b[[values[b].argmin(), values[b].argmax()]] for b in buckets]
         keep = np.unique(np.concatenate([[0], *extremes, [len(y) - 1]]))
     digits = [float(f"{x[i]:.6g}") for i in keep]
-    return digits, [float(f"{y[i]:.5g}") if math.isfinite(y[i]) else None for i in keep]
+    return digits, [float(f"{y[i]:.5g}") if drawable(y[i]) else None for i in keep]
+
+
+def drawable(value: float) -> bool:
+    """Whether a value has a place on an axis: not NaN, infinite or beyond 1e30."""
+    return math.isfinite(value) and abs(value) < 1e30

@@ -11,6 +11,11 @@ from labkit.data.origin import Origin
 METRICS = ("loss", "accuracy", "precision", "recall", "f1")
 
 
+def _few(count: int, most: int = 10) -> list[int]:
+    """The first three places and the last ones, where there are too many."""
+    return [*range(count)] if count <= most else [0, 1, 2, *range(count - most + 3, count)]
+
+
 def check_column(column: str, argument: str, validates: bool) -> None:
     """Raise ValueError unless a training, with or without validation, records this column."""
     parts = ("train", "val") if validates else ("train",)
@@ -65,6 +70,20 @@ class History(list):
     def to_frame(self) -> pd.DataFrame:
         """The record as a table, one row an epoch."""
         return pd.DataFrame(list(self))
+
+    def _short(self) -> pd.DataFrame:
+        """What a cell shows: loss, accuracy and time, of few epochs."""
+        frame = self.to_frame()
+        shown = [c for c in frame if c.endswith(("epoch", "loss", "accuracy", "seconds"))]
+        return frame[shown].iloc[_few(len(frame))].set_index("epoch").round(4)
+
+    def __repr__(self) -> str:
+        if not self:
+            return "History: no epoch has ended"
+        return f"History of {len(self)} epochs\n{self._short()}"
+
+    def _repr_html_(self) -> str:
+        return f"History of {len(self)} epochs{self._short().to_html() if self else ''}"
 
     def column(self, name: str) -> list[float]:
         """One column as a list.

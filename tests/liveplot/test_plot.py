@@ -3,6 +3,8 @@ import pytest
 import torch
 
 import labkit as lk
+from labkit.liveplot.painting import paint
+from labkit.liveplot.renderers import as_html, as_png
 
 
 def test_without_a_notebook_a_line_an_epoch(tiny, capsys):
@@ -51,3 +53,28 @@ def test_wrong_class_names_stop_fit_before_it_trains(tiny):
     with pytest.raises(ValueError, match="3 class names for 8 classes"):
         lk.fit(model, train, val, callbacks=[lk.LivePlot(["a", "b", "c"])])
     assert torch.equal(before, model[1].weight)
+
+
+def test_a_drawing_that_fails_ends_no_training(tiny, monkeypatch):
+    def broken(self, record):
+        raise OverflowError("cannot convert float infinity to integer")
+
+    monkeypatch.setattr("labkit.liveplot.renderers.TextRenderer.draw", broken)
+    train, val, _ = tiny.loaders(batch_size=16)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+    with pytest.warns(UserWarning, match=r"could not draw \(OverflowError: cannot") as caught:
+        history = lk.fit(model, train, val, epochs=3, callbacks=[lk.LivePlot()], progress=False)
+    assert len(history) == 3
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, -1e308, 5e-324])
+def test_any_value_can_be_drawn(value):
+    plot = lk.LivePlot(renderer="image")
+    plot._record.class_names = []
+    for number in (1.0, value, 2.0, -value):
+        plot._record.add_value("training loss", number)
+    sheets = paint(plot._record)
+    assert as_html(plot._record, sheets).count("<img") == len(sheets)
+    as_png(plot._record, sheets)
+    assert ("too large to draw" in plot._record.headline()) is (abs(value) > 1 or value != value)

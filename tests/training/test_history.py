@@ -59,3 +59,15 @@ def test_small_steps_add_up_to_an_improvement():
 def test_bad_rules_are_refused(wrong):
     with pytest.raises(ValueError, match="at least 1 and at least 0"):
         EarlyStopping(**wrong)
+
+
+def test_a_cell_shows_a_small_table():
+    row = {"train_loss": 0.123456, "train_f1": 0.5, "val_accuracy": 0.9, "seconds": 1.0}
+    history = History([{"epoch": epoch, **row} for epoch in range(1, 41)])
+    assert len(repr(history)) < 1_000
+    assert repr(history).startswith("History of 40 epochs")
+    assert "0.1235" in repr(history) and "f1" not in repr(history)
+    shown = [line.split()[0] for line in repr(history).splitlines()[3:]]
+    assert shown == ["1", "2", "3", "34", "35", "36", "37", "38", "39", "40"]
+    assert "<table" in history._repr_html_()
+    assert repr(History()) == "History: no epoch has ended"
