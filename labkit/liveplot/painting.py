@@ -113,5 +113,5 @@ def _cells(matrix: np.ndarray, left: float, side: float) -> list[Box | Text]:
         boxes.append(Box(x, y, side, side, "#08519c", opacity))
         label = f"{100 * share:.0f}" if share >= 0.01 else "<1"
         colour = "#ffffff" if strong else None
-        labels[strong].append(Text(x + side / 2, y + side / 2 + 4, label, 11, "middle", colour))
+        labels[strong].append(Text(x + side / 2, y + side / 2 + 4, label, 10, "middle", colour))
     return [*boxes, *labels[False], *labels[True]] if side >= 11 else boxes

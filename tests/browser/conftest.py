@@ -79,8 +79,23 @@ def page():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1100})
         page.set_default_timeout(60_000)
+        page.errors = []
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
         yield page
         browser.close()
+
+
+@pytest.fixture
+def set_theme(jupyterlab):
+    """Choose "Light" or "Dark" for the pages that are opened from now on."""
+    settings = jupyterlab.folder / ".settings" / "@jupyterlab" / "apputils-extension"
+
+    def set_theme(name):
+        choice = f'{{"theme": "JupyterLab {name}"}}'
+        (settings / "themes.jupyterlab-settings").write_text(choice)
+
+    yield set_theme
+    set_theme("Light")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""`LivePlot` in a real JupyterLab: it moves while training, and stays when the kernel is gone."""
+"""`LivePlot` in a real JupyterLab: moving, done, stopped, reopened; every width, light and dark."""
 
 import json
 import time
@@ -8,8 +8,9 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-EPOCHS = 24
-TRAINING = """\
+EPOCHS = 20
+WIDTHS = (600, 900, 1400)  # of the window
+SETUP = """\
 import os
 import time
 
@@ -28,53 +29,191 @@ val = lk.BatchLoader(cells.val, 100, indices=rows)
 class Slow:
     def on_epoch_end(self, history):
         time.sleep(0.4)
-
-
-plot = lk.LivePlot(renderer="{renderer}")
-history = lk.fit(lk.models.BloodMLP(), train, val, epochs={epochs}, callbacks=[plot, Slow()])
+"""
+TRAINING = """\
+model, plot = lk.models.BloodMLP(), lk.LivePlot()
+history = lk.fit(
+    model, train, val, epochs={epochs}, keep_best="val_loss", callbacks=[plot, Slow()]
+)
 print("training is over")
 """
-POINTS = """() => {
-    const plots = [...document.querySelectorAll(".jp-OutputArea .js-plotly-plot")];
-    const data = plots.flatMap(plot => plot.data ?? []);
-    return data.filter(trace => trace.type === "scatter").map(trace => trace.x.length);
+# each value once: how many points the first curve of the plot has
+POINTS = """() => document.querySelector(".jp-OutputArea svg[role=img] polyline") &&
+    document.querySelectorAll(".jp-OutputArea svg[role=img] circle").length"""
+# everything that lies outside its box, texts that lie on each other, texts that are hard to read
+FAULTS = """() => {
+    const faults = [], near = 1.5;
+    const inside = (a, b) => a.left >= b.left - near && a.right <= b.right + near &&
+        a.top >= b.top - near && a.bottom <= b.bottom + near;
+    const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+    const luminance = (c) => {
+        const [r, g, b] = c.slice(0, 3).map((v) => v / 255)
+            .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const paper = (element) => {
+        for (let e = element; e; e = e.parentElement) {
+            const colour = rgb(getComputedStyle(e).backgroundColor);
+            if (colour.length === 3 || colour[3] > 0.99) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const contrast = (element, colour) => {
+        const back = paper(element), ink = rgb(colour), alpha = ink[3] ?? 1;
+        const mixed = ink.slice(0, 3).map((v, i) => alpha * v + (1 - alpha) * back[i]);
+        const [low, high] = [luminance(mixed), luminance(back)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    };
+    for (const output of document.querySelectorAll(".jp-OutputArea-output")) {
+        const area = output.getBoundingClientRect();
+        if (output.scrollWidth > output.clientWidth + 1) faults.push("an output scrolls sideways");
+        for (const svg of output.querySelectorAll("svg[role=img]")) {
+            const box = svg.getBoundingClientRect();
+            if (!inside(box, area)) faults.push("a panel leaves the output");
+            const straight = [];
+            for (const text of svg.querySelectorAll("text")) {
+                const rect = text.getBoundingClientRect();
+                if (!inside(rect, box)) faults.push(`${text.textContent} leaves its panel`);
+                if (!text.getAttribute("transform")) straight.push([text, rect]);
+                const onBlue = text.parentElement.getAttribute("fill") === "#ffffff";
+                const ratio = contrast(svg.parentElement, getComputedStyle(text).fill);
+                if (!onBlue && ratio < 4.5) faults.push(`${text.textContent}: contrast ${ratio}`);
+            }
+            for (const [one, a] of straight) for (const [other, b] of straight)
+                if (one !== other && Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+                    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3)
+                    faults.push(`${one.textContent} lies on ${other.textContent}`);
+        }
+        for (const part of output.querySelectorAll("div, span")) {
+            const words = [...part.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+            if (!words || part.querySelector("svg")) continue;
+            const ratio = contrast(part, getComputedStyle(part).color);
+            const swatch = /^[╌─]/.test(part.textContent);
+            if (ratio < (swatch ? 3 : 4.5)) faults.push(`${part.textContent}: contrast ${ratio}`);
+        }
+    }
+    const panels = document.querySelectorAll(".jp-OutputArea svg[role=img]").length;
+    return panels === 3 ? faults : [`${panels} panels`];
 }"""
-PICTURE = '() => document.querySelector(".jp-OutputArea img")?.src ?? ""'
+HEIGHT = """() => document.querySelector(".jp-OutputArea svg[role=img]")
+    ?.closest(".jp-OutputArea-output").getBoundingClientRect().height"""
 
 
-def start(jupyterlab, page, renderer):
-    """Open a notebook that trains with this renderer, run it, and return its file."""
-    path = jupyterlab.folder / f"liveplot_{renderer}.ipynb"
-    code = TRAINING.format(renderer=renderer, epochs=EPOCHS)
+def open_notebook(jupyterlab, page, name, *sources):
+    path = jupyterlab.folder / f"{name}.ipynb"
     kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    cells = [nbformat.v4.new_code_cell(code)]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    page.goto(f"{jupyterlab.address}/lab/tree/{path.name}?reset")
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-    page.locator(".jp-Notebook .cm-content").first.click()
-    page.keyboard.press("Shift+Enter")
+    page.set_viewport_size({"width": 1280, "height": 1300})
+    reopen(jupyterlab, page, path)
     return path
 
 
-def watch(page, script, is_over, shot, seconds=90):
-    """What a script gives while training, each value once; a screenshot in the middle of it."""
-    seen, end = [], time.monotonic() + seconds
-    while not is_over():
-        assert time.monotonic() < end, f"training is not over after {seconds} s; seen: {seen}"
-        value = page.evaluate(script)
-        if value and value not in seen:
-            seen.append(value)
-            if len(seen) == 5:
-                page.screenshot(path=shot)
-        page.wait_for_timeout(200)
-    return seen
+def reopen(jupyterlab, page, path):
+    page.goto(f"{jupyterlab.address}/lab/tree/{path.name}?reset")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    if page.locator(".jp-DirListing").is_visible():
+        page.keyboard.press("Control+b")  # the file browser takes half of a narrow window
+
+
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
+def wait_until(page, ready, what, seconds=90):
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, f"{what}: not after {seconds} s"
+        page.wait_for_timeout(100)
+
+
+def look(page, widths, shot):
+    """The faults of the plot in windows of these widths; a screenshot of each."""
+    faults = {}
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 1300})
+        page.wait_for_timeout(400)
+        faults |= {width: found} if (found := page.evaluate(FAULTS)) else {}
+        page.screenshot(path=f"{shot}_{width}.png")
+    page.set_viewport_size({"width": 1280, "height": 1300})
+    return faults
 
 
 def is_over(page):
-    return lambda: page.get_by_text("training is over", exact=True).count() == 1
+    return said(page, "training is over") == 1
 
 
-def end_kernel_and_reload(jupyterlab, page, path):
+def said(page, text):
+    """How many outputs hold a text."""
+    return page.locator(".jp-OutputArea-output", has_text=text).count()
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_it_moves_stands_and_outlives_the_kernel_on_every_screen(
+    jupyterlab, page, set_theme, save_until, screenshots, theme
+):
+    set_theme(theme)
+    page.errors.clear()
+    path = open_notebook(jupyterlab, page, f"moves_{theme}", SETUP, TRAINING.format(epochs=EPOCHS))
+    run_all(page)
+    wait_until(page, lambda: page.evaluate(HEIGHT), "the plot is there before the first epoch")
+    first_height, seen = page.evaluate(HEIGHT), []
+    shot = screenshots / f"liveplot_{theme.lower()}"
+    while not is_over(page):
+        points = page.evaluate(POINTS)
+        if points and points not in seen:
+            seen.append(points)
+            if len(seen) == 5:
+                assert look(page, WIDTHS, f"{shot}_training") == {}
+        page.wait_for_timeout(100)
+    assert seen == sorted(seen) and len(seen) >= 5, f"the plot did not grow: {seen}"
+    page.wait_for_timeout(500)
+    assert abs(page.evaluate(HEIGHT) - first_height) <= 2, "what stands below has jumped"
+    assert look(page, WIDTHS, f"{shot}_done") == {}
+    save_until(path, f"epoch {EPOCHS} of {EPOCHS}")
+    check_stored(path)
+    end_kernel(jupyterlab, page, path)
+    reopen(jupyterlab, page, path)
+    wait_until(page, lambda: page.evaluate(HEIGHT), "the plot is there again")
+    assert look(page, WIDTHS, f"{shot}_reopened") == {}
+    assert [error for error in page.errors if "favicon" not in error] == []
+
+
+def test_stop_keeps_plot_and_history_and_ends_run_all(jupyterlab, page, screenshots):
+    cells = [SETUP, TRAINING.format(epochs=200), "print(len(history), 'epochs were kept')"]
+    open_notebook(jupyterlab, page, "stop", *cells)
+    run_all(page)
+    wait_until(page, lambda: (page.evaluate(POINTS) or 0) >= 12, "three epochs are drawn")
+    page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
+    wait_until(page, lambda: is_over(page), "the cell goes on to its end", 20)
+    page.wait_for_timeout(2000)
+    assert said(page, "epochs were kept") == 0
+    assert said(page, "of 200; the model is kept") == 1
+    assert look(page, WIDTHS, screenshots / "liveplot_stopped") == {}
+    page.locator(".jp-Notebook .cm-content").last.click()
+    page.keyboard.press("Shift+Enter")
+    wait_until(page, lambda: said(page, "epochs were kept") == 1, "the history is there", 20)
+
+
+def test_in_a_notebook_that_is_not_trusted_the_pictures_are_shown(
+    jupyterlab, page, set_theme, screenshots
+):
+    set_theme("Dark")
+    path = jupyterlab.folder / "moves_Dark.ipynb"
+    copy = jupyterlab.folder / "from_elsewhere.ipynb"
+    text = path.read_text().replace("training is over", "training was over")  # another file
+    copy.write_text(text)
+    reopen(jupyterlab, page, copy)
+    wait_until(page, lambda: page.locator(".jp-OutputArea img").count() == 3, "three pictures")
+    widths = page.evaluate(
+        "() => [...document.querySelectorAll('.jp-OutputArea img')].map(i => i.naturalWidth)"
+    )
+    assert widths == [340] * 3
+    page.screenshot(path=screenshots / "liveplot_not_trusted.png")
+
+
+def end_kernel(jupyterlab, page, path):
     token = next(c["value"] for c in page.context.cookies() if c["name"] == "_xsrf")
     sessions = page.request.get(f"{jupyterlab.address}/api/sessions").json()
     kernels = [s["kernel"]["id"] for s in sessions if s["path"] == path.name]
@@ -83,63 +222,14 @@ def end_kernel_and_reload(jupyterlab, page, path):
     for kernel in kernels:
         address = f"{jupyterlab.address}/api/kernels/{kernel}"
         assert page.request.delete(address, headers={"X-XSRFToken": token}).ok
-    page.goto(f"{jupyterlab.address}/lab/tree/{path.name}?reset")
-    page.locator(".jp-OutputArea-output").first.wait_for()
-    page.wait_for_timeout(3000)
-
-
-def plots(path):
-    outputs = nbformat.read(path, as_version=4).cells[0].outputs
-    return [output for output in outputs if "image/png" in output.get("data", {})]
 
 
 def check_stored(path):
-    """One output for the plot, small, with the last point and the confusion matrix."""
-    (plot,) = plots(path)
-    assert len(json.dumps(plot)) < 60_000
+    """One output for the plot, small, without a widget, also as a picture."""
+    outputs = nbformat.read(path, as_version=4).cells[1].outputs
+    (plot,) = (output for output in outputs if "image/png" in output.get("data", {}))
+    assert len(json.dumps(plot)) < 70_000
     assert not any("widget" in mime for mime in plot.data)
-    figure = plot.data["application/vnd.plotly.v1+json"]
-    lines = [trace for trace in figure["data"] if trace["type"] == "scatter"]
-    assert len(lines) == 4
-    assert all(line["x"] == list(range(1, EPOCHS + 1)) for line in lines)
-    (matrix,) = (trace for trace in figure["data"] if trace["type"] == "heatmap")
-    assert len(matrix["z"]) == 8
+    assert plot.data["text/html"].count("<img") == 3
     assert f"epoch {EPOCHS} of {EPOCHS}" in plot.data["text/plain"]
-    assert '"application/vnd.jupyter.widget-state+json"' not in path.read_text()
-
-
-def test_the_widget_moves_and_its_plot_outlives_the_kernel(
-    jupyterlab, page, save_until, screenshots
-):
-    path = start(jupyterlab, page, "auto")
-    shot = screenshots / "liveplot_widget_training.png"
-    seen = watch(page, POINTS, is_over(page), shot)
-    lengths = [max(value) for value in seen]
-    assert lengths == sorted(lengths)
-    assert len(set(lengths)) >= 5, f"the plot did not grow: {lengths}"
-    save_until(path, f"epoch {EPOCHS} of {EPOCHS}")
-    check_stored(path)
-    end_kernel_and_reload(jupyterlab, page, path)
-    page.screenshot(path=screenshots / "liveplot_widget_reloaded.png")
-    check_shown(page)
-
-
-def test_the_image_changes_and_its_plot_outlives_the_kernel(
-    jupyterlab, page, save_until, screenshots
-):
-    path = start(jupyterlab, page, "image")
-    shot = screenshots / "liveplot_image_training.png"
-    seen = watch(page, PICTURE, is_over(page), shot)
-    assert len(seen) >= 5, f"the picture was redrawn {len(seen)} times"
-    save_until(path, f"epoch {EPOCHS} of {EPOCHS}")
-    check_stored(path)
-    end_kernel_and_reload(jupyterlab, page, path)
-    page.screenshot(path=screenshots / "liveplot_image_reloaded.png")
-    check_shown(page)
-
-
-def check_shown(page):
-    """The final plot is on the page: drawn by plotly with all points, or as its picture."""
-    points = page.evaluate(POINTS)
-    width = page.evaluate('() => document.querySelector(".jp-OutputArea img")?.naturalWidth ?? 0')
-    assert points == [EPOCHS] * 4 or width == 792, (points, width)
+    assert "widget-state" not in path.read_text()
