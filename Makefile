@@ -2,6 +2,7 @@
 # make build  rebuild and execute notebooks     make lint   only the style checks
 # make results  every lab in full, RESULTS.md   make bench  speed and sizes, as ratios
 # make colab-test  LivePlot and lab 02 with Colab's versions
+# make other-processors  numbers, answers and labs under other kinds of arithmetic
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile solutions notebooks
 
-.PHONY: lab test build lint unit labs labs-standin results bench colab-test clean
+.PHONY: lab test build lint unit labs labs-standin results bench colab-test other-processors clean
 
 # The stamp is younger than what it was made from, so a second call does not install again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -74,6 +75,26 @@ $(COLAB)/.installed: pyproject.toml tests/colab/requirements.txt
 colab-test: $(COLAB)/.installed
 	$(COLAB)/bin/python -m pytest tests/liveplot tests/test_front_end.py
 	LABKIT_FAST=1 LABKIT_STRICT=1 $(COLAB)/bin/labkit run 02_mlp
+
+# What the libraries compute with on older, newer and other processors, on this one: the order of
+# additions differs, and with it the last digits. Two kinds on real data where they are.
+NUMBERS := tests/training tests/explain tests/models tests/labs tests/exercises \
+	tests/test_metrics.py tests/test_statistics.py tests/test_probes.py tests/test_features.py
+define with-arithmetic
+	@echo "== $(1)"
+	env $(1) LABKIT_FAST= $(BIN)/python -m pytest -n 2 --dist loadfile $(NUMBERS)
+	env $(1) LABKIT_FAST=1 LABKIT_STRICT=1 $(subst OMP_NUM_THREADS=1,,$(subst notebooks,,$(NBVAL)))
+endef
+NO_DATA := LABKIT_OFFLINE=1 LABKIT_MIRROR= LABKIT_DATA=$(CURDIR)/build/no-data
+other-processors: $(VENV)/.installed
+	$(call with-arithmetic,$(NO_DATA) OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
+		ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem LABKIT_PRECISION=fp32)
+	$(call with-arithmetic,$(NO_DATA) OMP_NUM_THREADS=2 ATEN_CPU_CAPABILITY=avx2 \
+		ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell LABKIT_PRECISION=bf16)
+	$(call with-arithmetic,OMP_NUM_THREADS=2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+		OPENBLAS_CORETYPE=Zen LABKIT_PRECISION=fp32)
+	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
+		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

@@ -63,6 +63,7 @@ def test_a_seed_out_of_range_is_refused(seed):
     + [("cuda", False, "fp16"), ("mps", False, "fp32")],
 )
 def test_auto_precision_follows_the_processor(monkeypatch, kind, fast, expected):
+    monkeypatch.delenv("LABKIT_PRECISION", raising=False)
     monkeypatch.setattr(device, "has_fast_bf16", lambda device: fast)
     assert choose_precision("auto", torch.device(kind)) == expected
 

@@ -46,7 +46,9 @@ def test_without_targets_the_predicted_class_is_explained_and_batches_do_not_mat
     predicted = net(images).argmax(1)
     layer = net.features[10]
     one = grad_cam(net, layer, images, predicted)
-    np.testing.assert_allclose(one, grad_cam(net, layer, images, batch_size=2), atol=1e-6)
+    np.testing.assert_allclose(
+        one, grad_cam(net, layer, images, batch_size=2), atol=1e-5
+    )  # float32: another batch size adds in another order
 
 
 def test_nothing_is_left_in_the_network(net, images):
@@ -113,7 +115,7 @@ def test_reshape_transform_serves_layers_that_give_tokens(images):
     maps = grad_cam(
         net, net[2], images, reshape_transform=lambda t: t.transpose(1, 2).reshape(-1, 4, 14, 14)
     )
-    np.testing.assert_allclose(maps, grad_cam(net, net[1], images), atol=1e-6)
+    np.testing.assert_allclose(maps, grad_cam(net, net[1], images), atol=1e-5)
 
 
 def test_wrong_layers_and_classes_are_named(net, images):
