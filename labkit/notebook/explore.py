@@ -23,7 +23,10 @@ def explore(draw: Callable[..., Figure], **choices: Sequence[object]) -> Figure 
         The figure of the first choices, or None where the menus are shown.
 
     Example:
-        >>> explore(draw, method=["he", "xavier"], depth=[5, 20])  # doctest: +SKIP
+        >>> def draw(method, depth):
+        ...     return Figure(figsize=(depth, 2))
+        >>> explore(draw, method=["he", "xavier"], depth=[5, 20])
+        <Figure size 500x200 with 0 Axes>
     """
     if front_end() not in ("jupyter", "notebook"):
         return draw(**{name: values[0] for name, values in choices.items()})
