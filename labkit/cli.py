@@ -30,9 +30,10 @@ def _in_one_line(error: Exception) -> str:
         context = getattr(error, "ctx", None)
         hint = f" See `{context.command_path} --help`." if context else ""
         return " ".join(error.format_message().split()) + hint
-    text, kind = " ".join(str(error).split()), type(error).__name__
-    # our own errors say all that is needed; of others the type helps
-    return text if isinstance(error, ValueError | OSError) and text else f"{kind}: {text}"
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError) and text:
+        return text  # our own errors say all that is needed; of others the type helps
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 @click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})

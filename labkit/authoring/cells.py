@@ -1,10 +1,12 @@
 """What is known of one cell, whatever an editor made of its metadata."""
 
+from collections.abc import Set
 from typing import Any
 
 from nbformat import NotebookNode
 
 from labkit.notebook import markers
+from labkit.notebook.answers import stub_hash
 
 ROLES = ("setup", "exercise", "solution", "check")
 
@@ -37,3 +39,34 @@ def set_tags(cell: NotebookNode, wanted: list[str]) -> None:
         cell.metadata["tags"] = wanted
     else:
         cell.metadata.pop("tags", None)
+
+
+def marks(cell: NotebookNode) -> list[tuple[str, str]]:
+    """Every marker in a cell as role and number, also below other text."""
+    if cell.cell_type == "code":
+        return markers.lines(cell.source)
+    return [found for found in map(markers.text_role, cell.source.splitlines()) if found[0]]
+
+
+def hidden_number(cell: NotebookNode) -> str:
+    """The exercise of a hidden solution, "" for any other cell."""
+    return markers.hidden(cell.source) if cell.cell_type == "code" else ""
+
+
+def solution_number(cell: NotebookNode) -> str:
+    """The exercise whose solution a cell says it is, "" where it says none."""
+    named = facts(cell).get("solution", "") or hidden_number(cell)
+    return named or next((number for role, number in marks(cell) if role == "solution"), "")
+
+
+def claims_solution(cell: NotebookNode) -> bool:
+    """Whether metadata or magic call it a solution; a student may head an own cell as one."""
+    magic = cell.cell_type == "code" and markers.is_magic(cell.source)
+    return magic or "solution" in tags(cell) or bool({"solution", "reference"} & set(facts(cell)))
+
+
+def is_kits_own(cell: NotebookNode, known: Set[str]) -> bool:
+    """Whether it is a solution whose text has one of these hashes, so that nobody changed it."""
+    role, _ = marker(cell) if cell.cell_type == "code" else markers.text_role(cell.source)
+    claims = claims_solution(cell) or role == "solution"
+    return claims and stub_hash(markers.without_magic(cell.source)) in known

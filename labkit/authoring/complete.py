@@ -9,7 +9,7 @@ Faults (`labkit build --check` fails, as CI does):
 3. The lab states its result with `lk.report_result`.
 4. The student's notebook has at most 100 KB, the instructor's at most 1 MB.
 5. The instructor's notebook holds one run in full on real data: each code cell ran, in order, all
-   checks passed, and no output is an error, a warning, a widget or of fast mode or a stand-in.
+   checks passed, and no output is an error, a warning, or of fast mode or a stand-in.
 6. No notebook names a folder of the machine that built it.
 
 A remark and no fault: a check that asks something else since the last run has no outcome until the
@@ -23,6 +23,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from labkit.authoring import AuthoringError
 from labkit.authoring.cells import marker
 from labkit.authoring.files import read_notebook
 from labkit.authoring.source import read_source
@@ -70,7 +71,10 @@ def exercises(source: Path) -> list[str]:
 def read_bank(source: Path) -> dict[str, Any]:
     """The names of a lab's bank of answers, {} where there is none."""
     path = _bank(source)
-    return runpy.run_path(str(path)) if path.exists() else {}
+    try:
+        return runpy.run_path(str(path)) if path.exists() else {}
+    except Exception as error:
+        raise AuthoringError(f"{path}: {type(error).__name__}: {error}; mend it") from None
 
 
 def _bank(source: Path) -> Path:
@@ -124,8 +128,6 @@ def _no_full_run(source: Path) -> Iterator[str]:
         for output in cell.outputs:
             if output.output_type == "error" or output.get("name") == "stderr":
                 yield f"{name}: cell {cell.id} left an error or warning; mend its cause{remedy}"
-    if "widgets" in nb.metadata:
-        yield f"{name} stores widgets{remedy}"
     yield from (f"{name}: {fault}{remedy}" for cell in code for fault in _outcome(cell))
 
 

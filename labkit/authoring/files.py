@@ -90,7 +90,8 @@ def find_sources(root: Path, labs: Names = None) -> list[Path]:
         raise AuthoringError(f'pyproject.toml: labs is {chosen!r}; write labs = ["02", "05"]')
     if chosen:
         sources = sorted({path for lab in chosen for path in _named(lab, sources)})
-    return [path for lab in labs for path in _named(lab, sources)] if labs else sources
+    named = [path for lab in labs or () for path in _named(lab, sources)]
+    return list(dict.fromkeys(named)) or sources
 
 
 def all_sources(root: Path) -> list[Path]:

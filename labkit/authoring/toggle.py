@@ -11,18 +11,27 @@ not read from the file that a cell is collapsed; `build` begins solutions with a
 """
 
 import copy
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import AuthoringError
-from labkit.authoring.cells import facts, marker, set_tags, tags
+from labkit.authoring.cells import (
+    claims_solution,
+    facts,
+    hidden_number,
+    is_kits_own,
+    marker,
+    marks,
+    set_tags,
+    solution_number,
+    tags,
+)
 from labkit.authoring.files import read_notebook, write_notebook
 from labkit.authoring.steps import add_badge, drop_badge
 from labkit.notebook import markers
-from labkit.notebook.answers import stub_hash
 
 HAND_IN = """## Handing in
 
@@ -39,13 +48,13 @@ def show(nb: NotebookNode) -> NotebookNode:
         AuthoringError: where the solutions were stripped, or it is no lab.
     """
     nb = _editable(nb)
-    for cell in filter(_hidden, nb.cells):
-        number = _hidden(cell)
+    for cell in filter(hidden_number, nb.cells):
+        number = hidden_number(cell)
         cell.source = markers.without_magic(cell.source)
         # an editor may have lost these; without them there is no way back
         if "solution" not in tags(cell):
             set_tags(cell, [*tags(cell), "solution"])
-        if not _number(cell):
+        if not solution_number(cell):
             cell.metadata["labkit"] = NotebookNode({**facts(cell), "solution": number})
         _unfold(cell)
     return _with_state(nb, "shown")
@@ -63,11 +72,11 @@ def hide(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     """
     nb = _editable(nb)
     known = references(nb) | kit
-    for cell in nb.cells:
-        if cell.cell_type != "code" or not (_is_claimed(cell) or _is_kits(cell, known)):
+    for cell, above in _with_exercise(nb):
+        if cell.cell_type != "code" or not (claims_solution(cell) or is_kits_own(cell, known)):
             continue
         if not markers.is_magic(cell.source):
-            if not (number := _number(cell)):
+            if not (number := solution_number(cell) or above):
                 name = cell.get("id", "without id")
                 raise AuthoringError(f"cell {name}: put the line `# Solution N.M` back at its top")
             cell.source = f"%%solution {number}\n{cell.source}"
@@ -92,8 +101,8 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     """
     nb = drop_badge(_lab(nb))
     known = references(nb) | kit
-    nb.cells = [cell for cell in nb.cells if not _is_kits(cell, known)]
-    for cell in filter(_is_claimed, nb.cells):
+    nb.cells = [cell for cell in nb.cells if not is_kits_own(cell, known)]
+    for cell in filter(claims_solution, nb.cells):
         _make_plain(cell)
     if not is_stripped(nb):
         last = new_markdown_cell(HAND_IN, id="hand-in", metadata={"tags": ["hand-in"]})
@@ -115,19 +124,26 @@ def left_over(nb: NotebookNode, action: str, kit: Set[str] = NOTHING) -> list[st
     To `strip` these are cells that hold something else than the kit's own text; to `hide`, cells
     that only their text calls solutions. One without number takes that of its exercise.
     """
-    known, current, found = references(nb) | kit, "", []
+    known, found = references(nb) | kit, []
+    for cell, above in _with_exercise(nb):
+        claimed = claims_solution(cell)
+        if action == "strip":
+            left = claimed or "solution" in [role for role, _ in marks(cell)]
+        else:
+            left = action == "hide" and not claimed and marker(cell)[0] == "solution"
+        if left and not is_kits_own(cell, known):
+            of_none = "reference" in facts(cell)
+            found.append(solution_number(cell) or ("" if of_none else above) or "without number")
+    return found
+
+
+def _with_exercise(nb: NotebookNode) -> Iterator[tuple[NotebookNode, str]]:
+    """Each cell with the number of the exercise above it."""
+    above = ""
     for cell in nb.cells:
         role, number = marker(cell)
-        current = number if role == "exercise" else current
-        claimed = _is_claimed(cell)
-        if action == "strip":
-            left = claimed or "solution" in [role for role, _ in _marks(cell)]
-        else:
-            left = action == "hide" and not claimed and role == "solution"
-        if left and not _is_kits(cell, known):
-            near = "" if "reference" in facts(cell) else current
-            found.append(_number(cell) or near or "without number")
-    return found
+        above = number if role == "exercise" else above
+        yield cell, above
 
 
 def is_stripped(nb: NotebookNode) -> bool:
@@ -137,36 +153,6 @@ def is_stripped(nb: NotebookNode) -> bool:
         or (cell.cell_type == "markdown" and cell.source.startswith("## Handing in\n"))
         for cell in nb.cells
     )
-
-
-def _marks(cell: NotebookNode) -> list[tuple[str, str]]:
-    """Every marker in a cell, also below other text."""
-    if cell.cell_type == "code":
-        return markers.lines(cell.source)
-    lines = map(markers.text_role, cell.source.splitlines())
-    return [found for found in lines if found[0]]
-
-
-def _hidden(cell: NotebookNode) -> str:
-    return markers.hidden(cell.source) if cell.cell_type == "code" else ""
-
-
-def _number(cell: NotebookNode) -> str:
-    numbers = [number for role, number in _marks(cell) if role == "solution"]
-    named = facts(cell).get("solution", "")
-    return named or _hidden(cell) or next(filter(None, numbers), "")
-
-
-def _is_claimed(cell: NotebookNode) -> bool:
-    """Whether metadata or magic call it a solution; a student may head an own cell as one."""
-    magic = cell.cell_type == "code" and markers.is_magic(cell.source)
-    return magic or "solution" in tags(cell) or bool({"solution", "reference"} & set(facts(cell)))
-
-
-def _is_kits(cell: NotebookNode, known: Set[str]) -> bool:
-    marked = marker(cell) if cell.cell_type == "code" else markers.text_role(cell.source)
-    claims = _is_claimed(cell) or marked[0] == "solution"
-    return claims and stub_hash(markers.without_magic(cell.source)) in known
 
 
 def _make_plain(cell: NotebookNode) -> None:
@@ -190,7 +176,7 @@ def _unfold(cell: NotebookNode) -> None:
 
 def _lab(nb: NotebookNode) -> NotebookNode:
     """A copy of the notebook, if it is one of a lab."""
-    if not (facts(nb) or any(_is_claimed(cell) or marker(cell)[0] for cell in nb.cells)):
+    if not (facts(nb) or any(claims_solution(cell) or marker(cell)[0] for cell in nb.cells)):
         raise AuthoringError("no lab notebook: it holds no solution cells of labkit")
     return copy.deepcopy(nb)
 
