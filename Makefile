@@ -54,7 +54,7 @@ labs-standin: $(VENV)/.installed
 # Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds.
 SEEDS ?= 1
 results: $(VENV)/.installed
-	$(BIN)/python -m labkit.authoring.results --seeds $(SEEDS) $(LABS)
+	$(BIN)/labkit results --seeds $(SEEDS) $(LABS)
 
 bench: $(VENV)/.installed $(VENV)/.bench-installed
 	$(BIN)/python tests/bench/bench_fit.py

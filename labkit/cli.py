@@ -1,47 +1,42 @@
 """The ``labkit`` command. An error is one line on stderr and exit code 1 or 2, no traceback."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
-class _Group(click.Group):
-    """Turns what goes wrong in a command into one line."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+class _OneLine(click.Group):
+    """Says what goes wrong in a command in one line."""
+
+    def main(self, *args: Any, **options: Any) -> None:
         try:
-            return super().make_context(*args, **kwargs)
-        except click.UsageError as error:
-            raise _one_line(error) from None
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            raise _one_line(error) from None
-        except (click.exceptions.Exit, click.Abort, click.ClickException):
-            raise
-        except ModuleNotFoundError as error:
-            need = 'pip install "labkit[lab,instructor]"'
-            raise click.ClickException(f"{error.name} is missing: {need}") from None
+            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
         except Exception as error:
-            text = " ".join(str(error).split())
-            # our own errors say all that is needed; of others the type helps
-            expected = isinstance(error, ValueError | OSError) and text
-            message = text if expected else f"{type(error).__name__}: {text}"
-            raise click.ClickException(message) from None
+            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+                error.show()
+            else:
+                click.echo(f"Error: {_in_one_line(error)}", err=True)
+            sys.exit(getattr(error, "exit_code", 1))
 
 
-def _one_line(error: click.UsageError) -> click.UsageError:
-    """Click prints the usage, a hint and the error: three lines, unless it has no context."""
-    if error.ctx is None or isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
-        return error
-    text = " ".join(error.format_message().split())
-    return click.UsageError(f"{text} See `{error.ctx.command_path} --help`.")
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f'{error.name} is missing: pip install "labkit[lab,instructor]"'
+    if isinstance(error, click.ClickException):
+        context = getattr(error, "ctx", None)
+        hint = f" See `{context.command_path} --help`." if context else ""
+        return " ".join(error.format_message().split()) + hint
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError) and text:
+        return text  # our own errors say all that is needed; of others the type helps
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="labkit")
 def main() -> None:
     """Labs on classifying blood cells: build, run and check them.
@@ -52,25 +47,46 @@ def main() -> None:
 
 @main.command()
 @click.argument("labs", nargs=-1)
-@click.option("--check", is_flag=True, help="Write nothing; fail where a notebook is out of date.")
+@click.option("--labs", "named", metavar="02,05", help="The same as LABS, with commas.")
+@click.option("--check", is_flag=True, help="Write nothing; fail where CI would, and say why.")
 @click.option("--execute", is_flag=True, help="Run the instructor's notebooks and keep outputs.")
-def build(labs: tuple[str, ...], check: bool, execute: bool) -> None:
+@click.option(
+    "--solutions",
+    type=click.Choice(["hidden", "stripped", "shown"]),
+    help="For --out: the state of the solutions; hidden if not given.",
+)
+@click.option("--out", type=_FOLDER, help="Build notebooks to hand out here; overwrite nothing.")
+def build(
+    labs: tuple[str, ...],
+    named: str | None,
+    check: bool,
+    execute: bool,
+    solutions: str | None,
+    out: Path | None,
+) -> None:
     """Build the notebooks of LABS (or of all) from solutions/*.py.
 
     Example: labkit build 02 --execute
+
+    Example: labkit build --solutions stripped --out handout --labs 02,05
     """
     from labkit.authoring.build import build
+    from labkit.authoring.handout import hand_out
 
-    if check and execute:
-        raise click.UsageError("--check writes nothing, --execute does: give one of them.")
-    for line in build(labs, check=check, execute=execute):
+    if check + execute + bool(out) > 1:
+        raise click.UsageError("--check, --execute and --out exclude each other: give one of them.")
+    if solutions and not out:
+        raise click.UsageError("--solutions is for notebooks to hand out: say where with --out.")
+    labs += tuple(filter(None, (named or "").replace(" ", "").split(",")))
+    made = hand_out(labs, solutions or "hidden", out) if out else None
+    for line in made or build(labs, check=check, execute=execute):
         click.echo(line)
 
 
 @main.command()
 @click.argument("lab")
 @click.option("--full", is_flag=True, help="Train in full; otherwise fast mode.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Keep all here.")
+@click.option("--out", type=_FOLDER, help="Keep all here.")
 def run(lab: str, full: bool, out: Path | None) -> None:
     """Execute the instructor's notebook of LAB and print its results.
 
@@ -82,19 +98,68 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("action", type=click.Choice(["show", "hide", "strip"]))
-@click.argument("notebooks", nargs=-1, required=True, type=click.Path(path_type=Path))
-def solutions(action: str, notebooks: tuple[Path, ...]) -> None:
-    """Show, hide or strip the solutions in NOTEBOOKS; nothing else in them changes.
+@click.argument("labs", nargs=-1)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each lab; 1.")
+def results(labs: tuple[str, ...], seeds: int) -> None:
+    """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
-    Example: labkit solutions strip notebooks/02_mlp.ipynb
+    Example: labkit results 05 --seeds 3
     """
-    from labkit.authoring.toggle import toggle_file
+    from labkit.authoring.results import write_results
 
-    done = {"show": "shown", "hide": "hidden", "strip": "stripped"}[action]
-    for path in notebooks:
-        changed = toggle_file(path, action)
-        click.echo(f"{path}: solutions {done}" if changed else f"{path}: unchanged, already {done}")
+    write_results(labs, seeds)
+
+
+@main.command()
+@click.argument("action", type=click.Choice(["show", "hide", "strip"]))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=_FOLDER, help="Write copies here; overwrite nothing.")
+def solutions(action: str, paths: tuple[Path, ...], out: Path | None) -> None:
+    """Show, hide or strip the solutions in PATHS: notebooks, or folders of them.
+
+    Nothing that a student wrote is lost: what is not the kit's own text stays as a plain cell.
+
+    Example: labkit solutions strip notebooks --out handout
+    """
+    from labkit.authoring.handout import toggle_paths
+
+    failed = False
+    for fine, line in toggle_paths(paths, action, out):
+        click.echo(line if fine else f"Error: {line}", err=not fine)
+        failed |= not fine
+    sys.exit(int(failed))
+
+
+@main.group()
+def new() -> None:
+    """Write the skeleton of a lab or an exercise, with its bank of answers.
+
+    Example: labkit new lab 09_my_lab
+    """
+
+
+@new.command()
+@click.argument("name")
+def lab(name: str) -> None:
+    """Write solutions/NAME.py and its bank; both build and run as they are.
+
+    Example: labkit new lab 09_my_lab
+    """
+    from labkit.authoring.new import new_lab
+
+    click.echo("\n".join(new_lab(name)))
+
+
+@new.command()
+@click.argument("number")
+def exercise(number: str) -> None:
+    """Insert exercise NUMBER behind the one before it, and its answers into the lab's bank.
+
+    Example: labkit new exercise 2.9
+    """
+    from labkit.authoring.new import new_exercise
+
+    click.echo("\n".join(new_exercise(number)))
 
 
 @main.command()

@@ -22,6 +22,7 @@ def checks() -> Iterator[Finding]:
     Example:
         >>> for ok, what, remedy in checks():
         ...     print("[ OK ]" if ok else "[FAIL]", what, remedy)
+        [ OK ] Python 3...
     """
     for look in LOOKS:
         try:

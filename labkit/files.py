@@ -2,24 +2,58 @@
 
 import hashlib
 import os
+import re
+import secrets
+import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# the second form is what killed writers of the first edition left behind
+_LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}|\..+\.ipynb\.[a-z0-9_]{8}")
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path`` and move it into place at the end; all or nothing."""
+    """Give a temporary file beside `path` and move it into place at the end; all or nothing.
+
+    The file keeps its rights, and a link stays a link: the file that it leads to is replaced.
+    What killed writers left in the folder is removed.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    for leftover in filter(_is_abandoned, path.parent.glob(".*")):
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.labkit-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary.touch(exist_ok=False)  # with the rights that the umask leaves, as any new file
     try:
-        yield Path(name)
-        os.replace(name, path)
+        yield temporary
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether this is a temporary file of `atomic` whose writer is gone."""
+    match = _LEFTOVER.fullmatch(path.name)
+    if not match or not path.is_file():
+        return False
+    if not match[1]:
+        return True
+    if os.name == "nt":  # there, signal 0 would end the process; an open file cannot be deleted
+        return path.stat().st_mtime < time.time() - 3600
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives and is somebody else's
+        return False
+    return False
 
 
 def sha256(path: Path) -> str:

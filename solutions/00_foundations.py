@@ -10,7 +10,7 @@
 # **Time:** about three hours with pencil and paper. All cells together compute for less than a
 # minute.
 
-# %% tags=["setup"]
+# %%
 import numpy as np
 import pandas as pd
 import torch
@@ -84,7 +84,7 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.1 - softmax and its Jacobian
 def softmax(logits, temperature=1.0):
     raise NotImplementedError("0.1: probabilities, along the last axis")
@@ -94,7 +94,7 @@ def softmax_jacobian(logits, temperature=1.0):
     raise NotImplementedError("0.1: the matrix J")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.1
 def softmax(logits, temperature=1.0):
     scaled = logits / temperature
@@ -115,7 +115,7 @@ def softmax_jacobian(logits, temperature=1.0):
 # $\frac{1}{\tau}(y_i - y_i \sum_j y_j) = 0$: raising all logits together changes nothing.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.1", "softmax", "softmax_jacobian"):
 
     def _array(value, shape, name):
@@ -240,13 +240,13 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.2 - the gradients of least squares
 def least_squares_gradients(A, x, b, t):
     raise NotImplementedError("0.2: return the gradients for A and for b")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.2
 def least_squares_gradients(A, x, b, t):
     residual = A @ x + b - t
@@ -261,7 +261,7 @@ def least_squares_gradients(A, x, b, t):
 # are summed or, with a mean in the loss, averaged.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.2", "least_squares_gradients"):
     _random = np.random.default_rng(1)
     _A, _x = _random.normal(size=(3, 5)), _random.normal(size=5)
@@ -342,7 +342,7 @@ figure
 # into $-t(1-p) + (1-t)p$ and multiply out.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.3 - one label or many
 output_layer = {
     "the type of one white blood cell": ...,
@@ -356,7 +356,7 @@ def loss_gradient(logits, targets, output):
     raise NotImplementedError("0.3: the gradient by the logits")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.3
 output_layer = {
     "the type of one white blood cell": "softmax",
@@ -382,7 +382,7 @@ def loss_gradient(logits, targets, output):
 # gradient is divided by their number.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.3", "output_layer", "loss_gradient"):
     assert isinstance(output_layer, dict), "output_layer must stay a dictionary"
     _tasks = {"blood cell": 0, "X-ray": 1, "one digit": 0, "tumour": 1}
@@ -507,13 +507,13 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.4 - the gradient of the Huber loss
 def huber_gradients(X, t, w, b, delta, weight_decay):
     raise NotImplementedError("0.4: return the gradients for w and for b")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.4
 def huber_gradients(X, t, w, b, delta, weight_decay):
     residuals = X @ w + b - t
@@ -529,7 +529,7 @@ def huber_gradients(X, t, w, b, delta, weight_decay):
 # against wrong targets, not against wrong inputs.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.4", "huber_gradients"):
     _random = np.random.default_rng(2)
     _X, _t = _random.normal(size=(12, 3)), 3 * _random.normal(size=12)
@@ -717,13 +717,13 @@ class MomentumSGD:
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.5 - Adam's first two steps
 def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     raise NotImplementedError("0.5: return both steps")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.5
 def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     step1 = lr * g1 / (abs(g1) + eps)
@@ -741,7 +741,7 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 # $1 - \beta^k$ into a mean whose weights add up to 1.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.5", "first_two_steps"):
 
     def _torch_path(gradients, make):
@@ -819,7 +819,7 @@ print(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.6 - Adam
 class Adam:
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -831,7 +831,7 @@ class Adam:
         raise NotImplementedError("0.6: one step for each parameter, in place")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.6
 class Adam:
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -862,7 +862,7 @@ class Adam:
 # $\sqrt{\hat v}$ gives each parameter its own step size.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.6", "Adam"):
 
     def _run(gradients, **settings):
@@ -968,7 +968,7 @@ print(bool(np.abs(ours - paths["Adam, lr 0.2"][-1]).max() < 1e-7))
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.7 - gradients times c
 def momentum_factor(c):
     raise NotImplementedError("0.7: the factor for momentum SGD")
@@ -982,7 +982,7 @@ def matching_eps(c, eps):
     raise NotImplementedError("0.7: the eps that goes with c")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.7
 def momentum_factor(c):
     return c
@@ -1005,7 +1005,7 @@ def matching_eps(c, eps):
 # taken out of it and cancels.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.7", "momentum_factor", "adam_factor", "matching_eps"):
     for _c in (0.01, 3.0, 1000.0):
         _got = _array(momentum_factor(_c), (), "momentum_factor")
@@ -1119,7 +1119,7 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.8 - how fast, for noisy and for sparse gradients
 def average_step(optimizer_class, gradients, **settings):
     raise NotImplementedError("0.8: how far downhill per step, measured")
@@ -1133,7 +1133,7 @@ def predicted_adam(gradients, lr):
     raise NotImplementedError("0.8: the formula for Adam")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.8
 def average_step(optimizer_class, gradients, **settings):
     return -end_point(optimizer_class, gradients, **settings) / len(gradients)
@@ -1157,7 +1157,7 @@ def predicted_adam(gradients, lr):
 # while Adam's falls as $1/\sqrt{1 + s^2}$: it takes smaller steps where it is less sure.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.8", "average_step", "predicted_momentum", "predicted_adam"):
     _g = np.random.default_rng(4).normal(0.6, 1.0, (50, 3))
     _makers = {
@@ -1267,13 +1267,13 @@ lk.figures.image_grid(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 0.9 - the gradient of softmax regression
 def softmax_regression_gradients(W, b, X, labels):
     raise NotImplementedError("0.9: return the gradients for W and for b")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 0.9
 def softmax_regression_gradients(W, b, X, labels):
     probabilities = softmax(X @ W.T + b)
@@ -1289,7 +1289,7 @@ def softmax_regression_gradients(W, b, X, labels):
 # images, these gradients are sparse.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("0.9", "softmax_regression_gradients"):
     _random = np.random.default_rng(6)
     _W, _b = 0.1 * _random.normal(size=(10, 784)), 0.1 * _random.normal(size=10)
@@ -1502,7 +1502,7 @@ figure
 #    outside the division.
 # </details>
 
-# %% tags=["results"]
+# %%
 lk.report_result(
     "test accuracy", result, f"softmax regression, Adam by hand, {EPOCHS} epochs, 1 seed"
 )

@@ -8,7 +8,7 @@
 #
 # **Time:** about two hours. All cells together compute for about a minute on a laptop.
 
-# %% tags=["setup"]
+# %%
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -62,13 +62,13 @@ first
 # draws two different ones.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.1 - two random images of each class
 labels = blood.train.labels.numpy()
 rng = np.random.default_rng(42)
 picked = ...  # 16 row numbers
 
-# %% tags=["solution"]
+# %%
 # Solution 1.1
 labels = blood.train.labels.numpy()
 rng = np.random.default_rng(42)
@@ -84,7 +84,7 @@ picked = np.concatenate(
 # the choice is the same each time, and nothing else in the notebook changes it.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("1.1", "picked"):
     assert not isinstance(picked, dict), "give one list of 16 row numbers, not a dictionary"
     _rows = np.ravel(np.asarray(picked))
@@ -141,12 +141,12 @@ lk.figures.class_distribution(blood.train)
 # The guesser is right exactly on the test images of that class.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.2 - the majority baseline
 majority_class = ...  # its name
 baseline_accuracy = ...  # a share between 0 and 1
 
-# %% tags=["solution"]
+# %%
 # Solution 1.2
 majority_class = blood.train.counts().idxmax()
 baseline_accuracy = blood.test.counts()[majority_class] / len(blood.test)
@@ -159,7 +159,7 @@ baseline_accuracy = blood.test.counts()[majority_class] / len(blood.test)
 # one might expect 1/8 = 12.5 %; imbalance gives more for nothing.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("1.2", "majority_class", "baseline_accuracy"):
     _train, _test = blood.train.counts(), blood.test.counts()
     _number = int(_train.to_numpy().argmax())
@@ -215,12 +215,12 @@ guesser.report().round(3)
 # `std` over every axis but the channels: `dim=(0, 2, 3)`.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.3 - mean and standard deviation of each channel
 channel_mean = ...  # three numbers
 channel_std = ...  # three numbers
 
-# %% tags=["solution"]
+# %%
 # Solution 1.3
 pixels = blood.train.images.float() / 255
 channel_mean = pixels.mean(dim=(0, 2, 3))
@@ -234,7 +234,7 @@ channel_std = pixels.std(dim=(0, 2, 3))
 # images also differ from each other. Validation and test data stay out: at test time they are new.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("1.3", "channel_mean", "channel_std"):
 
     def _three(answer):
@@ -333,11 +333,11 @@ print("channels last: shape", tuple(last.shape), "strides", last.stride())
 # Images · channels · rows · columns · bytes a number. A float32 has 32 bits.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.4 - the memory of a batch
 batch_megabytes = {28: ..., 224: ..., 360: ...}
 
-# %% tags=["solution"]
+# %%
 # Solution 1.4
 batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 360)}
 
@@ -349,7 +349,7 @@ batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 36
 # the side decides what fits. As uint8 the same images take a quarter: keep them so until the batch.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("1.4", "batch_megabytes"):
     _given = batch_megabytes
     _given = list(_given.values()) if isinstance(_given, dict) else list(_given)
@@ -476,13 +476,13 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.5 - sharpness
 def sharpness(grey):
     raise NotImplementedError("1.5: the variance of the Laplacian")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 1.5
 def sharpness(grey):
     return float(ndimage.laplace(grey.astype(float)).var())
@@ -498,7 +498,7 @@ def sharpness(grey):
 # </details>
 
 
-# %% tags=["check"]
+# %%
 with lk.check("1.5", "sharpness"):
     _noise = np.random.default_rng(0).normal(0, 6, (240, 240))
     _ramp = np.linspace(60, 180, 240)[None, :]
@@ -689,13 +689,13 @@ twice
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.6 - a stratified split
 def stratified_split(labels, seed=0):
     raise NotImplementedError("1.6: return the rows of training, validation and test")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 1.6
 def stratified_split(labels, seed=0):
     rng = np.random.default_rng(seed)
@@ -718,7 +718,7 @@ def stratified_split(labels, seed=0):
 # </details>
 
 
-# %% tags=["check"]
+# %%
 with lk.check("1.6", "stratified_split"):
     _sizes = np.array([200, 100, 60, 40, 400])
     _labels = np.random.default_rng(1).permutation(np.repeat(np.arange(5), _sizes))
@@ -797,13 +797,13 @@ lk.figures.split_proportions(official, origin=blood.origin)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 1.7 - find the leaks
 def leaks(groups, parts):
     raise NotImplementedError("1.7: return the groups that occur in more than one part")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 1.7
 def leaks(groups, parts):
     seen, crossing = set(), set()
@@ -824,7 +824,7 @@ def leaks(groups, parts):
 # </details>
 
 
-# %% tags=["check"]
+# %%
 with lk.check("1.7", "leaks"):
 
     def _found(groups, *parts):
@@ -981,6 +981,6 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # %% [markdown]
 # The result of this lab is the number to beat.
 
-# %% tags=["results"]
+# %%
 print(f"macro F1 of the same guesser: {guesser.macro_f1:.3f}")
 lk.report_result("majority-class baseline accuracy", guesser)

@@ -8,7 +8,7 @@
 #
 # **Time:** about two hours. All cells together compute for about two minutes on a laptop.
 
-# %% tags=["setup"]
+# %%
 import numpy as np
 import torch
 from torch import nn
@@ -68,7 +68,7 @@ print("a batch of labels:", tuple(labels.shape), labels.dtype)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.1 - the network
 class BloodMLP(nn.Module):
     def __init__(self):
@@ -82,7 +82,7 @@ class BloodMLP(nn.Module):
 expected_parameters = ...  # your own calculation, a whole number
 
 
-# %% tags=["solution"]
+# %%
 # Solution 2.1
 class BloodMLP(nn.Module):
     def __init__(self):
@@ -109,7 +109,7 @@ expected_parameters = (2352 * 256 + 256) + (256 * 128 + 128) + (128 * 8 + 8)
 # looking at single pixels. That is why the convolutional networks of lab 05 do better with less.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.1", "BloodMLP", "expected_parameters"):
     _net = BloodMLP()
     _out = _net(torch.zeros(4, 3, 28, 28))
@@ -152,13 +152,13 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.2 - the training loop
 def train_one_epoch(model, loader, criterion, optimizer):
     raise NotImplementedError("2.2: loop over the batches and learn")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 2.2
 def train_one_epoch(model, loader, criterion, optimizer):
     model.train()
@@ -182,7 +182,7 @@ def train_one_epoch(model, loader, criterion, optimizer):
 # </details>
 
 
-# %% tags=["check"]
+# %%
 with lk.check("2.2", "train_one_epoch"):
 
     def _toy():
@@ -240,13 +240,13 @@ with lk.check("2.2", "train_one_epoch"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.3 - validation
 def validate(model, loader, criterion):
     raise NotImplementedError("2.3: measure loss and accuracy without learning")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 2.3
 def validate(model, loader, criterion):
     model.eval()
@@ -267,7 +267,7 @@ def validate(model, loader, criterion):
 # saves the memory and time for gradients nobody needs. They are independent: each is needed.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.3", "validate"):
     _net, _batches = _toy()
     _net.train()
@@ -373,11 +373,11 @@ lk.figures.run_summary(history, result)
 # must be the new one too: a network must see at test time what it saw in training.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.4 - pixels in [0, 1]
 result_unscaled = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 2.4
 train_01, val_01, test_01 = blood.loaders(batch_size=64, normalize="none")
 lk.seed_everything(42)
@@ -395,7 +395,7 @@ result_unscaled = lk.evaluate(model_unscaled, test_01)
 # and one pair of runs cannot tell a small effect from luck: see the last section.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.4", "result_unscaled"):
     assert isinstance(result_unscaled, lk.Predictions), (
         "result_unscaled must be what lk.evaluate returns"
@@ -441,11 +441,11 @@ lk.figures.confusion_matrix(result)
 # through all cells; `np.unravel_index` turns that number into row and column.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.5 - the most confused pairs
 confused_pairs = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 2.5
 matrix = result.confusion_matrix()
 np.fill_diagonal(matrix, 0)
@@ -462,7 +462,7 @@ for position in np.argsort(-matrix, axis=None, kind="stable")[:2]:
 # does the same from now on.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.5", "confused_pairs"):
     _true = result.confusion_matrix()
     np.fill_diagonal(_true, 0)
@@ -496,12 +496,12 @@ with lk.check("2.5", "confused_pairs"):
 # the other. `np.maximum(sums, 1)` avoids dividing by zero.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.6 - precision and recall
 precision = ...
 recall = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 2.6
 matrix = result.confusion_matrix()
 precision = np.diag(matrix) / np.maximum(matrix.sum(axis=0), 1)
@@ -515,7 +515,7 @@ recall = np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
 # $2 \cdot \frac{P \cdot R}{P + R}$, which is small as soon as one of them is.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.6", "precision", "recall"):
     _report = result.report().iloc[:8]
     _p, _r = (np.asarray(v, dtype=float).ravel() for v in (precision, recall))
@@ -565,11 +565,11 @@ lk.figures.image_grid(
 # `confident = result.confidence >= 0.9`; join two conditions with `&`; `.sum()` counts.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.7 - four quadrants
 quadrants = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 2.7
 confident, unsure = result.confidence >= 0.9, result.confidence < 0.6
 quadrants = {
@@ -586,7 +586,7 @@ quadrants = {
 # network saw in them. `result.confidence_quadrants()` gives the images of each quadrant.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.7", "quadrants"):
     _rows = result.confidence_quadrants(0.9, 0.6)
     assert isinstance(quadrants, dict), "quadrants must be a dict with the four keys"
@@ -639,13 +639,13 @@ lk.figures.image_grid(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 2.8 - temperature scaling
 def fit_temperature(logits, labels):
     raise NotImplementedError("2.8: find the best T")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 2.8
 def fit_temperature(logits, labels):
     temperatures = np.linspace(0.3, 5, 471)
@@ -664,7 +664,7 @@ def fit_temperature(logits, labels):
 # than it is. Source: Guo et al. (2017), *On Calibration of Modern Neural Networks*.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("2.8", "fit_temperature"):
     _random = np.random.default_rng(0)
     _labels = _random.integers(0, 8, 4000)
@@ -746,6 +746,6 @@ for normalize in ("half", "none"):
 # %% [markdown]
 # The trained weights are kept: later labs explain this network's mistakes.
 
-# %% tags=["results"]
+# %%
 lk.models.save_trained("BloodMLP", model, blood)
 lk.report_result("test accuracy", result)

@@ -8,7 +8,7 @@
 #
 # **Time:** about two and a half hours. The trainings take two minutes together.
 
-# %% tags=["setup"]
+# %%
 import numpy as np
 import pandas as pd
 import torch
@@ -67,13 +67,13 @@ lk.figures.image_grid(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.1 - the four initialisations
 def initialize_weights(shape, method):
     raise NotImplementedError("3.1: weights of this shape")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.1
 def initialize_weights(shape, method):
     fan_in, fan_out = shape
@@ -96,7 +96,7 @@ def initialize_weights(shape, method):
 # An unknown method must not fall through to a default: nobody would notice.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.1", "initialize_weights"):
 
     def _draw(shape, method):
@@ -208,7 +208,7 @@ print(make_network("xavier", "tanh"))
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.2 - how large the signal will be
 def predict_std(mean_square, fan_in, weight_variance):
     raise NotImplementedError("3.2: the standard deviation of z")
@@ -218,7 +218,7 @@ def relu_mean_squares(depth, mean_square, width, weight_variance):
     raise NotImplementedError("3.2: one mean square for each layer")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.2
 def predict_std(mean_square, fan_in, weight_variance):
     return (fan_in * weight_variance * mean_square) ** 0.5
@@ -242,7 +242,7 @@ def relu_mean_squares(depth, mean_square, width, weight_variance):
 # $256 \cdot 0.0001 / 2 \approx 0.013$.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.2", "predict_std", "relu_mean_squares"):
     for _square, _fan, _variance in ((1.0, 784, 0.001), (0.3, 256, 0.0078), (4.0, 100, 0.0001)):
         _got = predict_std(_square, _fan, _variance)
@@ -289,13 +289,13 @@ with lk.check("3.2", "predict_std", "relu_mean_squares"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.3 - forward hooks
 def activation_statistics(network, images):
     raise NotImplementedError("3.3: one (mean, standard deviation) for each activation layer")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.3
 def activation_statistics(network, images):
     statistics, handles = [], []
@@ -323,7 +323,7 @@ def activation_statistics(network, images):
 # raises, for example because the images have the wrong size.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.3", "activation_statistics"):
     _random = torch.Generator().manual_seed(1)
     _images = torch.randn(64, 1, 28, 28, generator=_random)
@@ -419,13 +419,13 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.4 - backward hooks
 def gradient_norms(network, images, labels):
     raise NotImplementedError("3.4: one norm for each activation layer")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.4
 def gradient_norms(network, images, labels):
     norms, handles = [], []
@@ -453,7 +453,7 @@ def gradient_norms(network, images, labels):
 # norms get smaller with a larger batch: compare only what was measured with the same batch.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.4", "gradient_norms"):
     _random = torch.Generator().manual_seed(2)
     _images = torch.randn(32, 1, 28, 28, generator=_random)
@@ -513,7 +513,7 @@ with lk.check("3.4", "gradient_norms"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.5 - dead and saturated
 def share_saturated(outputs, limit=0.97):
     raise NotImplementedError("3.5: share of saturated outputs")
@@ -523,7 +523,7 @@ def share_dead(outputs):
     raise NotImplementedError("3.5: share of dead units")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.5
 def share_saturated(outputs, limit=0.97):
     return (outputs.abs() > limit).float().mean().item()
@@ -541,7 +541,7 @@ def share_dead(outputs):
 # data: a unit that looks dead on 10 images may be alive on 10,000.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.5", "share_saturated", "share_dead"):
     _outputs = torch.tensor([[0.99, -0.99, 0.1, 0.0], [0.5, -0.98, 0.96, 0.0]])
     _got = share_saturated(_outputs)
@@ -731,13 +731,13 @@ pd.DataFrame(rows).T.map("{:.1e}".format)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.6 - the diagnosis
 def diagnose(stds, gradients, saturated=0.0, dead=0.0):
     raise NotImplementedError("3.6: zero, vanishing, exploding, saturated, dead or healthy")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.6
 def diagnose(stds, gradients, saturated=0.0, dead=0.0):
     if max(stds) == 0:
@@ -761,7 +761,7 @@ def diagnose(stds, gradients, saturated=0.0, dead=0.0):
 # numbers fall by a factor in each layer cannot, because no single learning rate fits all layers.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.6", "diagnose"):
     _cases = [
         (([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]), "zero", "all activations 0"),
@@ -886,13 +886,13 @@ pd.Series(deep_results, name="validation accuracy (%), 1 seed").round(2).to_fram
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 3.7 - orthogonal weights
 def orthogonal(size, gain=1.0):
     raise NotImplementedError("3.7: a matrix (size, size)")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 3.7
 def orthogonal(size, gain=1.0):
     q, r = torch.linalg.qr(torch.randn(size, size))
@@ -908,7 +908,7 @@ def orthogonal(size, gain=1.0):
 # half that is cut off.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("3.7", "orthogonal"):
     for _size, _gain in ((5, 1.0), (40, 2.0)):
         _w = orthogonal(_size, _gain)
@@ -988,7 +988,7 @@ figure
 #    layer works like a single unit, however wide it is.
 # </details>
 
-# %% tags=["results"]
+# %%
 for activation, method in (("tanh", "xavier"), ("tanh", "he"), ("ReLU", "xavier"), ("ReLU", "he")):
     lk.report_result(
         "test accuracy", results[activation, method], f"{activation}, {method}, {EPOCHS} epochs"

@@ -8,7 +8,7 @@
 #
 # **Time:** about three hours. All cells together compute for about half a minute on a laptop.
 
-# %% tags=["setup"]
+# %%
 import time
 from itertools import islice
 
@@ -71,7 +71,7 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.1 - what every layer has in common
 class Module:
     def __init__(self):
@@ -99,7 +99,7 @@ class Module:
         raise NotImplementedError("4.1: a dict with the same keys")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.1
 class Module:
     def __init__(self):
@@ -135,7 +135,7 @@ class Module:
 # works with every layer that will.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.1", "Module"):
 
     class _Double(Module):
@@ -186,7 +186,7 @@ with lk.check("4.1", "Module"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.2 - the linear layer
 class Linear(Module):
     def __init__(self, fan_in, fan_out):
@@ -207,7 +207,7 @@ class Linear(Module):
         raise NotImplementedError("4.2: the same keys as parameters()")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.2
 class Linear(Module):
     def __init__(self, fan_in, fan_out):
@@ -241,7 +241,7 @@ class Linear(Module):
 # $(G^\top X)_{jk}$. The bias enters every row, so its gradient sums over the rows.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.2", "Linear"):
     np.random.seed(0)
     _layer = Linear(400, 300)
@@ -299,7 +299,7 @@ with lk.check("4.2", "Linear"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.3 - three activations
 class ReLU(Module):
     def forward(self, x):
@@ -325,7 +325,7 @@ class Sigmoid(Module):
         raise NotImplementedError("4.3: grad times the slope")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.3
 class ReLU(Module):
     def forward(self, x):
@@ -362,7 +362,7 @@ class Sigmoid(Module):
 # are near 0, and little gradient gets through. Lab 03 measures what that does to deep networks.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
     _x = np.array([[-2.0, -0.5, 0.3], [1.5, 3.0, -1.0]])
     _g = np.array([[1.0, -2.0, 3.0], [0.5, 1.0, -1.0]])
@@ -424,7 +424,7 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.4 - mean squared error
 class MSELoss:
     def forward(self, prediction, target):
@@ -434,7 +434,7 @@ class MSELoss:
         raise NotImplementedError("4.4: an array of the shape of prediction")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.4
 class MSELoss:
     def forward(self, prediction, target):
@@ -452,7 +452,7 @@ class MSELoss:
 # $B$ alone is the usual slip; the gradient is then too large by the number of outputs.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.4", "MSELoss"):
     _p, _t = np.arange(12.0).reshape(4, 3) / 5, np.ones((4, 3))
     _loss = MSELoss()
@@ -500,7 +500,7 @@ with lk.check("4.4", "MSELoss"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.5 - softmax and cross-entropy
 class SoftmaxCrossEntropy:
     def forward(self, logits, targets):
@@ -510,7 +510,7 @@ class SoftmaxCrossEntropy:
         raise NotImplementedError("4.5: (p - one_hot) / B")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.5
 class SoftmaxCrossEntropy:
     def forward(self, logits, targets):
@@ -535,7 +535,7 @@ class SoftmaxCrossEntropy:
 # `nn.CrossEntropyLoss` wants logits.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.5", "SoftmaxCrossEntropy"):
     np.random.seed(0)
     _z, _c = np.random.randn(6, 4) * 2, np.array([0, 1, 2, 3, 3, 1])
@@ -588,7 +588,7 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.6 - a chain of layers
 class Sequential(Module):
     def __init__(self, *layers):
@@ -614,7 +614,7 @@ class Sequential(Module):
         raise NotImplementedError("4.6: of all layers, with their numbers")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.6
 class Sequential(Module):
     def __init__(self, *layers):
@@ -663,7 +663,7 @@ class Sequential(Module):
 # then read `"1.0.weight"`.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.6", "Sequential"):
     np.random.seed(0)
     _net = Sequential(Linear(3, 4), Tanh(), Linear(4, 2))
@@ -739,13 +739,13 @@ with lk.check("4.6", "Sequential"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.7 - the gradient check
 def gradient_check(model, loss, x, y, epsilon=1e-5):
     raise NotImplementedError("4.7: compare backward with central differences")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.7
 def gradient_check(model, loss, x, y, epsilon=1e-5):
     for gradient in model.gradients().values():
@@ -777,7 +777,7 @@ def gradient_check(model, loss, x, y, epsilon=1e-5):
 # inputs that hardly ever happens.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.7", "gradient_check"):
 
     class _Spoilt(Linear):
@@ -861,7 +861,7 @@ for activation in (ReLU, Tanh, Sigmoid):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 4.8 - stochastic gradient descent
 class SGD:
     def __init__(self, model, lr, momentum=0.0):
@@ -874,7 +874,7 @@ class SGD:
         raise NotImplementedError("4.8: set the gradients to zero in place")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 4.8
 class SGD:
     def __init__(self, model, lr, momentum=0.0):
@@ -900,7 +900,7 @@ class SGD:
 # PyTorch's form; in some books the learning rate stands inside $v$.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("4.8", "SGD"):
     for _momentum in (0.0, 0.9):
         np.random.seed(0)
@@ -1117,5 +1117,5 @@ print(f"NumPy {in_numpy:.2f} s, PyTorch {in_torch:.2f} s an epoch: ratio {in_num
 #    multiplies by the same mask. After `eval()` both do nothing.
 # </details>
 
-# %% tags=["results"]
+# %%
 lk.report_result("test accuracy", result, f"NumPy network, {EPOCHS} epochs, one seed")

@@ -9,7 +9,7 @@
 # **Time:** about four hours. All cells together compute for about 20 minutes on two cores with fast
 # bf16, and for about 40 minutes on others. Each long cell says how long it takes before it starts.
 
-# %% tags=["setup"]
+# %%
 import warnings
 
 import numpy as np
@@ -158,7 +158,7 @@ lk.figures.image_grid(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.1 - shapes
 def out_side(side, kernel, padding=0, stride=1):
     raise NotImplementedError("5.1: how often does the window fit?")
@@ -168,7 +168,7 @@ trace = ...
 one_filter_parameters = ...
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.1
 def out_side(side, kernel, padding=0, stride=1):
     return (side + 2 * padding - kernel) // stride + 1
@@ -187,7 +187,7 @@ one_filter_parameters = (3 * 2 * 2 + 1) + (after_pooling**2 * 8 + 8)
 # has $169 \cdot 8 + 8 = 1360$. Even here nearly all parameters are in the linear layer.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.1", "out_side", "trace", "one_filter_parameters"):
     for _side, _kernel, _padding, _stride in [
         (28, 2, 0, 1),
@@ -239,7 +239,7 @@ for side in (28, 32):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.2 - accuracy and chance
 def accuracy(logits, labels):
     raise NotImplementedError("5.2: the share of right predictions")
@@ -249,7 +249,7 @@ guess_evenly = ...
 guess_largest = ...
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.2
 def accuracy(logits, labels):
     return (logits.argmax(1) == labels).float().mean().item()
@@ -267,7 +267,7 @@ guess_largest = (blood.test.labels == largest).float().mean().item()
 # An accuracy means something only against such a number.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.2", "accuracy", "guess_evenly", "guess_largest"):
     _logits = torch.tensor([[2.0, 1, 0], [0, 3, 1], [5, 0, 4], [1, 2, 9]])
     for _labels, _true in [([0, 1, 2, 2], 0.75), ([0, 0, 1, 2], 0.5), ([1, 0, 1, 0], 0.0)]:
@@ -343,12 +343,12 @@ add_rung("two blocks", two_blocks, lk.evaluate(two_blocks, test), seconds(histor
 # The unchanged network would be `({}, 1e-3)`. `help(lk.models.TwoBlockCNN)` lists the arguments.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.3 - variants and hypotheses
 variants = ...
 hypotheses = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 5.3
 variants = {
     "a": ({"second_norm": True}, 1e-3),
@@ -369,7 +369,7 @@ hypotheses = {"a": "better", "b": "worse", "c": "same", "d": "worse"}
 # explanation found afterwards.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.3", "variants", "hypotheses"):
     assert isinstance(variants, dict) and isinstance(hypotheses, dict), "both are dicts"
     assert set(variants) == set("abcd"), "variants needs the keys a, b, c and d"
@@ -462,7 +462,7 @@ pd.DataFrame(outcomes).set_index("variant")
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.4 - SimpleCNN
 class SimpleCNN(nn.Module):
     def __init__(self):
@@ -474,7 +474,7 @@ class SimpleCNN(nn.Module):
         raise NotImplementedError("5.4: send the images through the layers")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.4
 class SimpleCNN(nn.Module):
     def __init__(self):
@@ -511,7 +511,7 @@ class SimpleCNN(nn.Module):
 # images of any size from 8 pixels on.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.4", "SimpleCNN"):
     torch.manual_seed(0)
     _net, _noise = SimpleCNN(), torch.randn(64, 3, 28, 28)
@@ -622,13 +622,13 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.5 - class weights
 def class_weights(labels, num_classes):
     raise NotImplementedError("5.5: one weight a class")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.5
 def class_weights(labels, num_classes):
     counts = torch.bincount(labels, minlength=num_classes)
@@ -643,7 +643,7 @@ def class_weights(labels, num_classes):
 # of the weights in a batch, so a constant factor changes nothing there; it does in other losses.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.5", "class_weights"):
     _labels = torch.tensor([0] * 6 + [1] * 3 + [2] * 1)
     _got = class_weights(_labels, 3)
@@ -783,7 +783,7 @@ add_rung("DeeperCNN", deeper, deeper_result, deeper_seconds, lesson)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.6 - width or optimiser?
 plan = ...
 
@@ -792,7 +792,7 @@ def effects(accuracy):
     raise NotImplementedError("5.6: the two effects, in points")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.6
 plan = [
     (network, optimizer) for network in ("LightCNN", "WideCNN") for optimizer in ("SGD", "Adam")
@@ -813,7 +813,7 @@ def effects(accuracy):
 # simply add up: if the width helps more with one optimiser than with the other, a mean hides that.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.6", "plan", "effects"):
     _runs = [tuple(_run) for _run in plan]
     assert all(len(_run) == 2 for _run in _runs), "each run is a pair: network and optimiser"
@@ -947,7 +947,7 @@ except RuntimeError as error:
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.7 - room for VGG16
 sides_28 = ...
 sides_32 = ...
@@ -957,7 +957,7 @@ def pad_to_32(images):
     raise NotImplementedError("5.7: put zeros around the image")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.7
 def after_poolings(side):
     sides = [side]
@@ -983,7 +983,7 @@ def pad_to_32(images):
 # pixels would do as well. Neither adds information.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.7", "sides_28", "sides_32", "pad_to_32"):
     for _name, _sides, _true in (
         ("sides_28", sides_28, [28, 14, 7, 3, 1, 0]),
@@ -1101,7 +1101,7 @@ print(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.8 - three faults
 class MendedCNN(nn.Module):
     def __init__(self):
@@ -1116,7 +1116,7 @@ def train_mended(model, train, val, epochs):
     raise NotImplementedError("5.8: the training without its two faults")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.8
 class MendedCNN(nn.Module):
     def __init__(self):
@@ -1161,7 +1161,7 @@ def train_mended(model, train, val, epochs):
 # middling accuracy: faults come in company.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.8", "MendedCNN", "train_mended"):
     torch.manual_seed(0)
     _y = torch.arange(96) % 8
@@ -1303,7 +1303,7 @@ lk.figures.search_results(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.9 - a residual block
 class Residual(nn.Module):
     def __init__(self, channels):
@@ -1314,7 +1314,7 @@ class Residual(nn.Module):
         raise NotImplementedError("5.9: add the change to the input")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.9
 class Residual(nn.Module):
     def __init__(self, channels):
@@ -1339,7 +1339,7 @@ class Residual(nn.Module):
 # Learning for Image Recognition*.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.9", "Residual"):
     torch.manual_seed(0)
     _block, _x = Residual(6).eval(), torch.randn(4, 6, 7, 7)
@@ -1448,13 +1448,13 @@ resnet_seconds = seconds(history)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 5.10 - eight views
 def eight_views(model, images):
     raise NotImplementedError("5.10: average over turns and flips")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 5.10
 def eight_views(model, images):
     total = 0
@@ -1472,7 +1472,7 @@ def eight_views(model, images):
 # the time of an answer, and no training. Only views that leave the class as it is may be used.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("5.10", "eight_views"):
     torch.manual_seed(0)
     _net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 8)).eval()
@@ -1619,7 +1619,7 @@ for name in ("one filter", "two blocks"):
 #    the same extra data (none). And a difference larger than the intervals leave open.
 # </details>
 
-# %% tags=["results"]
+# %%
 report = {
     "SimpleCNN": simple_result,
     "DeeperCNN": deeper_result,

@@ -11,7 +11,7 @@
 # **Time:** about three hours. All cells together compute for about five minutes on two cores with
 # fast bf16, and about ten on others.
 
-# %% tags=["setup"]
+# %%
 import copy
 
 import numpy as np
@@ -102,13 +102,13 @@ lk.figures.as_jpeg(figure)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.1 - the length of a HOG
 def hog_length(side, cell, block=2, orientations=9):
     raise NotImplementedError("6.1: count the numbers")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.1
 def hog_length(side, cell, block=2, orientations=9):
     cells = side // cell
@@ -124,7 +124,7 @@ def hog_length(side, cell, block=2, orientations=9):
 # cell is counted four times, each time normalised with other neighbours.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.1", "hog_length"):
     _got = hog_length(360, 10)
     assert np.ndim(_got) == 0 and _got is not None, "return one number"
@@ -202,13 +202,13 @@ print(f"{deep_middle.shape[0]:,} photographs, {deep_middle.shape[1]} numbers eac
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.2 - neighbours by cosine
 def nearest(features, query, k=5):
     raise NotImplementedError("6.2: find the k rows most alike")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.2
 def nearest(features, query, k=5):
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -224,7 +224,7 @@ def nearest(features, query, k=5):
 # in it. The cosine looks at the direction only.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.2", "nearest"):
     _toy = np.array([[1.0, 0.0], [9.0, 1.0], [0.9, 0.5], [0.0, 1.0], [-1.0, 0.1], [5.0, 2.0]])
     _kept = _toy.copy()
@@ -355,13 +355,13 @@ print("groups that were divided between training and test:", sum(map(len, divide
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.3 - scaler and PCA without a leak
 def prepare(train, test, components=None):
     raise NotImplementedError("6.3: PCA, then scaling, fitted on the training part")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.3
 def prepare(train, test, components=None):
     if components:
@@ -380,7 +380,7 @@ def prepare(train, test, components=None):
 # can say beforehand how small.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.3", "prepare"):
     _random = np.random.default_rng(0)
     _mix = _random.normal(size=(6, 6)) * np.arange(1, 7)
@@ -426,13 +426,13 @@ with lk.check("6.3", "prepare"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.4 - logistic regression
 def train_logistic(x, y, epochs=50):
     raise NotImplementedError("6.4: train one linear layer")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.4
 def train_logistic(x, y, epochs=50):
     model = nn.Linear(x.shape[1], 8)
@@ -454,7 +454,7 @@ def train_logistic(x, y, epochs=50):
 # is called a *linear probe*: it asks what the features already hold.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.4", "train_logistic"):
     torch.manual_seed(0)
     _y = torch.arange(400) % 8
@@ -633,13 +633,13 @@ for pair in result.most_confused(4):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.5 - the points of a ROC curve
 def roc_points(scores, truth):
     raise NotImplementedError("6.5: both rates for each threshold")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.5
 def roc_points(scores, truth):
     false_rate, true_rate = [0.0], [0.0]
@@ -660,7 +660,7 @@ def roc_points(scores, truth):
 # Equal scores must be one step. Taken one by one, the area would depend on the order of the rows.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.5", "roc_points"):
     _scores = np.array([0.9, 0.8, 0.8, 0.3, 0.8, 0.1])
     _truth = np.array([1, 1, 0, 0, 1, 0])
@@ -725,7 +725,7 @@ lk.figures.roc_curves(result)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.6 - a block with a skip connection
 class ResidualBlock(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
@@ -737,7 +737,7 @@ class ResidualBlock(nn.Module):
         raise NotImplementedError("6.6: add the shortcut")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.6
 class ResidualBlock(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
@@ -768,7 +768,7 @@ class ResidualBlock(nn.Module):
 # normalisation subtracts the mean, and any bias with it.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.6", "ResidualBlock"):
     torch.manual_seed(0)
     _x = torch.randn(2, 4, 9, 9)
@@ -864,7 +864,7 @@ figure
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.7 - attention
 def attention(q, k, v):
     raise NotImplementedError("6.7: queries meet keys and collect values")
@@ -873,7 +873,7 @@ def attention(q, k, v):
 vit_tokens = ...
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.7
 def attention(q, k, v):
     scores = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
@@ -892,7 +892,7 @@ vit_tokens = (224 // 16) ** 2 + 1
 # its cost grows with the fourth power of the image's side.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.7", "attention", "vit_tokens"):
     torch.manual_seed(0)
     _q, _k, _v = (torch.randn(2, 5, 16) for _ in range(3))
@@ -958,7 +958,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.8 - freeze the first layers
 def freeze(model, last):
     raise NotImplementedError("6.8: only the last parameter tensors learn")
@@ -968,7 +968,7 @@ def train_mode(model):
     raise NotImplementedError("6.8: train(), but frozen batch normalisation stays in eval()")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.8
 def freeze(model, last):
     parameters = list(model.parameters())
@@ -993,7 +993,7 @@ def train_mode(model):
 # `eval()` even if somebody calls `train()` later.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.8", "freeze", "train_mode"):
 
     def _net():
@@ -1122,7 +1122,7 @@ accuracy = {
 # `d = b - a`; `d.var(ddof=1)` is $s^2$; `scipy.stats.t.ppf(0.975, len(d) - 1)` is $t_{k-1}$.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 6.9 - the difference, with its interval
 from scipy import stats
 
@@ -1131,7 +1131,7 @@ def paired_interval(a, b, test_share):
     raise NotImplementedError("6.9: mean of b - a, low end, high end")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 6.9
 from scipy import stats
 
@@ -1151,7 +1151,7 @@ def paired_interval(a, b, test_share):
 # do not decide; that is not the same as "no difference".
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("6.9", "paired_interval"):
     _a = np.array([0.80, 0.90, 0.70, 0.85, 0.75])
     _b = _a + np.array([0.02, 0.03, 0.01, 0.02, 0.04])
@@ -1236,7 +1236,7 @@ else:
 #    order of the methods is more likely to hold than the numbers.
 # </details>
 
-# %% tags=["results"]
+# %%
 lk.report_result(
     f"logistic regression on {backbone.name} features, 5-fold cross-validation",
     result,

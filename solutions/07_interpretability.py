@@ -10,7 +10,7 @@
 # **Time:** about three hours. All cells together compute for about four minutes on two cores with
 # fast bf16, and some minutes more where labs 02, 05 and 06 have not been run.
 
-# %% tags=["setup"]
+# %%
 import copy
 import time
 
@@ -92,13 +92,13 @@ lk.figures.image_grid(pictures, captions, title="Right, but why?", origin=blood.
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.1 - activations and gradients of a layer
 def collect(model, layer, images, classes):
     raise NotImplementedError("7.1: hook the layer, run the network, take the gradient")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.1
 def collect(model, layer, images, classes):
     kept = []
@@ -120,7 +120,7 @@ def collect(model, layer, images, classes):
 # is strong. `detach` cuts the result off from the graph, which can then be freed.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.1", "collect"):
     torch.manual_seed(0)
     _convs = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()]
@@ -184,13 +184,13 @@ with lk.check("7.1", "collect"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.2 - the map
 def cam_from(activations, gradients, size):
     raise NotImplementedError("7.2: weigh, add, cut off, normalise, resize, normalise")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.2
 def normalised(maps):
     maps = maps - maps.amin((1, 2), keepdim=True)
@@ -213,7 +213,7 @@ def cam_from(activations, gradients, size):
 # for the class.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.2", "cam_from"):
     from pytorch_grad_cam.utils.image import scale_cam_image as _scale
 
@@ -369,13 +369,13 @@ print("attributions (images, classes, colours, height, width):", deep.shape)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.3 - additivity
 def largest_gap(values, logits, background_logits):
     raise NotImplementedError("7.3: compare the sums with the output differences")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.3
 def largest_gap(values, logits, background_logits):
     difference = np.asarray(logits) - np.asarray(background_logits).mean(0)
@@ -392,7 +392,7 @@ def largest_gap(values, logits, background_logits):
 # its numbers cannot be read as logits.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.3", "largest_gap"):
     _random = np.random.default_rng(0)
     _values = _random.normal(size=(3, 4, 2, 5, 5))
@@ -711,13 +711,13 @@ lk.figures.overlays(
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.4 - the pointing game and the share inside
 def hits_and_share(maps, masks):
     raise NotImplementedError("7.4: where is the peak, and how much lies inside?")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.4
 def hits_and_share(maps, masks):
     flat_maps, flat_masks = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
@@ -736,7 +736,7 @@ def hits_and_share(maps, masks):
 # and `mask_overlap` do the same, and take care of maps that are constant.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.4", "hits_and_share"):
     _random = np.random.default_rng(3)
     _maps = _random.normal(size=(40, 6, 8))
@@ -786,13 +786,13 @@ with lk.check("7.4", "hits_and_share"):
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.5 - the deletion curve
 def deletion(model, images, maps, classes, baseline, steps):
     raise NotImplementedError("7.5: replace the most important pixels, ask the network, repeat")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.5
 def deletion(model, images, maps, classes, baseline, steps):
     N, _, H, W = images.shape
@@ -815,7 +815,7 @@ def deletion(model, images, maps, classes, baseline, steps):
 # fall for that reason alone. So compare with random order, always.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.5", "deletion"):
     torch.manual_seed(2)
     _net = nn.Sequential(nn.Flatten(), nn.Linear(48, 3)).eval()
@@ -892,13 +892,13 @@ lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
 # </details>
 
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.6 - random weights
 def forget(model, names):
     raise NotImplementedError("7.6: copy the network, give the named layers new weights")
 
 
-# %% tags=["solution"]
+# %%
 # Solution 7.6
 def forget(model, names):
     net = copy.deepcopy(model)
@@ -915,7 +915,7 @@ def forget(model, names):
 # pass the test for the wrong reason.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.6", "forget"):
     torch.manual_seed(0)
     _net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3))
@@ -1076,11 +1076,11 @@ lk.figures.overlays(
 # `with_mark.report()` has a row for each class, then two means; its column `recall` is what you need.
 # </details>
 
-# %% tags=["exercise"]
+# %%
 # Exercise 7.7 - what the shortcut costs
 damage = ...
 
-# %% tags=["solution"]
+# %%
 # Solution 7.7
 recalls = [r.report()["recall"].to_numpy()[:8] for r in (with_mark, without_mark)]
 damage = recalls[0] - recalls[1]
@@ -1093,7 +1093,7 @@ damage = recalls[0] - recalls[1]
 # twelve. The *precision* of the other classes suffers too: the lost monocytes go somewhere.
 # </details>
 
-# %% tags=["check"]
+# %%
 with lk.check("7.7", "damage"):
     _d = np.asarray(damage, dtype=float).ravel()
     assert len(_d) == 8, f"there must be eight numbers, one a class, not {len(_d)}"
@@ -1228,7 +1228,7 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 #    cell too. Here the cell is anywhere, and the middle is a poor guess.
 # </details>
 
-# %% tags=["results"]
+# %%
 lk.report_result(
     "test accuracy without the planted mark",
     without_mark,

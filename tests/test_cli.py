@@ -27,7 +27,9 @@ def call(*args):
     return CliRunner().invoke(main, args)
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)])
+@pytest.mark.parametrize(
+    "command", [(), *((name,) for name in main.commands), ("new", "lab"), ("new", "exercise")]
+)
 def test_help_has_an_example(command):
     done = call(*command, "--help")
     assert done.exit_code == 0
@@ -42,6 +44,15 @@ def test_help_has_an_example(command):
         (["run"], 2, "Missing argument 'LAB'"),
         (["solutions", "peel", "a.ipynb"], 2, "'peel' is not one of"),
         (["build", "--check", "--execute"], 2, "give one of them"),
+        (["build", "--check", "--out", "x"], 2, "give one of them"),
+        (["build", "--solutions", "shown"], 2, "say where with --out"),
+        (["build", "--out", "x", "--labs", "02,07"], 1, "'07' is no lab; the labs are: 02_mini"),
+        (["build", "--solutions", "open", "--out", "x"], 2, "'open' is not one of"),
+        (["new", "lab", "lab"], 1, "name a lab like 09_my_lab"),
+        (["new", "exercise", "2.1"], 1, "take 2.3"),
+        (["new", "peel"], 2, "No such command 'peel'"),
+        (["results", "07"], 1, "'07' is no lab"),
+        (["results", "--seeds", "many"], 2, "'many' is not a valid integer"),
         (["build", "--check"], 1, "solutions/02_mini.ipynb is missing: run `labkit build 02_mini`"),
         (["build", "07"], 1, "'07' is no lab; the labs are: 02_mini"),
         (["run", "07"], 1, "'07' is no lab; the labs are: 02_mini"),
@@ -71,6 +82,24 @@ def test_a_bug_is_one_line_too(monkeypatch):
     assert done.stderr.startswith("Error: KeyError: ")
 
 
+def test_the_commands_alone_show_their_help():
+    for args in ((), ("new",)):
+        done = call(*args)
+        assert "Example: labkit" in done.output
+        assert "Error" not in done.output
+
+
+def test_an_interrupt_is_one_line_and_no_traceback(monkeypatch):
+    @click.command()
+    def waiting():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(main.commands, "waiting", waiting)
+    done = call("waiting")
+    assert done.exit_code == 1
+    assert done.stderr.strip() == "Error: Abort"
+
+
 def test_build_toggle_and_check(course):
     assert "notebooks/02_mini.ipynb: built\n" in call("build").stdout
     assert call("build", "--check").stdout == "1 labs are up to date\n"
@@ -80,10 +109,69 @@ def test_build_toggle_and_check(course):
     assert call("build", "--check").exit_code == 1
     assert call("solutions", "hide", path).exit_code == 0
     assert call("build", "--check").exit_code == 0
-    assert call("solutions", "strip", path).exit_code == 0
-    done = call("solutions", "show", path)
+    done = call("solutions", "strip", path)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"`labkit solutions strip {path} --out handout`" in done.stderr
+    done = call("solutions", "strip", path, "--out", "handout")
+    assert (done.exit_code, done.stdout) == (0, "handout/02_mini.ipynb: solutions stripped\n")
+    assert call("build", "--check").exit_code == 0
+    done = call("solutions", "show", "handout")
     assert done.exit_code == 1
     assert "its solutions were stripped" in done.stderr
+    again = "handout/02_mini.ipynb: unchanged, already stripped\n"
+    assert call("solutions", "strip", "handout").stdout == again
+
+
+def test_one_bad_notebook_is_one_line_and_the_others_are_done(course):
+    call("build")
+    Path("notebooks/01_bad.ipynb").write_text("{")
+    done = call("solutions", "show", "nowhere.ipynb", "notebooks")
+    assert done.exit_code == 1
+    assert done.stdout == "notebooks/02_mini.ipynb: solutions shown\n"
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Error: nowhere.ipynb: there is no such file")
+    assert second.startswith("Error: notebooks/01_bad.ipynb: not a notebook")
+
+
+def test_a_release_of_chosen_labs(course):
+    args = ("build", "--solutions", "stripped", "--out", "handout", "--labs", "02,02_mini")
+    assert call(*args).stdout == "handout/02_mini.ipynb: solutions stripped\n"
+    done = call(*args)
+    assert done.exit_code == 1
+    assert "handout/02_mini.ipynb is there already" in done.stderr
+    assert call("build", "--out", "hidden").stdout == "hidden/02_mini.ipynb: solutions hidden\n"
+
+
+def test_a_course_of_some_labs(course):
+    text = MINI.read_text()
+    other = text.replace("2.1", "3.1").replace("2.2", "3.2")
+    (course / "solutions" / "03_other.py").write_text(other)
+    assert call("build").stdout.count("built") == 4
+    (course / "pyproject.toml").write_text('[tool.labkit]\nlabs = ["03"]\n')
+    assert call("build").stdout.count("built") == 2
+    assert call("build", "--check").stdout == "1 labs are up to date\n"
+    assert "'02' is no lab; the labs are: 03_other" in call("build", "02").stderr
+    (course / "pyproject.toml").write_text('[tool.labkit]\nlabs = ["04"]\n')
+    assert "'04' is no lab; the labs are: 02_mini, 03_other" in call("build").stderr
+    for odd in ('labs = "03"', "labs = [3]", "labs = "):
+        (course / "pyproject.toml").write_text(f"[tool.labkit]\n{odd}\n")
+        done = call("build")
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+        assert "pyproject.toml: " in done.stderr
+
+
+def test_new_lab_and_new_exercise(course):
+    assert "solutions/09_my_lab.py: written" in call("new", "lab", "09_my_lab").stdout
+    assert "exercise 9.2 after 9.1" in call("new", "exercise", "9.2").stdout
+    assert call("build", "09").exit_code == 0
+
+
+def test_results_of_chosen_labs(course, monkeypatch):
+    seen = []
+    monkeypatch.setattr("labkit.authoring.results.write_results", lambda *a: seen.append(a))
+    assert call("results", "02", "--seeds", "3").exit_code == 0
+    assert seen == [(("02",), 3)]
+    assert call("results", "--seeds", "0").exit_code == 2
 
 
 def test_run_prints_its_report(course):

@@ -1,4 +1,7 @@
 import hashlib
+import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -35,6 +38,39 @@ def test_atomic_leaves_the_old_file_and_nothing_else_after_an_exception(tmp_path
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_keeps_rights_and_links_and_gives_new_files_those_of_any_other(tmp_path):
+    path, link, plain = tmp_path / "file", tmp_path / "link", tmp_path / "plain"
+    plain.touch()
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+    assert path.stat().st_mode == plain.stat().st_mode
+    path.chmod(0o640)
+    link.symlink_to(path)
+    with atomic(link) as temporary:
+        temporary.write_text("newer")
+    assert link.is_symlink()
+    assert path.read_text() == "newer"
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
+    dead = int(done.stdout)
+    stays = [
+        f".a.labkit-{os.getpid()}-0123abcd",  # of a living writer
+        ".a.labkit-1-0123abcd",  # of somebody else's
+        f"a.labkit-{dead}-0123abcd",
+        ".config.settings",
+        ".ipynb_checkpoints",
+    ]
+    goes = [f".a.labkit-{dead}-0123abcd", ".a.ipynb.x8_k3j2q"]
+    for name in (*stays, *goes):
+        (tmp_path / name).touch()
+    with atomic(tmp_path / "b"):
+        assert {path.name for path in tmp_path.iterdir()} >= {*stays}
+    assert {path.name for path in tmp_path.iterdir()} == {*stays, "b"}
 
 
 def test_sha256_is_that_of_hashlib(tmp_path):

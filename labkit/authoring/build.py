@@ -1,48 +1,56 @@
-"""From the source of a lab to its two notebooks: lists of functions notebook -> notebook.
+"""From the source of a lab to its notebooks: lists of functions notebook -> notebook.
 
 ``solutions/NN_topic.ipynb``   solutions shown, executed, outputs kept
 ``notebooks/NN_topic.ipynb``   solutions hidden, no outputs
 """
 
+import ast
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 from labkit.authoring import AuthoringError, files, steps, toggle
+from labkit.authoring.cells import facts, marker
+from labkit.authoring.complete import find_gaps, find_remarks
 from labkit.authoring.execute import execute as execute_notebook
 from labkit.authoring.source import read_source
 
 Step = Callable[[NotebookNode], NotebookNode]
+_INSTALL = re.compile(r"(?<=^except ModuleNotFoundError:\n)    .*\n", re.M)  # the course's address
 
 
-def build_notebook(source: Path, state: str) -> NotebookNode:
-    """Build one notebook in memory.
+def build_notebook(source: Path, state: str, target: Path | None = None) -> NotebookNode:
+    """Build one notebook in memory, without outputs.
 
     Args:
-        source: The percent script, ``solutions/02_mlp.py``.
-        state: "shown" for the instructor's notebook, "hidden" for the student's.
-
-    Returns:
-        The notebook, without outputs.
+        source: the percent script, ``solutions/02_mlp.py``.
+        state: "shown", "hidden" or "stripped".
+        target: where it will lie; if not given, where `build` writes it.
 
     Raises:
-        AuthoringError: Where the source breaks a rule.
+        AuthoringError: where the source breaks a rule.
 
     Example:
-        >>> nb = build_notebook(Path("solutions/02_mlp.py"), "hidden")
+        >>> build_notebook(Path("solutions/02_mini.py"), "hidden").metadata.labkit.state
+        'hidden'
     """
-    lab, release = source.stem, files.release(source.parent.parent)
-    folder = "solutions" if state == "shown" else "notebooks"
+    lab, root = source.stem, source.parent.parent
+    release = files.release(root)
+    folder = source.parent if state == "shown" else root / "notebooks"
+    target = target or folder / f"{lab}.ipynb"
     recipe: list[Step] = [
-        lambda nb: steps.add_badge(nb, f"{folder}/{lab}.ipynb", release),
-        lambda nb: steps.rebuild_metadata(nb, lab),
-        lambda nb: steps.complete_setup(nb, lab, release),
         lambda nb: steps.stamp(nb, lab),
+        steps.warn,
+        steps.rebuild_metadata,
+        lambda nb: steps.complete_setup(nb, lab, release),
     ]
-    if state == "hidden":
-        recipe += [steps.drop_output_tags, steps.collapse_checks, toggle.hide]
+    if state != "shown":
+        recipe += [steps.drop_output_tags, steps.collapse_checks]
+        recipe += [toggle.hide if state == "hidden" else toggle.strip]
+    recipe += [lambda nb: steps.add_badge(nb, target)]
     nb = read_source(source)
     for step in recipe:
         nb = step(nb)
@@ -61,35 +69,62 @@ def without_outputs(nb: NotebookNode) -> str:
 def keep_outputs(nb: NotebookNode, path: Path) -> str:
     """Take over the outputs of the notebook on disk, where they belong to the same code.
 
-    Code cells are paired by their order: a new text cell moves ids, but not outputs.
+    The same code is that of all cells but the checks and what `build` adds to the set-up cell.
+    A check whose wording alone changed (messages, comments) keeps its outcome; one that asks
+    something else loses it until the next run, and the others keep theirs.
 
     Args:
-        nb: The new notebook; its cells get the outputs.
-        path: The notebook on disk, if there is one.
+        nb: the new notebook; its cells get the outputs.
+        path: the notebook on disk, if there is one.
 
     Returns:
-        What to tell the author, "" where the outputs were kept.
-
-    Example:
-        >>> keep_outputs(nb, Path("solutions/02_mlp.ipynb"))
-        ''
+        What to tell the author, "" where all outputs were kept.
     """
     if not path.exists():
         return "new, without outputs"
     old = files.read_notebook(path)
-    old_code = [cell for cell in old.cells if cell.cell_type == "code"]
-    if not any(cell.outputs for cell in old_code):
+    before = {cell.get("id"): cell for cell in old.cells if cell.cell_type == "code"}
+    if not any(cell.outputs for cell in before.values()):
         return "without outputs"
-    new_code = [cell for cell in nb.cells if cell.cell_type == "code"]
-    if [cell.source for cell in old_code] != [cell.source for cell in new_code]:
+    if not _same_code(nb, old):
         return "its code changed, old outputs dropped"
-    for cell, before in zip(new_code, old_code, strict=True):
-        cell.outputs, cell.execution_count = before.outputs, before.execution_count
-    return ""
+    changed = []
+    for cell in [cell for cell in nb.cells if cell.id in before]:
+        if marker(cell)[0] != "check" or _asks(cell) == _asks(before[cell.id]):
+            cell.outputs = before[cell.id].outputs
+            cell.execution_count = before[cell.id].execution_count
+        else:
+            changed.append(marker(cell)[1])
+    return f"outputs kept but of the changed check {', '.join(changed)}" if changed else ""
+
+
+def _same_code(new: NotebookNode, old: NotebookNode) -> bool:
+    """Whether two notebooks have the same source; the second may have been edited by hand."""
+    code = [
+        {
+            cell.get("id"): _INSTALL.sub("", cell.source)
+            for cell in nb.cells
+            if cell.cell_type == "code" and marker(cell)[0] != "check"
+        }
+        for nb in (new, old)
+    ]
+    return facts(new).get("source") == facts(old).get("source") and code[0] == code[1]
+
+
+def _asks(cell: NotebookNode) -> str:
+    """What a check asks, without its comments and the messages of its asserts."""
+    try:
+        tree = ast.parse(cell.source)
+    except SyntaxError:  # a magic; or somebody edited the notebook
+        return cell.source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            node.msg = None
+    return ast.dump(tree)
 
 
 def build(
-    labs: tuple[str, ...] | list[str] | None = None,
+    labs: files.Names = None,
     *,
     check: bool = False,
     execute: bool = False,
@@ -98,28 +133,29 @@ def build(
     """Build the notebooks of the labs, or check those on disk.
 
     Args:
-        labs: Names of labs; None or empty for all.
-        check: Write nothing; compare with what is on disk.
-        execute: Run each instructor's notebook and keep its outputs.
-        root: The folder that holds ``solutions/``; found if not given.
+        labs: names of labs; None or empty for all.
+        check: write nothing; compare with what is on disk, and name what CI would refuse.
+        execute: run each instructor's notebook and keep its outputs.
+        root: the folder that holds ``solutions/``; found if not given.
 
     Returns:
         One line for each notebook, to be shown to the author.
 
     Raises:
-        AuthoringError: For a fault in a source, a failed cell, or anything that `check` finds.
+        AuthoringError: for a fault in a source, a failed cell, or anything that `check` finds.
 
     Example:
-        >>> build(["02"], execute=True)
-        ['solutions/02_mlp.ipynb: executed', 'notebooks/02_mlp.ipynb: built']
+        >>> build(["02"])[1]
+        'notebooks/02_mini.ipynb: built'
     """
     root = root or files.find_root()
     sources = files.find_sources(root, labs)
     if check:
         faults = [fault for source in sources for fault in find_faults(source)]
-        if faults := faults + ([] if labs else find_orphans(root, sources)):
+        if faults := faults + ([] if labs else find_orphans(root)):
             raise AuthoringError("; ".join(faults))
-        return [f"{len(sources)} labs are up to date"]
+        remarks = [remark for source in sources for remark in find_remarks(source)]
+        return [*remarks, f"{len(sources)} labs are up to date"]
     return [line for source in sources for line in _write(source, execute)]
 
 
@@ -143,7 +179,7 @@ def _write(source: Path, execute: bool) -> list[str]:
 
 
 def find_faults(source: Path) -> list[str]:
-    """What is wrong with the two built notebooks of a lab."""
+    """What is wrong with the two built notebooks of a lab, and with the lab."""
     faults = []
     for state, folder in (("shown", "solutions"), ("hidden", "notebooks")):
         name = f"{folder}/{source.stem}.ipynb"
@@ -153,19 +189,19 @@ def find_faults(source: Path) -> list[str]:
             continue
         new, old = build_notebook(source, state), files.read_notebook(path)
         outputs = any(cell.get("outputs") for cell in old.cells)
-        if outputs and old.metadata.get("labkit", {}).get("source") != new.metadata.labkit.source:
+        if outputs and not _same_code(new, old):
             remedy = f"run `labkit build --execute {source.stem}`"
             faults.append(f"{name} holds outputs of another source: {remedy}")
         elif outputs and state == "hidden":
             faults.append(f"{name} holds outputs: run `labkit build {source.stem}`")
         elif without_outputs(old) != without_outputs(new):
             faults.append(f"{name} differs from its source: run `labkit build {source.stem}`")
-    return faults
+    return faults or find_gaps(source)
 
 
-def find_orphans(root: Path, sources: list[Path]) -> list[str]:
+def find_orphans(root: Path) -> list[str]:
     """Notebooks whose source is gone."""
-    known = {path.stem for path in sources}
+    known = {path.stem for path in files.all_sources(root)}
     return [
         f"{folder}/{path.name} has no source: delete it or restore solutions/{path.stem}.py"
         for folder in ("solutions", "notebooks")

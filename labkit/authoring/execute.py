@@ -16,22 +16,20 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
     """Run every cell of a notebook; the outputs land in the notebook itself.
 
     Args:
-        nb: The notebook; after a failure it holds the outputs so far.
-        folder: The working folder of the kernel.
-        env: The kernel's environment.
-        timeout: Seconds that one cell may take.
+        nb: the notebook; after a failure it holds the outputs so far.
+        folder: the working folder of the kernel.
+        env: the kernel's environment.
+        timeout: seconds that one cell may take.
 
     Raises:
-        AuthoringError: Names the cell that failed, and its error.
-
-    Example:
-        >>> execute(nb, Path("solutions"), {**os.environ, "LABKIT_STRICT": "1"})
+        AuthoringError: names the cell that failed, and its error.
     """
     language, at = nb.metadata.get("language_info"), ""
 
     def started(cell: NotebookNode, cell_index: int) -> None:
         nonlocal at
-        at = cell.id
+        line = cell.source.strip().partition("\n")[0]
+        at = f"{cell_index + 1}, `{line}`,"
 
     try:
         # the client tells of code cells only

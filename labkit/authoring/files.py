@@ -1,147 +1,210 @@
 """Where the labs are, and reading and writing notebooks."""
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
-import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import nbjson
 
 from labkit import settings
 from labkit.authoring import AuthoringError
 from labkit.files import atomic
 
+Names = tuple[str, ...] | list[str] | None
+_BOM = b"\xef\xbb\xbf"
+
+
+def is_course(folder: Path) -> bool:
+    """Whether a folder holds ``solutions/`` and ``pyproject.toml``."""
+    return (folder / "solutions").is_dir() and (folder / "pyproject.toml").exists()
+
 
 def find_root() -> Path:
-    """The folder that holds ``solutions/``: here, above, or the checkout of labkit itself.
-
-    Returns:
-        The folder.
+    """The folder of the course: here, above, or the checkout of labkit itself.
 
     Raises:
-        AuthoringError: Where there is none.
+        AuthoringError: where there is none.
 
     Example:
-        >>> find_root() / "solutions"
+        >>> (find_root() / "solutions").is_dir()
+        True
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "solutions").is_dir() and (folder / "pyproject.toml").exists():
+        if is_course(folder):
             return folder
     if root := settings.checkout():
         return root
     raise AuthoringError("no course found here: change into the folder that holds solutions/")
 
 
+def _course(root: Path) -> dict[str, Any]:
+    path = root / "pyproject.toml"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        return tomllib.loads(text).get("tool", {}).get("labkit", {})
+    except tomllib.TOMLDecodeError as error:
+        raise AuthoringError(f"{path}: {error}; mend it") from None
+
+
 def release(root: Path) -> tuple[str, str] | None:
-    """The course's ``(repository, tag)`` from ``[tool.labkit]``, or None where either is not set.
-
-    Args:
-        root: The folder with `pyproject.toml`.
-
-    Returns:
-        For example ``("owner/name", "v0.1.0")``.
+    """The course's repository and tag from ``[tool.labkit]``, None where either is not set.
 
     Example:
         >>> release(find_root())
+        ('owner/name', 'v0.1.0')
     """
-    path = root / "pyproject.toml"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    course = tomllib.loads(text).get("tool", {}).get("labkit", {})
+    course = _course(root)
     pair = course.get("repository", ""), course.get("release", "")
     return pair if all(pair) else None
 
 
-def find_sources(root: Path, labs: tuple[str, ...] | list[str] | None = None) -> list[Path]:
-    """The percent scripts of the named labs, or of all labs.
+def place_in_course(path: Path) -> tuple[Path, Path] | None:
+    """The course that holds a file, and the file's place in it; None outside any course."""
+    path = path.resolve()
+    root = next(filter(is_course, path.parents), None)
+    return (root, path.relative_to(root)) if root else None
+
+
+def find_sources(root: Path, labs: Names = None) -> list[Path]:
+    """The percent scripts of the named labs, or of all labs of the course, in order.
+
+    A course has the labs that ``labs`` under ``[tool.labkit]`` names, or all where it is empty.
 
     Args:
-        root: The folder that holds ``solutions/``.
-        labs: Names such as "02", "02_mlp" or "solutions/02_mlp.ipynb"; None or empty for all.
-
-    Returns:
-        Paths, in order.
+        root: the folder that holds ``solutions/``.
+        labs: names such as "02", "02_mlp" or "solutions/02_mlp.ipynb"; None or empty for all.
 
     Raises:
-        AuthoringError: For a name that is no lab; it lists those that are.
+        AuthoringError: for a name that is no lab of the course; it lists those that are.
 
     Example:
-        >>> find_sources(find_root(), ["02"])
+        >>> [path.name for path in find_sources(find_root(), ["02"])]
+        ['02_mini.py']
     """
-    sources = sorted((root / "solutions").glob("*.py"))
-    if not labs:
-        return sources
-    found = []
-    for lab in labs:
-        stem = Path(lab).name.removesuffix(".ipynb").removesuffix(".py")
-        matches = [path for path in sources if stem in (path.stem, path.stem[:2])]
-        if not matches:
-            known = ", ".join(path.stem for path in sources) or "none yet"
-            raise AuthoringError(f"{lab!r} is no lab; the labs are: {known}")
-        found += matches
-    return found
+    sources, chosen = all_sources(root), _course(root).get("labs", [])
+    if not isinstance(chosen, list) or not all(isinstance(lab, str) for lab in chosen):
+        raise AuthoringError(f'pyproject.toml: labs is {chosen!r}; write labs = ["02", "05"]')
+    if chosen:
+        sources = sorted({path for lab in chosen for path in _named(lab, sources)})
+    named = [path for lab in labs or () for path in _named(lab, sources)]
+    return list(dict.fromkeys(named)) or sources
+
+
+def all_sources(root: Path) -> list[Path]:
+    """Every percent script, also those that the course leaves out."""
+    return sorted((root / "solutions").glob("*.py"))
+
+
+def _named(lab: str, sources: list[Path]) -> list[Path]:
+    stem = Path(lab).name.removesuffix(".ipynb").removesuffix(".py")
+    if matches := [path for path in sources if stem in (path.stem, path.stem[:2])]:
+        return matches
+    known = ", ".join(path.stem for path in sources) or "none yet"
+    raise AuthoringError(f"{lab!r} is no lab; the labs are: {known}")
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook, or say in one line what is wrong with the file.
-
-    Args:
-        path: A file in notebook format 4.
-
-    Returns:
-        The notebook, unchanged.
+    """Read a notebook as it is, or say in one line what is wrong with the file.
 
     Raises:
-        AuthoringError: For a missing file, wrong JSON, another format or version.
+        AuthoringError: for a missing file, no JSON, another format, or a damaged notebook.
 
     Example:
-        >>> nb = read_notebook(Path("notebooks/02_mlp.ipynb"))
+        >>> read_notebook(Path("notebooks/02_mini.ipynb")).metadata.labkit.lab
+        '02_mini'
     """
+    if path.is_dir():
+        raise AuthoringError(f"{path}: this is a folder, not a notebook; rename it or look inside")
     if not path.is_file():
         raise AuthoringError(f"{path}: there is no such file; check the name and the folder")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise AuthoringError(f"{path}: not a notebook (no valid JSON); take a fresh copy") from None
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise AuthoringError(f"{path}: not a notebook (not UTF-8); take a fresh copy") from None
+    try:
+        content = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        reason = f": {error}" if isinstance(error, _Constant) else ""
+        fault = f"not a notebook (no valid JSON{reason}); take a fresh copy"
+        raise AuthoringError(f"{path}: {fault}") from None
     if not isinstance(content, dict) or "nbformat" not in content:
         raise AuthoringError(f"{path}: not a notebook (JSON, but no 'nbformat'); give an .ipynb")
-    if content["nbformat"] != 4 or not isinstance(content.get("cells"), list):
+    version, cells = content["nbformat"], content.get("cells")
+    if type(version) is not int or version != 4 or not isinstance(cells, list):
+        without = " without a list of cells" if version == 4 and not isinstance(cells, list) else ""
         raise AuthoringError(
-            f"{path}: notebook format {content['nbformat']}, and labkit reads 4; "
+            f"{path}: notebook format {version!r}{without}, and labkit reads 4; "
             "open it in JupyterLab and save it again"
         )
     try:
-        return nbformat.reads(json.dumps(content), as_version=4)
-    except Exception as error:
-        reason = str(error).splitlines()[0]
+        if fault := _damage(content):
+            raise ValueError(fault)
+        nb = nbjson.to_notebook(content)
+        serialise(nb).encode()  # what cannot be written back is better not changed
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:100]
         raise AuthoringError(f"{path}: damaged notebook ({reason}); take a fresh copy") from None
+    return nb
 
 
-def write_notebook(nb: NotebookNode, path: Path) -> None:
+class _Constant(ValueError):
+    """NaN or Infinity, which JSON has not and Jupyter cannot open."""
+
+
+def _refuse(name: str) -> None:
+    raise _Constant(f"it holds {name}")
+
+
+def _damage(content: dict[str, Any]) -> str:
+    """What keeps a notebook from being read safely, "" where nothing does."""
+    for number, node in enumerate([content, *content["cells"]]):
+        name = f"cell {number}" if number else "the notebook"
+        if not isinstance(node, dict) or not isinstance(node.get("metadata"), dict):
+            return f"{name} has no metadata"
+        if not isinstance(node["metadata"].get("labkit", {}), dict):
+            return f"the labkit metadata of {name} are no object"
+        if not number:
+            continue
+        if node.get("cell_type") not in ("code", "markdown", "raw"):
+            return f"{name} is of type {node.get('cell_type')!r}"
+        source = node.get("source")
+        if not isinstance(source, str | list) or any(not isinstance(s, str) for s in source):
+            return f"{name} has no source"
+        if node["cell_type"] == "code" and not isinstance(node.get("outputs"), list):
+            return f"{name} has no list of outputs"
+    return ""
+
+
+def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> None:
     """Write a notebook atomically, so that a reader never sees half of it.
 
     Args:
-        nb: The notebook.
-        path: Where to; its folder is made if need be.
+        nb: the notebook.
+        path: where to; its folder is made if need be.
+        like: a file whose line ends, byte-order mark and rights it gets.
 
     Example:
-        >>> write_notebook(nb, Path("notebooks/02_mlp.ipynb"))
+        >>> write_notebook(nb, Path("copy.ipynb"))
     """
+    model = like.read_bytes() if like else b""
+    text = serialise(nb).encode()
+    if b"\r\n" in model:
+        text = text.replace(b"\n", b"\r\n")
     with atomic(path) as temporary:
-        temporary.write_text(serialise(nb), encoding="utf-8", newline="\n")
-        temporary.chmod(0o644)  # a temporary file is private
+        temporary.write_bytes((_BOM if model.startswith(_BOM) else b"") + text)
+        if like:
+            shutil.copymode(like, temporary)
 
 
 def serialise(nb: NotebookNode) -> str:
-    """The text of a notebook file: sorted keys, one line break at the end.
-
-    Args:
-        nb: The notebook.
-
-    Returns:
-        JSON text.
+    r"""The text of a notebook file: sorted keys, one line break at the end.
 
     Example:
-        >>> Path("copy.ipynb").write_text(serialise(nb), encoding="utf-8")
+        >>> serialise(nb).endswith("}\n")
+        True
     """
-    return nbformat.writes(nb, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+    return nbjson.writes(nb).rstrip("\n") + "\n"

@@ -1,6 +1,5 @@
-"""``make results``: every lab in full, with one or more seeds, into one table."""
+"""``labkit results``: every lab in full, with one or more seeds, into one table."""
 
-import argparse
 import json
 import os
 import shutil
@@ -28,16 +27,21 @@ images can tell. The first seed is also what the notebooks in `solutions/` hold.
 
 
 def table(measured: dict[str, dict]) -> str:
-    """The rows of RESULTS.md.
+    """The rows of RESULTS.md: one a result, then a line a lab with exercises, seconds and machine.
 
     Args:
         measured: for each lab ``{"machine": where, "runs": one report a seed, the first first}``.
 
-    Returns:
-        Markdown: one row for each result, then one line a lab with exercises, seconds and machine.
-
     Example:
-        >>> print(table({"02_mlp": {"machine": machine(), "runs": [report]}}))  # doctest: +SKIP
+        >>> found = {"label": "test accuracy", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 99}
+        >>> runs = [asdict(Report("02_mini", [found | {"origin": "official"}], 2, 2, seconds=60))]
+        >>> print(table({"02_mini": {"machine": "Abacus", "runs": runs}}))
+        | 02_mini | test accuracy | 50.00 | 1 | 50.00–50.00 | 40.0–60.0 | 99 | official |  |
+        <BLANKLINE>
+        Time of each run, all cells together:
+        <BLANKLINE>
+        - 02_mini: 2 of 2 exercises; 60 s; Abacus
+        <BLANKLINE>
     """
     rows, times = [], []
     for lab, entry in measured.items():
@@ -64,12 +68,6 @@ def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
         lab: its source.
         seeds: how many, at least 1.
         out: a folder for notebooks, figures and weights.
-
-    Returns:
-        One report a seed.
-
-    Example:
-        >>> measure(Path("solutions/02_mlp.py"), 1, Path("build/results/02_mlp"))  # doctest: +SKIP
     """
     reports = []
     for seed in range(seeds):
@@ -80,26 +78,21 @@ def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
     return reports
 
 
-def main() -> None:
-    """Run the labs and write RESULTS.md; labs that are not named keep their last rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("labs", nargs="*", help="02 05 …; all if not given")
-    parser.add_argument("--seeds", type=int, default=1)
-    arguments = parser.parse_args()
-    if arguments.seeds < 1:
-        parser.error(f"--seeds is {arguments.seeds}; it must be at least 1.")
+def write_results(labs: files.Names = None, seeds: int = 1) -> None:
+    """Run the labs and write RESULTS.md; labs that are not named keep their last rows.
+
+    Args:
+        labs: names of labs; None or empty for all.
+        seeds: how many runs of each, at least 1.
+    """
     root = files.find_root()
     kept = root / "solutions" / "results.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    for source in files.find_sources(root, arguments.labs):
-        runs = measure(source, arguments.seeds, root / "build" / "results" / source.stem)
+    for source in files.find_sources(root, labs):
+        runs = measure(source, seeds, root / "build" / "results" / source.stem)
         measured[source.stem] = {"machine": machine(), "runs": [asdict(run) for run in runs]}
-        labs = [path.stem for path in files.find_sources(root, [])]
-        measured = {lab: measured[lab] for lab in labs if lab in measured}  # none that is gone
+        there = [path.stem for path in files.all_sources(root)]
+        measured = {lab: measured[lab] for lab in there if lab in measured}  # none that is gone
         text = json.dumps(measured, indent=1, ensure_ascii=False)
         kept.write_text(text + "\n", encoding="utf-8")
         (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

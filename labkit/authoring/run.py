@@ -38,19 +38,17 @@ def run(
 
     Args:
         lab: "02", "02_mlp" or "02_mlp.ipynb".
-        full: Train in full; otherwise ``LABKIT_FAST=1`` shrinks everything.
-        out: A folder for the executed notebook, ``figures/``, the weights that the run trained,
+        full: train in full; otherwise ``LABKIT_FAST=1`` shrinks everything.
+        out: a folder for the executed notebook, ``figures/``, the weights that the run trained,
             and ``results.txt``.
-        root: The folder that holds ``solutions/``; found if not given.
-
-    Returns:
-        Its results, the exercises it passed, and the seconds it took.
+        root: the folder that holds ``solutions/``; found if not given.
 
     Raises:
-        AuthoringError: For an unknown lab, a faulty source, or a cell that fails.
+        AuthoringError: for an unknown lab, a faulty source, or a cell that fails.
 
     Example:
-        >>> print(run("02", full=True, out=Path("results/02")))
+        >>> print(run("02", out=Path("results/02")))
+        02_mini: 2 of 2 exercises passed, ... s
     """
     source = files.find_sources(root or files.find_root(), [lab])[0]
     nb = build_notebook(source, "shown")
@@ -87,17 +85,9 @@ def _outputs(nb: NotebookNode) -> list[NotebookNode]:
 
 
 def save_figures(nb: NotebookNode, folder: Path) -> list[Path]:
-    """Write every PNG and JPEG output of a notebook as a numbered file.
+    """Write every PNG and JPEG output as a numbered file; those of an earlier run go.
 
-    Args:
-        nb: An executed notebook.
-        folder: Where to; made only if there is a figure. Numbered files of an earlier run go.
-
-    Returns:
-        The files.
-
-    Example:
-        >>> save_figures(nb, Path("results/figures"))
+    The folder is made only if there is a figure.
     """
     for old in folder.glob("[0-9][0-9].*"):
         old.unlink()
@@ -116,16 +106,11 @@ def save_figures(nb: NotebookNode, folder: Path) -> list[Path]:
 
 
 def trained_since(moment: float) -> list[Path]:
-    """The weights that a lab wrote into ``trained/`` of the data folder after a moment.
-
-    Args:
-        moment: Seconds, as `time.time` gives them.
-
-    Returns:
-        The files.
+    """The weights that a lab wrote into ``trained/`` of the data folder since `time.time()` was so.
 
     Example:
-        >>> trained_since(time.time() - 60)
+        >>> trained_since(0)
+        []
     """
     folder = settings.data_dir() / "trained"
     # a file system may keep whole seconds only

@@ -1,65 +1,81 @@
-"""The steps from a source, as jupytext reads it, to a notebook: each notebook -> notebook.
+"""The steps from a source to a notebook: each notebook -> notebook.
 
-Two builds of one source are equal byte for byte: ids come from lab and position, and metadata
-are made afresh, because jupytext invents both at each read.
+Two builds of one source are equal byte for byte: ids come from what a cell is or says, and
+metadata are made afresh, because jupytext invents both at each read.
 """
 
 import hashlib
 import json
+import re
+from pathlib import Path
 
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
-from labkit.authoring.source import marker, tags
+from labkit.authoring import files
+from labkit.authoring.cells import facts, marker, set_tags, tags
+from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
 COLAB = "https://colab.research.google.com"
+WARNING = "# (the reference: try the exercise first)"
+_BADGE = re.compile(r"\A\[!\[Open in Colab\][^\n]*\n*")
+_ADVICE = "In Colab, first choose **File → Save a copy in Drive**."
+_HEADING = re.compile(r"\A\s*#{1,6}[ \t]+(.+)")
 
 
-def add_badge(nb: NotebookNode, path: str, release: tuple[str, str] | None) -> NotebookNode:
-    """Put a first cell with the Colab badge, where the course has an address."""
-    if release:
-        link = f"{COLAB}/github/{release[0]}/blob/{release[1]}/{path}"
-        badge = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({link})"
-        text = f"{badge}\n\nIn Colab, first choose **File → Save a copy in Drive**."
-        nb.cells.insert(0, new_markdown_cell(text))
+def warn(nb: NotebookNode) -> NotebookNode:
+    """Begin each solution with a line for editors that do not fold it: VS Code, for one."""
+    for cell in nb.cells:
+        if marker(cell)[0] == "solution":
+            first, _, rest = cell.source.partition("\n")
+            cell.source = f"{first}\n{WARNING}\n{rest}".rstrip("\n")
     return nb
 
 
-def rebuild_metadata(nb: NotebookNode, lab: str) -> NotebookNode:
+def rebuild_metadata(nb: NotebookNode) -> NotebookNode:
     """Give every cell its id and only the metadata that are ours; drop outputs."""
-    for position, cell in enumerate(nb.cells):
-        role, exercise = marker(cell)
-        own = {"tags": tags(cell)} if tags(cell) else {}
-        if role == "exercise":
-            own["labkit"] = {"exercise": exercise, "stub": stub_hash(cell.source)}
-        if role == "solution":
-            own["labkit"] = {"solution": exercise}
-        cell.id, cell.metadata = f"{lab}-{position:03d}", from_dict(own)
+    seen: dict[str, int] = {}
+    for cell in nb.cells:
+        anchor = _anchor(cell)
+        seen[anchor] = seen.get(anchor, 0) + 1
+        cell.id = anchor if seen[anchor] == 1 else f"{anchor}-{seen[anchor]}"
+        own, known = {"tags": tags(cell)} if tags(cell) else {}, _known(cell)
+        cell.metadata = from_dict(own | ({"labkit": known} if known else {}))
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return nb
 
 
-def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) -> NotebookNode:
-    """Let the set-up cell install labkit first (or say how), and name the lab at its end."""
-    if release:
-        missing = (
-            f'%pip install -q "labkit[lab] @ git+https://github.com/{release[0]}@{release[1]}"'
-        )
-    else:
-        advice = "labkit is missing: run `make lab` in the course folder"
-        missing = f'raise ModuleNotFoundError("{advice}") from None'
-    stubs = [cell.metadata.labkit for cell in nb.cells if "stub" in cell.metadata.get("labkit", {})]
-    known = "".join(f'\n    "{stub.exercise}": "{stub.stub}",' for stub in stubs)
-    known += "\n" if known else ""
-    setup = next(cell for cell in nb.cells if "setup" in tags(cell))
-    setup.source = (
-        f"try:\n    import labkit\nexcept ModuleNotFoundError:\n    {missing}\n\n"
-        f"{setup.source}\n\n"
-        f'lk.start_lab("{lab}", stubs={{{known}}})'
-    )
-    return nb
+def _known(cell: NotebookNode) -> dict[str, str]:
+    """What the toggles and the kernel compare a student's cell with."""
+    role, number = marker(cell)
+    if role == "exercise":
+        return {"exercise": number, "stub": stub_hash(cell.source)}
+    if "solution" in tags(cell):
+        number = number or markers.text_role(cell.source)[1]
+        named = {"solution": number} if number else {}
+        return named | {"reference": stub_hash(cell.source)}
+    return {}
+
+
+def _anchor(cell: NotebookNode) -> str:
+    """The id of a cell, which an edit of its text leaves alone wherever something names it."""
+    if "setup" in tags(cell):
+        return "setup"
+    role, number = marker(cell)
+    if role:
+        return f"{role}-{number}".replace(".", "-")
+    if cell.cell_type == "markdown":
+        if number := markers.text_role(cell.source)[1]:
+            return f"text-{number}".replace(".", "-")
+        if heading := _HEADING.match(cell.source):
+            return _short_hash(heading[1].strip())
+    return _short_hash(cell.source)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def stamp(nb: NotebookNode, lab: str) -> NotebookNode:
@@ -79,13 +95,78 @@ def stamp(nb: NotebookNode, lab: str) -> NotebookNode:
     return nb
 
 
+def source_hash(nb: NotebookNode) -> str:
+    """The SHA-256 of the code whose outputs a notebook holds: all but the checks.
+
+    It is taken before `complete_setup`: the course's address is no code of the lab, and a check
+    only looks.
+    """
+    code = [
+        cell.source for cell in nb.cells if cell.cell_type == "code" and marker(cell)[0] != "check"
+    ]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) -> NotebookNode:
+    """Let the set-up cell install labkit first (or say how), and name the lab at its end."""
+    if release:
+        missing = (
+            f'%pip install -q "labkit[lab] @ git+https://github.com/{release[0]}@{release[1]}"'
+        )
+    else:
+        advice = "labkit is missing: run `make lab` in the course folder"
+        missing = f'raise ModuleNotFoundError("{advice}") from None'
+    stubs = [facts(cell) for cell in nb.cells if "stub" in facts(cell)]
+    known = "".join(f'\n    "{stub["exercise"]}": "{stub["stub"]}",' for stub in stubs)
+    known += "\n" if known else ""
+    setup = next(cell for cell in nb.cells if "setup" in tags(cell))
+    setup.source = (
+        f"try:\n    import labkit\nexcept ModuleNotFoundError:\n    {missing}\n\n"
+        f"{setup.source}\n\n"
+        f'lk.start_lab("{lab}", stubs={{{known}}})'
+    )
+    return nb
+
+
+def add_badge(nb: NotebookNode, target: Path) -> NotebookNode:
+    """Put a first cell with the Colab badge, where the course has an address and the file a place.
+
+    The badge leads to the file itself. One outside the course's folder gets none, because its
+    address is not known; nor does the instructor's, because a link to it would be one click from
+    every solution.
+
+    Args:
+        nb: the notebook; it has no badge yet.
+        target: where it will lie.
+    """
+    root, place = files.place_in_course(target) or (None, Path())
+    release = files.release(root) if root else None
+    if release and place.parts[0] != "solutions":
+        link = f"{COLAB}/github/{release[0]}/blob/{release[1]}/{place.as_posix()}"
+        text = f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({link})\n\n{_ADVICE}"
+        nb.cells.insert(0, new_markdown_cell(text, id="badge"))
+        if nb.get("nbformat_minor", 0) < 5:
+            del nb.cells[0]["id"]
+    return nb
+
+
+def drop_badge(nb: NotebookNode) -> NotebookNode:
+    """Remove the badge: it leads to the file that the notebook was, not to what becomes of it."""
+    kept = []
+    for cell in nb.cells:
+        if cell.cell_type == "markdown" and (badge := _BADGE.match(cell.source)):
+            cell.source = cell.source[badge.end() :]
+            if cell.source.strip() in ("", _ADVICE):
+                continue
+        kept.append(cell)
+    nb.cells = kept
+    return nb
+
+
 def drop_output_tags(nb: NotebookNode) -> NotebookNode:
     """Remove the tag that compares outputs, from a notebook that has none."""
     for cell in nb.cells:
-        if kept := [tag for tag in tags(cell) if tag != "nbval-check-output"]:
-            cell.metadata["tags"] = kept
-        else:
-            cell.metadata.pop("tags", None)
+        set_tags(cell, [tag for tag in tags(cell) if tag != "nbval-check-output"])
     return nb
 
 
@@ -95,9 +176,3 @@ def collapse_checks(nb: NotebookNode) -> NotebookNode:
         if "check" in tags(cell):
             cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
     return nb
-
-
-def source_hash(nb: NotebookNode) -> str:
-    """The SHA-256 of a notebook's code cells, which says whose outputs it holds."""
-    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()

@@ -8,7 +8,6 @@ cell that is no longer the stub, or a reference solution ran, or neither.
 
 import asyncio
 import hashlib
-import re
 import symtable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,8 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from labkit.display import running_shell
-
-_MARKER = re.compile(r"^[ \t]*#+[ \t]*(Exercise|Solution)[ \t]+(\d+(?:\.\d+)+)", re.I | re.M)
+from labkit.notebook import markers
 
 
 @dataclass
@@ -66,23 +64,16 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
 
 
-def last_cell(kind: str, exercise: str) -> int:
+def last_cell(role: str, exercise: str) -> int:
     """The latest cell with this marker, or -1; a ``%%solution`` cell does not prove that it ran."""
     for index, cell in reversed(list(enumerate(session.cells))):
-        marked = [(word.capitalize(), number) for word, number in _MARKER.findall(cell)]
-        if (kind, exercise) in marked and not cell.lstrip().startswith("%%solution"):
+        if (role, exercise) in markers.lines(cell) and not markers.is_magic(cell):
             return index
     return -1
 
 
 def stub_hash(source: str) -> str:
-    """Hash a cell, blind to trailing white space; used by `labkit build` and by the kernel.
-
-    Args:
-        source: The text of the cell.
-
-    Returns:
-        The first 12 hex digits of its SHA-256.
+    """The first 12 hex digits of a cell's SHA-256, blind to trailing white space.
 
     Example:
         >>> stub_hash("x = ...  ") == stub_hash("x = ...")
@@ -101,8 +92,8 @@ def start_lab(lab: str, stubs: dict[str, str]) -> None:
     """Tell the kernel which lab this is; `labkit build` appends the call to the set-up cell.
 
     Args:
-        lab: The lab's name, "02_mlp".
-        stubs: For each exercise the hash of its untouched stub.
+        lab: its name, "02_mlp".
+        stubs: for each exercise the hash of its untouched stub.
 
     Example:
         >>> start_lab("02_mlp", stubs={"2.1": "3f9c2a41d07b"})
@@ -115,7 +106,7 @@ def solution(line: str, cell: str) -> None:
     """``%%solution 2.1``: run the reference only where the exercise cell is still the stub."""
     exercise = line.strip()
     session.bodies[exercise] = cell
-    at = last_cell("Exercise", exercise)
+    at = last_cell("exercise", exercise)
     remedy = f'lk.use_solution("{exercise}") runs the reference.'
     if is_answered(exercise, at):
         stopped = f" (it stopped with {session.errors[at]})" if at in session.errors else ""
@@ -134,12 +125,20 @@ def solution(line: str, cell: str) -> None:
 
 def _names_in_use(body: str) -> list[str]:
     """Names that the reference would assign and that hold something of the student's."""
-    code = session.shell.transform_cell(body)
-    symbols = symtable.symtable(code, "<reference>", "exec").get_symbols()
-    names = [s.get_name() for s in symbols if s.is_assigned() or s.is_imported()]
-    values = session.shell.user_ns
+    names, values = assigned_names(session.shell.transform_cell(body)), session.shell.user_ns
     # importing a module a second time takes nothing from anybody
     return [n for n in names if not isinstance(values.get(n, ...), ModuleType | type(...))]
+
+
+def assigned_names(code: str) -> list[str]:
+    r"""The names that a cell assigns or imports when it runs.
+
+    Example:
+        >>> assigned_names("import math\ndef f(x): y = x")
+        ['math', 'f']
+    """
+    symbols = symtable.symtable(code, "<cell>", "exec").get_symbols()
+    return [s.get_name() for s in symbols if s.is_assigned() or s.is_imported()]
 
 
 def _run_reference(exercise: str, body: str) -> None:
@@ -160,16 +159,14 @@ def _run_reference(exercise: str, body: str) -> None:
 
 
 def use_solution(exercise: str) -> None:
-    """Run the reference solution of an exercise, whatever the student wrote.
-
-    Args:
-        exercise: Its number. Its solution cell must have been run, or passed, in this session.
+    """Run the reference of an exercise, whatever the student wrote, once its cell has been run.
 
     Example:
         >>> lk.use_solution("2.1")
+        No reference for 2.1 seen yet: first run the solution cell below it.
     """
     load_into_running_shell()
-    shown = last_cell("Solution", exercise)
+    shown = last_cell("solution", exercise)
     body = session.bodies.get(exercise) or (session.cells[shown] if shown >= 0 else "")
     if not body:
         print(f"No reference for {exercise} seen yet: first run the solution cell below it.")

@@ -32,15 +32,17 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     The line says ✓ yours, ✓ reference, ✗ and what is wrong, or ○ not attempted.
 
     Args:
-        exercise: The exercise's number.
-        *names: The names that the answer must define, as strings.
+        exercise: its number.
+        *names: the names that the answer must define, as strings.
 
     Raises:
-        CheckFailed: For anything but ✓, under ``LABKIT_STRICT=1``.
+        CheckFailed: for anything but ✓, under ``LABKIT_STRICT=1``.
 
     Example:
+        >>> accuracy = 0.9
         >>> with lk.check("2.1", "accuracy"):
         ...     assert 0 <= accuracy <= 1, "an accuracy lies between 0 and 1"
+        ✓ 2.1 yours
     """
     load_into_running_shell()
     namespace, failure = sys._getframe(2).f_globals, None  # 1 is contextlib, 2 the caller
@@ -61,8 +63,8 @@ def check(exercise: str, *names: str) -> Iterator[None]:
 def _judge(
     exercise: str, names: tuple[str, ...], values: dict[str, Any], error: Exception | None
 ) -> str:
-    cell = last_cell("Exercise", exercise)
-    by_reference = last_cell("Solution", exercise) >= max(cell, 0)
+    cell = last_cell("exercise", exercise)
+    by_reference = last_cell("solution", exercise) >= max(cell, 0)
     defined = any(values.get(name, ...) is not ... for name in names)
     unmarked = cell < 0 and not by_reference and defined
     if not (by_reference or unmarked or is_answered(exercise, cell)):
@@ -98,7 +100,10 @@ def progress() -> None:
     """Show a small table of this lab's exercises and how each was last judged.
 
     Example:
+        >>> lk.start_lab("02_mlp", stubs={"2.2": "3f9c2a41d07b"})
         >>> lk.progress()
+          2.2  · not checked yet
+        ...
     """
     ids = dict.fromkeys([*session.stubs, *session.outcomes])
     rows = [(number, session.outcomes.get(number, "· not checked yet")) for number in ids]
@@ -115,12 +120,15 @@ def report_result(label: str, predictions: Predictions, note: str = "") -> None:
     """Print the one line that states a lab's result; `labkit run` collects it.
 
     Args:
-        label: What was measured, "test accuracy".
-        predictions: What `lk.evaluate` gave.
-        note: What else must be known to read the number.
+        label: what was measured, "test accuracy".
+        predictions: what `lk.evaluate` gave.
+        note: what else must be known to read the number.
 
     Example:
+        >>> result = lk.Predictions([[2.0, 0.0], [0.0, 1.0]], [0, 1], ("a", "b"), "two cells")
+        >>> lk.start_lab("02_mlp", stubs={})
         >>> lk.report_result("test accuracy", result)
+        02_mlp · test accuracy 100.0 % (95 % interval 34.2–100.0 %, n = 2) · two cells
     """
     (low, high), n = predictions.accuracy_interval(), len(predictions.labels)
     interval = f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {n:,}"

@@ -2,16 +2,21 @@
 
 import json
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from labkit.authoring import AuthoringError
 from labkit.authoring.build import build, build_notebook
 from labkit.authoring.files import read_notebook, serialise, write_notebook
 from labkit.authoring.source import read_source
+from labkit.authoring.steps import WARNING
 from labkit.notebook.answers import stub_hash
 
+MINI = (Path(__file__).parent / "mini_lab.txt").read_text()
 RELEASE = '[tool.labkit]\nrepository = "owner/name"\nrelease = "v1"\n'
 
 
@@ -47,7 +52,12 @@ def test_bytes_are_reproducible(course, source):
 def test_ids_and_metadata(source):
     nb = build_notebook(source, "hidden")
     nbformat.validate(nb)
-    assert [cell.id for cell in nb.cells] == [f"02_mini-{n:03d}" for n in range(len(nb.cells))]
+    assert [cell.id for cell in nb.cells if "-" in cell.id] == [
+        f"{role}-2-{number}"
+        for number in (1, 2)
+        for role in ("exercise", "solution", *(["text"] if number == 2 else []), "check")
+    ]
+    assert nb.cells[1].id == "setup"
     assert nb.metadata == {
         "kernelspec": {
             "display_name": "Python 3 (ipykernel)",
@@ -66,13 +76,21 @@ def test_ids_and_metadata(source):
         "tags": ["exercise"],
         "labkit": {"exercise": "2.1", "stub": stub_hash(exercise.source)},
     }
-    assert solution.source.startswith("%%solution 2.1\n# Solution 2.1\n")
+    assert solution.source.startswith(f"%%solution 2.1\n# Solution 2.1\n{WARNING}\n")
+    body = solution.source.partition("\n")[2]
     assert solution.metadata == {
         "tags": ["solution"],
-        "labkit": {"solution": "2.1"},
+        "labkit": {"solution": "2.1", "reference": stub_hash(body)},
         "jupyter": {"source_hidden": True},
         "cellView": "form",
     }
+    text = nb.cells[9]
+    assert text.source.startswith("<!-- Solution 2.2 -->\n<details>")
+    assert text.metadata == {
+        "tags": ["solution"],
+        "labkit": {"solution": "2.2", "reference": stub_hash(text.source)},
+    }
+    assert [cell.metadata.tags for cell in (nb.cells[1], nb.cells[5])] == [["setup"], ["check"]]
     assert nb.cells[-1].metadata == {}, "no outputs, so no tag to compare them"
     assert build_notebook(source, "shown").cells[-1].metadata == {"tags": ["nbval-check-output"]}
 
@@ -92,15 +110,67 @@ def test_setup_cell_without_an_address(source):
     assert "colab" not in serialise(nb).lower()
 
 
-@pytest.mark.parametrize(("state", "folder"), [("shown", "solutions"), ("hidden", "notebooks")])
-def test_badge_and_install_line_with_an_address(course, source, state, folder):
+INSTALL = '%pip install -q "labkit[lab] @ git+https://github.com/owner/name@v1"'
+ADDRESS = "colab.research.google.com/github/owner/name/blob/v1"
+
+
+def test_badge_and_install_line_with_an_address(course, source):
     (course / "pyproject.toml").write_text(RELEASE)
-    nb = build_notebook(source, state)
-    address = "colab.research.google.com/github/owner/name/blob/v1"
-    assert f"{address}/{folder}/02_mini.ipynb" in nb.cells[0].source
+    nb = build_notebook(source, "hidden")
+    assert f"{ADDRESS}/notebooks/02_mini.ipynb)" in nb.cells[0].source
     assert "File → Save a copy in Drive" in nb.cells[0].source
-    install = '%pip install -q "labkit[lab] @ git+https://github.com/owner/name@v1"'
-    assert f"except ModuleNotFoundError:\n    {install}\n" in nb.cells[2].source
+    assert f"except ModuleNotFoundError:\n    {INSTALL}\n" in nb.cells[2].source
+    shown = build_notebook(source, "shown")
+    assert f"except ModuleNotFoundError:\n    {INSTALL}\n" in shown.cells[1].source
+    assert "colab" not in serialise(shown), "a badge there would be one click from the solutions"
+
+
+@pytest.mark.parametrize(("place", "link"), [("handout/a.ipynb", True), ("../a.ipynb", False)])
+def test_a_badge_leads_to_the_file_itself_or_is_not_there(course, source, place, link):
+    (course / "pyproject.toml").write_text(RELEASE)
+    text = serialise(build_notebook(source, "stripped", course / place))
+    assert (f"{ADDRESS}/{place})" in text) == link
+    assert text.count("/blob/") == link
+
+
+def ids(source, state="shown"):
+    return [cell.id for cell in build_notebook(source, state).cells]
+
+
+CELLS = st.sampled_from(
+    [
+        "# %% [markdown]\n# ## Add\n",  # a heading that is there
+        "# %% [markdown]\n# <details><summary>Hint</summary>The sign is a cross.</details>\n",
+        '# %% tags=["nbval-check-output"]\nprint("the end")\n',  # a cell that is there
+        "# %%\nx = 1\n",
+        "# %% [markdown]\n# Text.\n",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(CELLS, min_size=1, max_size=3), st.integers(0, 3))
+def test_an_inserted_cell_changes_no_other_id(source, new, place):
+    headers = ["# %% [markdown]\n# ## Add", "# %% [markdown]\n# ## A root", '# %% tags=["nbval']
+    source.write_text(MINI)
+    before, text = ids(source), MINI
+    at = text.index(headers[place]) if place < 3 else len(text)
+    source.write_text(text[:at] + "\n".join(new) + "\n" + text[at:])
+    after = ids(source)
+    assert set(before) < set(after)
+    assert len(after) == len(before) + len(new) == len(set(after))
+    assert ids(source, "hidden") == after, "both notebooks of a lab have the same ids"
+
+
+def test_an_edit_of_what_has_a_name_changes_no_id(source, edit):
+    before = ids(source)
+    edit("total = ...", "total = ...  # a number")
+    edit("total = add(1, 2)", "total = add(2, 1)")
+    edit("2 + 2 is 4", "two and two is four")
+    edit("Because it is.", "Because it must be.")
+    edit("The sign is a cross.", "The sign is +.")
+    edit("import math", "import math\nimport random")
+    assert ids(source) == before
 
 
 def test_outputs_survive_where_the_code_is_the_same(course, source, edit):
@@ -117,6 +187,52 @@ def test_outputs_survive_where_the_code_is_the_same(course, source, edit):
     edit("return a + b", "return b + a")
     assert "its code changed, old outputs dropped" in build()[0]
     assert not any(cell.get("outputs") for cell in read_notebook(path).cells)
+
+
+def outputs(path):
+    code = [cell for cell in read_notebook(path).cells if cell.cell_type == "code"]
+    return {cell.id: (cell.outputs, cell.execution_count) for cell in code}
+
+
+def test_the_courses_address_and_a_checks_wording_drop_no_output(course, edit):
+    build()
+    path = course / "solutions/02_mini.ipynb"
+    add_outputs(path)
+    before = outputs(path)
+    (course / "pyproject.toml").write_text(RELEASE)
+    edit('assert add(2, 2) == 4, "2 + 2 is 4"', 'assert add(2, 2) == 4, f"{add(2, 2)}"  # better')
+    assert build()[0] == "solutions/02_mini.ipynb: built, outputs kept"
+    assert outputs(path) == before
+    assert INSTALL in path.read_text().replace('\\"', '"')
+    assert build(check=True) == ["1 labs are up to date"]
+
+
+def test_a_check_that_asks_something_else_loses_its_outcome_alone(course, edit):
+    build()
+    path = course / "solutions/02_mini.ipynb"
+    add_outputs(path)
+    before = outputs(path)
+    edit("add(2, 2) == 4", "add(2, 2) == 4.0")
+    assert "outputs kept but of the changed check 2.1; `labkit build --execute" in build()[0]
+    assert outputs(path) == before | {"check-2-1": ([], None)}
+    remark, done = build(check=True)
+    assert remark.startswith("solutions/02_mini.ipynb: check 2.1 changed; `labkit build --execute")
+    assert done == "1 labs are up to date"
+    build()
+    assert outputs(path) == before | {"check-2-1": ([], None)}
+
+
+@pytest.mark.parametrize("cell", ["setup", "exercise-2-1", "solution-2-2"])
+def test_outputs_of_code_that_was_edited_by_hand_are_not_kept(course, cell):
+    build()
+    path = course / "solutions/02_mini.ipynb"
+    add_outputs(path)
+    nb = read_notebook(path)
+    next(c for c in nb.cells if c.id == cell).source += "\nx = 1"
+    write_notebook(nb, path)
+    with pytest.raises(AuthoringError):
+        build(check=True)
+    assert "old outputs dropped" in build()[0]
 
 
 def test_check_is_blind_to_outputs_and_sees_everything_else(course, edit):
@@ -187,7 +303,8 @@ def test_a_failing_lab_is_not_written(course, edit):
     with pytest.raises(AuthoringError) as caught:
         build(execute=True)
     assert str(caught.value) == (
-        "solutions/02_mini.py: cell 02_mini-005 failed: CheckFailed: ✗ 2.1 2 + 2 is 4"
+        'solutions/02_mini.py: cell 6, `with lk.check("2.1", "add", "total"):`, failed: '
+        "CheckFailed: ✗ 2.1 2 + 2 is 4"
     )
     assert not (course / "solutions/02_mini.ipynb").exists()
 

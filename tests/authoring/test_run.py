@@ -72,7 +72,7 @@ def test_a_failing_run_names_the_cell_and_keeps_the_notebook(course, edit):
     with pytest.raises(AuthoringError) as caught:
         run("02", out=course / "out")
     assert str(caught.value) == (
-        "solutions/02_mini.py: cell 02_mini-011 failed: ZeroDivisionError: division by zero"
+        "solutions/02_mini.py: cell 12, `1 / 0`, failed: ZeroDivisionError: division by zero"
     )
     nb = read_notebook(course / "out" / "02_mini.ipynb")
     assert nb.cells[-1].outputs[0].ename == "ZeroDivisionError"

@@ -1,9 +1,12 @@
 """Every rule for a source, broken once: the message names file, cell, line and remedy."""
 
+import re
+
 import pytest
 
 from labkit.authoring import AuthoringError
-from labkit.authoring.source import marker, read_source
+from labkit.authoring.cells import marker, tags
+from labkit.authoring.source import read_source
 
 HINT = "<details><summary>Hint</summary>The sign is a cross.</details>"
 
@@ -21,7 +24,7 @@ def test_a_good_source_is_read(course):
         ('["exercise"]', '["excercise"]', "cell 4, line 22", "unknown tag 'excercise'; the tags"),
         ("# Exercise 2.1", "# Task 2.1", "cell 4, line 22", "contain one line `# Exercise N.M`"),
         ("total = ...", "# Exercise 2.1", "cell 4, line 22", "contain one line `# Exercise N.M`"),
-        (' tags=["exercise"]', "", "cell 4, line 22", "marker of a cell tagged 'exercise'"),
+        ('["exercise"]', '["check"]', "cell 4, line 22", "tagged 'check' must begin with"),
         ("# Solution 2.1", "y = 1\n# Solution 2.1", "cell 5", "begin with the line `# Solution"),
         ("# Solution 2.1", "# Solution 2.2", "cell 5", "solution of 2.2 where the solution of 2.1"),
         ('check("2.1"', 'check("2.2"', "cell 6", "the check of 2.2 where the check of 2.1"),
@@ -45,7 +48,23 @@ def test_a_good_source_is_read(course):
             "cell 10",
             "inside",
         ),
-        (' tags=["setup"]', "", "cell 1, line 9", "tag one cell 'setup'"),
+        ("# Solution 2.1", "# Solution 2.1\n# Exercise 2.1", "cell 5", "and no other marker"),
+        ("# Exercise 2.1", "# Exercise 2.1.1", "cell 4", "number it N.M, such as 2.1"),
+        ("a + b\n", "a + = b\n", "cell 5", "the solution is not valid Python (its line 3"),
+        ("== 3\n", "= = 3\n", "cell 6", "the check is not valid Python (its line 3"),
+        ('"add", "total"', '"ad", "total"', "cell 6", "'ad' is assigned by neither stub nor"),
+        ("# # A small", "#\n# %% [markdwon]\n# # A small", "cell 1, line 11", "says '[markdwon]'"),
+        ("# %% [markdown]", "x = 1\n# %%[markdown]", "cell 1", "line '# %%[markdown]', which"),
+        ("# %% [markdown]", "# %% markdown", "cell 1, line 9", "its header says 'markdown'"),
+        ("[markdown] tags", "[Markdown] tags", "cell 10, line 57", "says '[Markdown]'"),
+        ("tags=[", "tag=[", "cell 2, line 12", "its header says `tag=`; write `tags=[…]`"),
+        ('tags=["setup"]', 'tags=["setup"', "cell 2", "its header says 'tags=[\"setup\"'"),
+        (
+            "# <details><summary>W",
+            "# <!-- Solution 2.1 --><details>W",
+            "cell 10",
+            "names solution 2.1",
+        ),
         ('["nbval-check-output"]', '["setup"]', "cell 12", "and no other"),
         ("import labkit as lk", "import labkit", "cell 2", "must say `import labkit as lk`"),
         ('[markdown] tags=["solution"]', '[markdown] tags=["check"]', "cell 10", "be a code cell"),
@@ -59,6 +78,39 @@ def test_each_broken_rule_is_named(edit, old, new, where, message):
     assert text.startswith(f"{path}: {where}")
     assert message in text
     assert "\n" not in text
+
+
+def test_tags_that_follow_from_the_text_are_not_needed(course):
+    path = course / "solutions" / "02_mini.py"
+    before = read_source(path)
+    text = re.sub(r' tags=\["(setup|exercise|check)"\]', "", path.read_text())
+    text = text.replace('# %% tags=["solution"]', "# %%")
+    assert text.count("tags=") == 2
+    path.write_text(text)
+    after = read_source(path)
+    assert [(c.source, tags(c)) for c in after.cells] == [(c.source, tags(c)) for c in before.cells]
+    roles = ["setup", "exercise", "solution", "check"]
+    assert [tags(cell)[0] for cell in after.cells if tags(cell)][:4] == roles
+
+
+@pytest.mark.parametrize("tag", [' tags=["solution"]', ""])
+@pytest.mark.parametrize("comment", ["", "# <!-- Solution -->\n", "# <!-- Solution 2.2 -->\n"])
+def test_a_text_solution_is_known_by_tag_or_comment(edit, tag, comment):
+    old = '# %% [markdown] tags=["solution"]\n'
+    path = edit(old, f"# %% [markdown]{tag}\n{comment}")
+    cell = read_source(path).cells[9]
+    if tag or comment:
+        assert tags(cell) == ["solution"]
+        assert cell.source.startswith("<!-- Solution 2.2 -->\n<details>")
+    else:
+        assert tags(cell) == []
+        assert cell.source.startswith("<details>")
+
+
+def test_a_text_solution_of_no_exercise_has_no_number(edit):
+    end = 'print("the end")'
+    path = edit(end, end + '\n\n# %% [markdown] tags=["solution"]\n# <details>')
+    assert read_source(path).cells[-1].source == "<!-- Solution -->\n<details>"
 
 
 def test_an_exercise_without_check_is_named(edit):

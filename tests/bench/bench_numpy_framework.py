@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 import labkit as lk
+from labkit.authoring.cells import tags
 from labkit.authoring.files import find_root
-from labkit.authoring.source import tags
 from labkit.device import machine
 
 

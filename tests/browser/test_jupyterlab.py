@@ -4,19 +4,22 @@ import re
 
 import pytest
 
+from labkit.authoring.files import find_root, find_sources
+
 pytestmark = pytest.mark.browser
+LABS = [source.stem for source in find_sources(find_root())]
+PLACES = {
+    "01_data_exploration": ["Lab 01", "Exercise 1.1"],
+    "02_mlp": ["Lab 02", "Exercise 2.1", "Train in earnest", "Where is it wrong?"],
+}
 
 
-@pytest.mark.parametrize(
-    ("lab", "places"),
-    [
-        ("01_data_exploration", ["Lab 01", "Exercise 1.1"]),
-        ("02_mlp", ["Lab 02", "Exercise 2.1", "Train in earnest", "Where is it wrong?"]),
-    ],
-)
+@pytest.mark.parametrize(("lab", "places"), PLACES.items(), ids=PLACES)
 def test_run_all_uses_every_reference_and_shows_no_error(
     jupyterlab, page, save_until, screenshots, lab, places
 ):
+    if lab not in LABS:
+        pytest.skip(f"the course leaves {lab} out")
     page.goto(f"{jupyterlab.address}/lab/tree/{lab}.ipynb?reset")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from labkit.authoring.files import find_root
-from labkit.authoring.source import tags
+from labkit.authoring.cells import tags
+from labkit.authoring.files import find_root, find_sources
 
+if "04_numpy_framework" not in [source.stem for source in find_sources(find_root())]:
+    pytest.skip("the course leaves lab 04 out", allow_module_level=True)
 EXACT = {"rtol": 0, "atol": 1e-10}
 
 
