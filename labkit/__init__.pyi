@@ -19,6 +19,7 @@ from .data.loaders import BatchLoader as BatchLoader
 from .data.transforms import Augment as Augment
 from .device import get_device as get_device
 from .device import seed_everything as seed_everything
+from .display import track as track
 from .liveplot.plot import LivePlot as LivePlot
 from .metrics import Predictions as Predictions
 from .notebook.answers import start_lab as start_lab

@@ -169,7 +169,7 @@ class ProgressLine:
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Go through items and show how far one is, in a line that vanishes at the end.
+    """Go through items and show how far one is; what took more than 5 s leaves its one line.
 
     Args:
         items: what is gone through.
@@ -184,13 +184,15 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
         [0, 1, 2]
     """
     total = len(items) if total is None and hasattr(items, "__len__") else total
-    line, start = ProgressLine(), time.perf_counter()
+    line, start, count = ProgressLine(), time.perf_counter(), 0
     try:
-        for done, item in enumerate(items):
-            line.show(lambda n=done: progress_text(what, n, total, time.perf_counter() - start))
+        for item in items:
+            line.show(lambda n=count: progress_text(what, n, total, time.perf_counter() - start))
             yield item
+            count += 1
     finally:
-        line.finish()
+        seconds = time.perf_counter() - start
+        line.finish(f"{what}: {count} in {duration(seconds)}" if seconds > 5 else "")
 
 
 def progress_text(what: str, done: int, total: int | None, seconds: float, width: int = 24) -> str:

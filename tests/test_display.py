@@ -1,9 +1,11 @@
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import IPython
 import pytest
 
+from labkit import display
 from labkit.display import duration, front_end
 
 
@@ -48,3 +50,11 @@ def test_colab_and_vs_code_get_no_widgets_even_on_a_jupyter_server(monkeypatch, 
 
 def test_durations_as_people_say_them():
     assert [duration(s) for s in (0.2, 59, 61, 7260)] == ["1 s", "59 s", "1 min 1 s", "2 h 1 min"]
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(1.0, ""), (6.0, "comparing: 1 in 6 s\n")])
+def test_track_leaves_a_line_only_where_it_took_long(capsys, monkeypatch, seconds, left):
+    monkeypatch.setattr(time, "perf_counter", iter([0.0, seconds]).__next__)
+    monkeypatch.setattr(display, "front_end", lambda: "none")
+    assert list(display.track(["a"], "comparing")) == ["a"]
+    assert capsys.readouterr().out == left
