@@ -6,8 +6,9 @@
 #
 # **You should know** lab 02 (training and measuring) and lab 03 (what goes on inside).
 #
-# **Time:** about four hours. All cells together compute for about 20 minutes on two cores with fast
-# bf16, and for about 40 minutes on others. Each long cell says how long it takes before it starts.
+# **Time:** about four hours. In our runs all cells together computed for 25 to 32 minutes on two
+# cores with fast bf16; expect about an hour on others, and much less on a GPU. Each long cell says
+# how long it takes before it starts, and goes on where it stopped if it is interrupted.
 
 # %%
 import warnings
@@ -40,18 +41,24 @@ def epochs(n):
 # Two small helpers. `cost` says what a training takes on your machine before it starts. Processors
 # with fast bf16 (16-bit numbers with a short fraction) train these networks up to two and a half
 # times faster; `lk.fit` uses bf16 only there.
+#
+# **Long trainings are kept.** Colab may disconnect you, and a laptop's lid may close. So each
+# training of more than a minute writes a **checkpoint** after each epoch: weights, optimiser,
+# history, the state of the random numbers. Run the notebook again, and the training goes on where
+# it stopped, to the same weights as if nothing had happened; a finished one is only loaded, with
+# its history. A line tells you when that happens. Change a setting, and the old checkpoint is
+# refused with the name of the difference: then delete the file it names, and train anew.
+# Checkpoints lie in labkit's data folder (`lk.settings.data_dir()`). On Colab that folder is lost
+# with the machine, unless `LABKIT_DATA` names a folder on your Drive.
 
 
 # %%
 def cost(bf16, fp32):
-    """Say how long the training below takes, in seconds, on two cores."""
+    """Say how long the cell below takes, in seconds, on two cores; on a GPU it is less."""
     device = lk.get_device()
-    if device.type != "cpu":
-        return print(f"Less on a GPU than the {fp32} s that a processor needs in fp32.")
-    fast = lk.device.choose_precision("auto", device) == "bf16"
-    print(
-        f"In full about {bf16 if fast else fp32} s on two cores, in {'bf16' if fast else 'fp32'}."
-    )
+    kind = "bf16" if lk.device.choose_precision("auto", device) == "bf16" else "fp32"
+    on_cpu = f"about {bf16 if kind == 'bf16' else fp32} s on two quiet cores in {kind}"
+    print(f"In full {on_cpu}." if device.type == "cpu" else f"On this GPU less than {on_cpu}.")
 
 
 rungs = {}
@@ -140,6 +147,60 @@ lk.figures.image_grid(
 # $$n' = \left\lfloor \frac{n + 2p - k}{s} \right\rfloor + 1$$
 #
 # Max pooling of 2 is such a window too: $k = 2$ and $s = 2$; it keeps the largest value.
+#
+# Try it on one cell. Choose a filter, then make it larger. **Before you move the slider:** which
+# filter is zero all over a region of one colour? What happens to thin details, and to the size of
+# the result, when the window grows?
+
+# %%
+grey_cell = blood.train.images[first_of_each[1]].float().mean(0) / 255
+
+
+def kernel(name, size):
+    """A filter of size x size pixels, chosen by hand; in a network such numbers are learned."""
+    blur = torch.full((size, size), 1 / size**2)
+    if name == "blur":
+        return blur
+    if name == "detail":  # the pixel itself, minus the mean around it
+        blur = -blur
+        blur[size // 2, size // 2] += 1
+        return blur
+    across = torch.zeros(size, size)  # right side minus left side
+    across[:, : size // 2], across[:, -(size // 2) :] = -1, 1
+    across = across / (size * (size // 2))
+    return across if name == "edges across" else across.T
+
+
+def draw(kernel_name, pixels):
+    weights = kernel(kernel_name, pixels)
+    result = nn.functional.conv2d(grey_cell[None, None], weights[None, None])[0, 0]
+    figure, axes = lk.figures.new_figure(columns=3, height=3.0, origin=blood.origin)
+    largest = float(weights.abs().max())
+    panels = {
+        "image, 28 x 28": (grey_cell, "gray", 0, 1),
+        f"filter, {pixels} x {pixels}": (weights, "RdBu_r", -largest, largest),
+        f"result, {result.shape[0]} x {result.shape[1]}": (
+            (result, "gray", 0, 1) if kernel_name == "blur" else (result, "RdBu_r", -0.3, 0.3)
+        ),
+    }
+    for ax, (title, (values, colours, low, high)) in zip(axes[0], panels.items(), strict=True):
+        ax.imshow(values, cmap=colours, vmin=low, vmax=high)
+        ax.set_title(title)
+        ax.set_axis_off()
+    return figure
+
+
+lk.explore(draw, kernel_name=["edges across", "edges down", "detail", "blur"], pixels=[3, 5, 7, 9])
+
+# %% [markdown]
+# <details><summary>What you should have seen</summary>
+#
+# The weights of the edge filters and of *detail* add up to zero, so one colour gives zero; red and
+# blue are the two signs, which a ReLU then parts. *Blur* has only positive weights that add up to
+# one: it keeps the brightness. A larger window sees larger shapes and smears thin ones, and it fits
+# less often: 28 pixels become $28 - k + 1$, which is what the next exercise works out. A network
+# finds its own numbers by gradient descent; nobody tells it to look for edges.
+# </details>
 
 # %% [markdown]
 # ### Exercise 5.1: trace the shapes
@@ -415,7 +476,8 @@ with lk.check("5.3", "variants", "hypotheses"):
 # %%
 cost(20, 25)
 outcomes, on_validation = [], {}
-for name, (settings, learning_rate) in {"unchanged": ({}, 1e-3), **variants}.items():
+runs = {"unchanged": ({}, 1e-3), **variants}
+for name, (settings, learning_rate) in lk.track(runs.items(), "five trainings"):
     lk.seed_everything(SEED)
     net = lk.models.TwoBlockCNN(**settings)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
@@ -546,10 +608,11 @@ with lk.check("5.4", "SimpleCNN"):
         )
 
 # %% [markdown]
-# Twenty epochs. We keep the weights of the epoch with the best **validation** accuracy.
+# Twenty epochs, on two cores about a minute. We keep the weights of the epoch with the best
+# **validation** accuracy.
 
 # %%
-cost(45, 75)
+cost(45, 120)
 lk.seed_everything(SEED)
 simple = SimpleCNN()
 history = lk.fit(
@@ -558,6 +621,7 @@ history = lk.fit(
     val,
     epochs=epochs(20),
     keep_best="val_accuracy",
+    checkpoint=lk.models.checkpoint_file("05-SimpleCNN"),
     callbacks=[lk.LivePlot(blood.classes)],
 )
 simple_seconds = seconds(history)
@@ -680,7 +744,6 @@ lk.figures.image_grid(augment(same), title="One image, eight draws", origin=bloo
 # both.
 
 # %%
-cost(85, 130)
 plain = blood.loaders(batch_size=64)
 augmented = blood.loaders(batch_size=64, augment=augment)
 weighted_loss = nn.CrossEntropyLoss(weight=weights)
@@ -690,8 +753,11 @@ apart = {
     "augmentation": (augmented, nn.CrossEntropyLoss()),
     "both": (augmented, weighted_loss),
 }
+
+# %%
+cost(120, 150)
 measured, plot = {}, lk.LivePlot(blood.classes)
-for name, (loaders, criterion) in apart.items():
+for name, (loaders, criterion) in lk.track(apart.items(), "four trainings"):
     lk.seed_everything(SEED)
     net = lk.models.DeeperCNN()
     lk.fit(
@@ -734,7 +800,7 @@ pd.DataFrame(rows).T
 # zero, so that the last epochs take small steps and settle.
 
 # %%
-cost(75, 115)
+cost(100, 120)
 lk.seed_everything(SEED)
 deeper = lk.models.DeeperCNN()
 optimizer = torch.optim.Adam(deeper.parameters(), lr=1e-3)
@@ -747,6 +813,7 @@ history = lk.fit(
     scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs(20)),
     criterion=weighted_loss,
     keep_best="val_accuracy",
+    checkpoint=lk.models.checkpoint_file("05-DeeperCNN"),
     callbacks=[lk.LivePlot(blood.classes)],
 )
 deeper_seconds = seconds(history)
@@ -851,11 +918,11 @@ with lk.check("5.6", "plan", "effects"):
 # The four runs, two epochs each.
 
 # %%
-cost(80, 160)
+cost(100, 230)
 makers = {"LightCNN": lk.models.LightCNN, "WideCNN": lk.models.WideCNN}
 optimizers = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}
 reached, light = {}, {}
-for network, optimizer in plan:
+for network, optimizer in lk.track(plan, "four trainings"):
     lk.seed_everything(SEED)
     net = makers[network]()
     history = lk.fit(
@@ -882,7 +949,7 @@ add_rung("LightCNN, SGD", light_sgd, lk.evaluate(light_sgd, test), light_seconds
 
 # %% [markdown]
 # Now `WideCNN` in earnest. The published run kept the learning rate at 1e-4 and went on until the
-# validation loss had not fallen by 1e-4 for ten epochs. We give it five minutes at most: sixteen
+# validation loss had not fallen by 1e-4 for ten epochs. We give it about six minutes: sixteen
 # epochs where 16-bit numbers are fast, seven where they are not. So we use them better: the learning rate
 # rises to 3e-3 and falls again (*one-cycle*), and the images come in all their flips and quarter turns.
 # `AdamW` shrinks all weights a little at each step, and *label smoothing* asks for 91 % certainty
@@ -890,7 +957,7 @@ add_rung("LightCNN, SGD", light_sgd, lk.evaluate(light_sgd, test), light_seconds
 # best validation loss are kept.
 
 # %%
-cost(260, 280)
+cost(340, 360)
 wide_train, _, _ = blood.loaders(batch_size=64, augment=lk.Augment(flip=True, turn=True))
 slow = lk.device.choose_precision("auto", lk.get_device()) == "fp32"
 WIDE_EPOCHS = epochs(7 if slow else 16)
@@ -909,6 +976,7 @@ history = lk.fit(
     scheduler=schedule,
     criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
     keep_best="val_loss",
+    checkpoint=lk.models.checkpoint_file("05-WideCNN"),
     callbacks=[lk.LivePlot(blood.classes)],
 )
 wide_seconds = seconds(history)
@@ -1013,7 +1081,7 @@ with lk.check("5.7", "sides_28", "sides_32", "pad_to_32"):
 # the original one with 124 million parameters. The weights start at random. Adam 1e-4, 5 epochs.
 
 # %%
-cost(270, 480)
+cost(330, 600)
 lk.seed_everything(SEED)
 vgg = lk.models.vgg16(len(blood.classes))
 history = lk.fit(
@@ -1023,6 +1091,7 @@ history = lk.fit(
     epochs=epochs(5),
     optimizer=torch.optim.Adam(vgg.parameters(), lr=1e-4),
     keep_best="val_accuracy",
+    checkpoint=lk.models.checkpoint_file("05-VGG16"),
 )
 
 # %%
@@ -1259,7 +1328,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line a trial
 study = optuna.create_study(
     direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED + lk.settings.seed_offset())
 )
-study.optimize(objective, n_trials=3 if FAST else 20)
+for _ in lk.track(range(3 if FAST else 20), "trials of two epochs"):
+    study.optimize(objective, n_trials=1)
 print(f"best of {len(study.trials)} trials: {study.best_value:.1f} % on validation, with")
 print({name: float(f"{value:.3g}") for name, value in study.best_params.items()})
 
@@ -1414,10 +1484,10 @@ schedule = torch.optim.lr_scheduler.OneCycleLR(
 
 # %% [markdown]
 # This is the longest training of the lab. You can stop it at any time (the square button); what it
-# has learned stays.
+# has learned stays, and if you run the cells from `resnet = …` on again, it goes on from its checkpoint.
 
 # %%
-cost(320, 900)
+cost(420, 1200)
 history = lk.fit(
     resnet,
     train_128,
@@ -1427,6 +1497,7 @@ history = lk.fit(
     scheduler=schedule,
     criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
     keep_best="val_accuracy",
+    checkpoint=lk.models.checkpoint_file("05-SmallResNet"),
     callbacks=[lk.LivePlot(blood.classes)],
 )
 resnet_seconds = seconds(history)
@@ -1509,8 +1580,10 @@ with lk.check("5.10", "eight_views"):
 
 # %%
 cost(20, 20)
-plain_result = lk.evaluate(resnet, val_128)
-views_result = lk.evaluate(lk.models.EightViews(resnet), val_128)
+plain_result, views_result = (
+    lk.evaluate(net, val_128)
+    for net in lk.track([resnet, lk.models.EightViews(resnet)], "one view, then eight views")
+)
 only_views, only_plain, p = lk.mcnemar(views_result, plain_result)
 print(f"validation: one view {100 * plain_result.accuracy:.2f} %, ", end="")
 print(f"eight views {100 * views_result.accuracy:.2f} %")
@@ -1578,7 +1651,7 @@ for name, net in grey.items():
 cost(20, 30)
 grey_train, grey_val, grey_test = cells.loaders(batch_size=64, normalize="per_image")
 print(cells.origin)
-for name in ("one filter", "two blocks"):
+for name in lk.track(("one filter", "two blocks"), "two trainings"):
     lk.seed_everything(SEED)
     lk.fit(grey[name], grey_train, grey_val, epochs=epochs(5), progress=False)
     grey_result = lk.evaluate(grey[name], grey_test)

@@ -276,15 +276,12 @@ for name, features in {"HOG, middle": hog_middle, f"{backbone.name}, middle": de
 # a step before a classifier.
 
 # %%
-lk.figures.projections(
-    {
-        "PCA, two of the components": lk.features.project_pca(deep_middle),
-        "t-SNE of 50 components, perplexity 30": lk.features.project_tsne(deep_middle),
-    },
-    labels,
-    classes,
-    photos.origin,
-)
+ways = {
+    "PCA, two of the components": lk.features.project_pca,
+    "t-SNE of 50 components, perplexity 30": lk.features.project_tsne,
+}
+placed = {name: place(deep_middle) for name, place in lk.track(ways.items(), "two maps")}
+lk.figures.projections(placed, labels, classes, photos.origin)
 
 # %% [markdown]
 # How many directions are there really? Each principal component explains a share of the variance.
@@ -294,9 +291,11 @@ spectra = {
     f"{backbone.name} ({deep_middle.shape[1]} numbers)": deep_middle,
     f"HOG ({hog_whole.shape[1]:,} numbers)": hog_whole,
 }
-lk.figures.variance_curve(
-    {name: lk.features.explained_variance(x) for name, x in spectra.items()}, origin=photos.origin
-)
+explained = {
+    name: lk.features.explained_variance(x)
+    for name, x in lk.track(spectra.items(), "principal components")
+}
+lk.figures.variance_curve(explained, origin=photos.origin)
 
 # %% [markdown]
 # Two things to read off. Deep features are redundant: far fewer directions than numbers. And HOG's
@@ -524,7 +523,10 @@ contestants = {
     f"{backbone.name}, middle": (deep_middle, logistic, None),
     f"{backbone.name}, middle, tree of depth 10": (deep_middle, tree, None),
 }
-runs = {name: cross_validate(*settings) for name, settings in contestants.items()}
+runs = {
+    name: cross_validate(*settings)
+    for name, settings in lk.track(contestants.items(), f"five contestants, {len(splits)} splits")
+}
 
 # %% [markdown]
 # The interval must know that the splits share most of their training photographs: ten splits are not
@@ -567,7 +569,7 @@ lk.figures.decision_tree(grown, classes, depth=3, origin=photos.origin)
 # %%
 depths = [1, 2, 3, 4, 6, 8, 10, 14]
 gap = []
-for depth in depths:
+for depth in lk.track(depths, "growing trees"):
     model = DecisionTreeClassifier(max_depth=depth, random_state=0)
     model.fit(deep_middle[train], labels[train])
     gap.append([100 * model.score(deep_middle[part], labels[part]) for part in (train, test)])
@@ -688,6 +690,47 @@ for number, class_name in enumerate(classes):
     )
     areas[class_name] = np.trapezoid(true_rate, false_rate)
 pd.Series(areas, name="AUC, your curve").round(4).to_frame().T
+
+# %% [markdown]
+# Now move the threshold yourself, for one class. **Before you move it:** which two numbers in the
+# title can only grow when the threshold falls? Where on the curve would you stand if a missed
+# monocyte were ten times as bad as a false alarm?
+
+# %%
+ASKED = classes.index("monocyte")
+asked_scores, asked_truth = result.probabilities[:, ASKED], result.labels == ASKED
+asked_curve = roc_points(asked_scores, asked_truth.astype(int))
+
+
+def draw(threshold):
+    positive = asked_scores >= threshold
+    found, alarms = int((positive & asked_truth).sum()), int((positive & ~asked_truth).sum())
+    figure, axes = lk.figures.new_figure(columns=2, height=3.4, origin=photos.origin)
+    bins = np.linspace(0, 1, 21)
+    for side, name in ((~asked_truth, "others"), (asked_truth, "monocytes")):
+        axes[0, 0].hist(asked_scores[side], bins, alpha=0.6, label=name, log=True)
+    axes[0, 0].axvline(threshold, color="black")
+    axes[0, 0].set(xlabel="score (probability of monocyte)", ylabel="photographs")
+    axes[0, 0].legend()
+    axes[0, 1].plot(*asked_curve, color=lk.figures.PALETTE[0])
+    axes[0, 1].plot(alarms / (~asked_truth).sum(), found / asked_truth.sum(), "ko")
+    axes[0, 1].set(xlabel="false-positive rate", ylabel="true-positive rate")
+    figure.suptitle(
+        f"threshold {threshold}: {found} of {asked_truth.sum()} monocytes found, {alarms} false alarms"
+    )
+    return figure
+
+
+lk.explore(draw, threshold=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99])
+
+# %% [markdown]
+# <details><summary>What you should have seen</summary>
+#
+# A lower threshold makes more photographs positive, so both the monocytes found and the false
+# alarms can only grow: the point moves up and to the right along the curve. If a miss costs ten
+# times as much, you would take the threshold at which (10 × missed + false alarms) is smallest,
+# which lies further up and to the right than 0.5 does. Choose it on data that you do not report on.
+# </details>
 
 # %%
 lk.figures.roc_curves(result)
@@ -1049,7 +1092,7 @@ tuned.to(device).eval()
 with torch.inference_mode():
     shape = lower(tuned.transform(middle[:1].to(device))).shape[1:]
     maps = torch.empty(len(middle), *shape, dtype=torch.float16)
-    for rows in torch.arange(len(middle)).split(32):
+    for rows in lk.track(torch.arange(len(middle)).split(32), "through the frozen stages"):
         maps[rows] = lower(tuned.transform(middle[rows].to(device))).half().cpu()
 cached = TensorDataset(maps, torch.tensor(labels))
 print("one photograph after the frozen stages:", tuple(shape))
@@ -1084,7 +1127,7 @@ def fine_tune(train, test):
 
 used = splits[:TUNING_FOLDS]
 models, tuned_scores = [], np.zeros((len(labels), 8))
-for train, test in used:
+for train, test in lk.track(used, f"fine-tuning, {TUNING_EPOCHS} epochs a fold"):
     model, tuned_scores[test] = fine_tune(train, test)
     models.append(model.cpu())
 

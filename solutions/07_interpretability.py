@@ -312,7 +312,7 @@ lk.seed_everything(0)
 vgg = lk.models.vgg16(8)
 slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
 few_images = blood.train.loader(64, shuffle=True, indices=few)
-lk.fit(vgg, few_images, epochs=1, optimizer=slow, progress=False)
+lk.fit(vgg, few_images, epochs=1, optimizer=slow)
 on_val = lk.evaluate(vgg, val)
 vgg = vgg.cpu()
 print(f"VGG16 after {len(few):,} images: validation {on_val}")
@@ -422,7 +422,7 @@ with lk.check("7.3", "largest_gap"):
 logits = lk.inference.outputs_of(model, chosen).numpy()
 background_logits = lk.inference.outputs_of(model, background).numpy()
 estimates = {"Deep SHAP": deep}
-for samples in (50, 200) if FAST else (50, 200, 800):
+for samples in lk.track((50, 200) if FAST else (50, 200, 800), "gradient SHAP"):
     estimates[f"gradient SHAP, {samples} samples"] = lk.explain.gradient_shap(
         model, background, chosen[:2], samples=samples
     )
@@ -459,7 +459,7 @@ def quick(learning_rate):
     net = lk.models.DeeperCNN(8)
     loader = blood.train.loader(64, shuffle=True, indices=some)
     optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate)
-    lk.fit(net, loader, epochs=1, optimizer=optimizer, progress=False)
+    lk.fit(net, loader, epochs=1, optimizer=optimizer)
     return net, lk.evaluate(net, val)
 
 
@@ -472,7 +472,10 @@ networks = {
     f"good, {100 * good_result.accuracy:.0f} %": model.cpu(),
 }
 two = [1, 6]  # two of the eight images
-attributions = [lk.explain.deep_shap(net, background, images[two]) for net in networks.values()]
+attributions = [
+    lk.explain.deep_shap(net, background, images[two])
+    for net in lk.track(networks.values(), "Deep SHAP of three networks", len(networks))
+]
 lk.figures.attribution_grid(
     pictures[np.repeat(two, 3)],
     np.stack(attributions, axis=1).reshape(6, *attributions[0].shape[1:]),
@@ -619,7 +622,7 @@ def train_small(split, epochs, seed=0, augment=None):
     lk.seed_everything(seed)
     net = CellCNN()
     loader = split.loader(64, shuffle=True, augment=augment)
-    lk.fit(net, loader, epochs=epochs, progress=False)
+    lk.fit(net, loader, epochs=epochs)
     return net.cpu().eval()
 
 
@@ -686,7 +689,9 @@ methods = {
     "the middle": of_middle,
     "random": of_noise,
 }
-drawn_maps = {name: make(drawn_net) for name, make in methods.items()}
+drawn_maps = {
+    name: make(drawn_net) for name, make in lk.track(methods.items(), "maps by seven methods")
+}
 lk.figures.overlays(
     drawn_test.images[:3],
     {name: values[:3] for name, values in drawn_maps.items()},
@@ -857,14 +862,10 @@ real_maps = {
     "Deep SHAP": lk.explain.deep_shap(model, background, real, real_said).sum(1),
     "random": np.random.default_rng(0).random((count, 28, 28)),
 }
-deleted = {
-    name: lk.explain.deletion_curve(model, real, values, real_said)
-    for name, values in real_maps.items()
-}
-inserted = {
-    name: lk.explain.insertion_curve(model, real, values, real_said)
-    for name, values in real_maps.items()
-}
+deleted, inserted = {}, {}
+for name, values in lk.track(real_maps.items(), "deleting and inserting"):
+    deleted[name] = lk.explain.deletion_curve(model, real, values, real_said)
+    inserted[name] = lk.explain.insertion_curve(model, real, values, real_said)
 lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
 
 # %% [markdown]
@@ -949,13 +950,11 @@ with torch.no_grad():
 # Batch normalisation is reset with its convolution.
 
 # %%
-tables = {
-    name: [
-        lk.explain.randomise_layers(drawn_net, lambda net, make=make: make(net, few_maps), seed)
-        for seed in seeds
-    ]
-    for name, make in methods.items()
-}
+tables = {name: [] for name in methods}
+for name, seed in lk.track([(n, s) for n in methods for s in seeds], "forgetting, layer by layer"):
+    make = methods[name]
+    table = lk.explain.randomise_layers(drawn_net, lambda net, make=make: make(net, few_maps), seed)
+    tables[name].append(table)
 lk.figures.randomisation_curves(
     {name: several[0] for name, several in tables.items()}, origin=drawn_test.origin
 )
@@ -974,7 +973,7 @@ def with_interval(mean, low, high):
 
 
 lines = {}
-for name, values in drawn_maps.items():
+for name, values in lk.track(drawn_maps.items(), "measuring seven methods"):
     hits, _ = hits_and_share(values, cell)
     shares, fall = lk.explain.deletion_curve(drawn_net, drawn_images, values, drawn_said)
     _, rise = lk.explain.insertion_curve(drawn_net, drawn_images, values, drawn_said)
@@ -1140,8 +1139,10 @@ said, sure = mlp_result.predicted[rows], mlp_result.confidence[rows]
 real_class = mlp_result.labels[rows]
 mistakes = mlp_result.indices[rows]
 wrong_images = mlp.transform(blood.test.images[mistakes])
-for_said = lk.explain.deep_shap(mlp, background, wrong_images, said)
-for_truth = lk.explain.deep_shap(mlp, background, wrong_images, real_class)
+for_said, for_truth = (
+    lk.explain.deep_shap(mlp, background, wrong_images, asked)
+    for asked in lk.track((said, real_class), "Deep SHAP of the MLP")
+)
 lk.figures.attribution_grid(
     blood.test.images[mistakes],
     np.stack([for_said, for_truth, for_said - for_truth], axis=1),
@@ -1185,7 +1186,8 @@ def share_outside(rows):
 
 
 if len(pairs) > 1:
-    wrong_share, right_share = (share_outside(np.array(side)) for side in zip(*pairs, strict=True))
+    sides = lk.track(zip(*pairs, strict=True), "Deep SHAP of the pairs", total=2)
+    wrong_share, right_share = (share_outside(np.array(side)) for side in sides)
     for name, numbers in {
         "confident mistakes": wrong_share,
         "their partners": right_share,

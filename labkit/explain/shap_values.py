@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.display import track
 from labkit.explain.targets import Targets, class_numbers
 from labkit.inference import device_of, outputs_of, undisturbed
 
@@ -144,7 +145,8 @@ def partition_shap(
     chosen = class_numbers(targets, logits(pictures))
     masker = shap.maskers.Image("inpaint_telea", pictures.shape[1:])
     values = []
-    for picture, k in zip(pictures, chosen, strict=True):
+    pairs = zip(pictures, chosen, strict=True)
+    for picture, k in track(pairs, "hiding parts of photographs", len(pictures)):
         explainer = shap.PartitionExplainer(
             lambda rows, k=k: logits(rows)[:, k].numpy(force=True), masker
         )

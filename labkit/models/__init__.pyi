@@ -18,5 +18,6 @@ from .transfer import new_head as new_head
 from .transfer import parameter_groups as parameter_groups
 from .transfer import save_fine_tuned as save_fine_tuned
 from .vgg import vgg16 as vgg16
+from .weights import checkpoint_file as checkpoint_file
 from .weights import save_trained as save_trained
 from .weights import trained as trained

@@ -14,6 +14,7 @@ from labkit import settings
 from labkit.data.image_data import ImageData
 from labkit.data.load import load_dataset
 from labkit.data.transforms import Augment, pixel_transform
+from labkit.display import front_end
 from labkit.files import atomic
 from labkit.models.ladder import DeeperCNN
 from labkit.models.mlp import BloodMLP
@@ -182,3 +183,24 @@ def weights_file(*parts: str) -> Path:
     offset = settings.seed_offset()
     marks = [*([f"seed{SEED + offset}"] if offset else []), *(["fast"] if settings.fast() else [])]
     return settings.data_dir() / "trained" / f"{'-'.join([*parts, *marks])}.pt"
+
+
+def checkpoint_file(name: str) -> Path | None:
+    """Where a lab keeps the checkpoint of a long training, for ``lk.fit(checkpoint=…)``.
+
+    Args:
+        name: of lab and training, "05-SimpleCNN".
+
+    Returns:
+        The file, one for each seed and mode. None where nobody sits in front of a notebook: a run
+        from start to end trains everything.
+
+    Example:
+        >>> checkpoint_file("05-SimpleCNN")
+    """
+    if front_end() not in ("jupyter", "notebook"):
+        return None
+    file = weights_file("checkpoint", name)
+    if file.exists():
+        print(f"Going on from the checkpoint {file}; delete it to train anew.")
+    return file

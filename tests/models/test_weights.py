@@ -5,6 +5,7 @@ import torch
 
 import labkit as lk
 from labkit.data.origin import Origin
+from labkit.models import weights
 
 
 @pytest.fixture
@@ -82,3 +83,32 @@ def test_random_numbers_do_not_depend_on_what_was_kept(blood, monkeypatch):
         lk.models.trained("BloodMLP", blood)
         drawn.append(torch.rand(3))
     assert torch.equal(*drawn)
+
+
+def test_nobody_in_front_of_a_notebook_means_no_checkpoint(blood):
+    assert lk.models.checkpoint_file("05-SimpleCNN") is None
+
+
+def test_a_training_goes_on_from_its_checkpoint_and_another_is_refused(
+    tiny, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(weights, "front_end", lambda: "jupyter")
+
+    def train(epochs):
+        lk.seed_everything(0)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+        file = lk.models.checkpoint_file("tiny")
+        plot = lk.LivePlot(tiny.classes)
+        loaders = tiny.loaders()[:2]
+        return file, lk.fit(model, *loaders, epochs, checkpoint=file, callbacks=[plot])
+
+    file, first = train(3)
+    assert "Going on" not in capsys.readouterr().out
+    again = train(3)[1]
+    assert f"Going on from the checkpoint {file}" in capsys.readouterr().out
+    assert list(again) == list(first)  # the seconds too: nothing was trained a second time
+    with pytest.raises(ValueError, match="epochs is 3 there and 4 here"):
+        train(4)
+    monkeypatch.setenv("LABKIT_SEED", "1")
+    assert lk.models.checkpoint_file("tiny") != file
