@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two notebooks at a time, each on one thread: two threads of one small network mostly wait.
 NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile solutions notebooks
+	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile
 
 .PHONY: lab test build lint unit labs labs-standin results bench colab-test other-processors clean
 
@@ -39,17 +39,17 @@ lint: $(VENV)/.installed
 
 # Two at a time with one thread each: two threads each would wait for one another.
 unit: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests
 
 # Every notebook is executed as a student would, with the data that are there ...
 labs: $(VENV)/.installed
-	LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
+	LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL) solutions notebooks
 
-# ... and again with nothing: no mirror, no network, an empty cache.
+# ... and those with stored outputs again with nothing: no mirror, no network, an empty cache.
 labs-standin: $(VENV)/.installed
 	rm -rf build/no-data
 	env -u LABKIT_MIRROR LABKIT_OFFLINE=1 LABKIT_DATA=$(CURDIR)/build/no-data \
-		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL)
+		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL) solutions
 
 # Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds.
 SEEDS ?= 1
@@ -73,7 +73,7 @@ $(COLAB)/.installed: pyproject.toml tests/colab/requirements.txt
 	@touch $@
 
 colab-test: $(COLAB)/.installed
-	$(COLAB)/bin/python -m pytest tests/liveplot tests/test_front_end.py
+	$(COLAB)/bin/python -m pytest tests/liveplot tests/test_display.py
 	LABKIT_FAST=1 LABKIT_STRICT=1 $(COLAB)/bin/labkit run 02_mlp
 
 # What the libraries compute with on older, newer and other processors, on this one: the order of
@@ -82,8 +82,8 @@ NUMBERS := tests/training tests/explain tests/models tests/labs tests/exercises 
 	tests/test_metrics.py tests/test_statistics.py tests/test_probes.py tests/test_features.py
 define with-arithmetic
 	@echo "== $(1)"
-	env $(1) LABKIT_FAST= $(BIN)/python -m pytest -n 2 --dist loadfile $(NUMBERS)
-	env $(1) LABKIT_FAST=1 LABKIT_STRICT=1 $(subst OMP_NUM_THREADS=1,,$(subst notebooks,,$(NBVAL)))
+	env $(1) LABKIT_FAST= $(BIN)/python -m pytest -n 2 --dist loadgroup $(NUMBERS)
+	env $(1) LABKIT_FAST=1 LABKIT_STRICT=1 $(subst OMP_NUM_THREADS=1,,$(NBVAL)) solutions
 endef
 NO_DATA := LABKIT_OFFLINE=1 LABKIT_MIRROR= LABKIT_DATA=$(CURDIR)/build/no-data
 other-processors: $(VENV)/.installed

@@ -1,13 +1,14 @@
 """Execute a notebook in a fresh kernel, with outputs that a second run would write again."""
 
+import time
 from pathlib import Path
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from tqdm import tqdm
 
 from labkit.authoring import AuthoringError
+from labkit.display import ProgressLine, progress_text
 
 TIMEOUT = 3600  # seconds a cell: the longest trains for minutes
 
@@ -25,32 +26,31 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
         AuthoringError: names the cell that failed, and its error.
     """
     language, at = nb.metadata.get("language_info"), ""
+    line, start = ProgressLine(), time.perf_counter()
 
     def started(cell: NotebookNode, cell_index: int) -> None:
         nonlocal at
-        line = cell.source.strip().partition("\n")[0]
-        at = f"{cell_index + 1}, `{line}`,"
+        at = f"{cell_index + 1}, `{cell.source.strip().partition(chr(10))[0]}`,"
+        name, cells = nb.metadata.labkit.lab, len(nb.cells)
+        line.show(lambda: progress_text(name, cell_index, cells, time.perf_counter() - start))
 
     try:
-        # the client tells of code cells only
-        cells = sum(cell.cell_type == "code" for cell in nb.cells)
-        with tqdm(total=cells, desc=nb.metadata.labkit.lab, unit="cell") as bar:
-            client = NotebookClient(
-                nb,
-                timeout=timeout,
-                kernel_name="python3",
-                resources={"metadata": {"path": str(folder)}},
-                store_widget_state=False,
-                record_timing=False,
-                coalesce_streams=True,
-                extra_arguments=["--log-level=ERROR"],  # ipykernel 7 warns of TCP at each start
-                on_cell_start=started,
-                on_cell_complete=lambda cell, cell_index: bar.update(),
-            )
-            client.execute(env=env)
+        client = NotebookClient(
+            nb,
+            timeout=timeout,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            store_widget_state=False,
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],  # ipykernel 7 warns of TCP at each start
+            on_cell_start=started,
+        )
+        client.execute(env=env)
     except Exception as error:
         raise AuthoringError(f"cell {at} {_reason(error, timeout)}") from None
     finally:
+        line.finish()
         nb.metadata["language_info"] = language
         nb.metadata.pop("widgets", None)
         for cell in nb.cells:

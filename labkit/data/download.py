@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pooch
 import requests
-from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
 
 from labkit import settings
+from labkit.display import ProgressLine, progress_text
 from labkit.files import atomic, sha256
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20
@@ -224,27 +224,27 @@ def _retrieve(
 
 def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
     """Write a URL to a file; a stall, a cut-off or too slow a line ends in an OSError."""
-    end = time.monotonic() + seconds
-    request = requests.get(
-        url,
-        stream=True,
-        timeout=(CONNECT_SECONDS, READ_SECONDS),
-        headers={"Accept-Encoding": "identity"},
-    )
+    start, line, name = time.monotonic(), ProgressLine(), Path(url).name[:32]
+    waits, plain = (CONNECT_SECONDS, READ_SECONDS), {"Accept-Encoding": "identity"}
+    request = requests.get(url, stream=True, timeout=waits, headers=plain)
     with request as answer, open(output_file, "wb") as out:
         answer.raise_for_status()
         total = int(answer.headers.get("content-length", 0))
-        with tqdm(
-            total=total or None, unit="B", unit_scale=True, desc=Path(url).name[:32], leave=False
-        ) as bar:
+
+        def progress() -> str:
+            done, size = out.tell() // 1_000_000, total // 1_000_000
+            return progress_text(f"fetching {name}, MB", done, size, time.monotonic() - start)
+
+        try:
             # read1 returns what has arrived, so that a line that only drips meets the deadline too
-            try:
-                while chunk := answer.raw.read1(1 << 16):
-                    out.write(chunk)
-                    bar.update(len(chunk))
-                    if time.monotonic() > end:
-                        raise TimeoutError(f"not finished after {seconds:.0f} s ({bar.n:,} bytes)")
-            except HTTPError as error:  # of urllib3, which is no OSError
-                raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
+            while chunk := answer.raw.read1(1 << 16):
+                out.write(chunk)
+                line.show(progress)
+                if time.monotonic() - start > seconds:
+                    raise TimeoutError(f"not finished after {seconds:.0f} s ({out.tell():,} bytes)")
+        except HTTPError as error:  # of urllib3, which is no OSError
+            raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
+        finally:
+            line.finish()
         if total and out.tell() != total:
             raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")

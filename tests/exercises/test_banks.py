@@ -20,7 +20,11 @@ BANKS = {lab: read_bank(source) for lab, source in SOURCES.items()}
 
 def banks(kind):
     return [
-        pytest.param(lab, exercise, answer, id=f"{exercise}-{number}")
+        pytest.param(
+            *(lab, exercise, answer),
+            id=f"{exercise}-{number}",
+            marks=pytest.mark.xdist_group(lab),
+        )
         for lab, bank in BANKS.items()
         for exercise, answers in bank.get(kind, {}).items()
         for number, answer in enumerate(answers)
