@@ -1813,3 +1813,6 @@ report = {
 for name, predictions in report.items():
     note = f"{name}, macro F1 {predictions.macro_f1:.3f}, {rungs[name]['seconds']:.0f} s, seed {SEED + lk.settings.seed_offset()}"
     lk.report_result("test accuracy", predictions, note)
+
+# %%
+lk.progress()

@@ -1366,3 +1366,6 @@ lk.report_result(
     f"frozen weights: {backbone.weights_origin}; fine-tuned minus frozen {mean:+.1f} points "
     f"({low:+.1f} to {high:+.1f}, {len(used)} folds)",
 )
+
+# %%
+lk.progress()

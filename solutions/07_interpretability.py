@@ -1319,3 +1319,6 @@ lk.report_result(
     without_mark,
     f"with the mark {100 * with_mark.accuracy:.1f} %, one seed",
 )
+
+# %%
+lk.progress()

@@ -95,7 +95,14 @@ def keep_outputs(nb: NotebookNode, path: Path) -> str:
             cell.execution_count = before[cell.id].execution_count
         else:
             changed.append(marker(cell)[1])
+    for cell in nb.cells:  # the cell of a solution holds the check's second verdict
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if _verdict_on(out) not in changed]
     return f"outputs kept but of the changed check {', '.join(changed)}" if changed else ""
+
+
+def _verdict_on(output: NotebookNode) -> str:
+    return output.get("metadata", {}).get("labkit", {}).get("check", {}).get("exercise", "")
 
 
 def _same_code(new: NotebookNode, old: NotebookNode) -> bool:

@@ -6,7 +6,8 @@ Faults (`labkit build --check` fails, as CI does):
 2. ``tests/exercises/bank_NN_topic.py`` holds, for each exercise and for no other, at least
    `WRONG_ANSWERS` wrong answers, each with a word of the message that it must get, in `WRONG`, and
    at least `RIGHT_ANSWERS` other right ones in `RIGHT`.
-3. The lab states its result with `lk.report_result`.
+3. The lab states its result with `lk.report_result`, and its last cell is `lk.progress()`, which
+   fails in CI where an exercise is not ✓.
 4. The student's notebook has at most 100 KB, the instructor's at most 1 MB.
 5. The instructor's notebook holds one run in full on real data: each code cell ran, in order, all
    checks passed, and no output is an error, a warning, or of fast mode or a stand-in.
@@ -106,6 +107,8 @@ def _no_result(source: Path) -> Iterator[str]:
     code = [cell.source for cell in read_source(source).cells if cell.cell_type == "code"]
     if not any("lk.report_result(" in text for text in code):
         yield "states no result: end it with lk.report_result(…)"
+    if code[-1].strip() != "lk.progress()":
+        yield "its last cell of code must be `lk.progress()`"
 
 
 def _large(source: Path) -> Iterator[str]:
@@ -128,15 +131,17 @@ def _no_full_run(source: Path) -> Iterator[str]:
         for output in cell.outputs:
             if output.output_type == "error" or output.get("name") == "stderr":
                 yield f"{name}: cell {cell.id} left an error or warning; mend its cause{remedy}"
-    yield from (f"{name}: {fault}{remedy}" for cell in code for fault in _outcome(cell))
+    yield from (f"{name}: {fault}{remedy}" for fault in _outcomes(code))
 
 
-def _outcome(cell: NotebookNode) -> Iterator[str]:
-    """What is wrong with the outcome of a check or a result that a cell holds."""
-    facts = [output.get("metadata", {}).get("labkit", {}) for output in cell.outputs]
-    passed = [fact["check"]["passed"] for fact in facts if "check" in fact]
-    if _is_check(cell) and cell.outputs and passed != [True]:
-        yield f"check {marker(cell)[1]} did not pass"
+def _outcomes(code: list[NotebookNode]) -> Iterator[str]:
+    """What is wrong with the outcomes and results that the cells hold."""
+    facts = [out.get("metadata", {}).get("labkit", {}) for cell in code for out in cell.outputs]
+    verdicts = [fact["check"] for fact in facts if "check" in fact]
+    passed = {verdict["exercise"]: verdict["passed"] for verdict in verdicts}  # the last counts
+    for number in [marker(cell)[1] for cell in code if _is_check(cell) and cell.outputs]:
+        if not passed.get(number):
+            yield f"check {number} did not pass"
     for result in [fact["result"] for fact in facts if "result" in fact]:
         if "fast mode" in result["text"]:
             yield f"its result {result['label']!r} is of fast mode"

@@ -8,11 +8,12 @@ beyond its source stands in `complete`.
    its solution begins with `# Solution N.M`, its check with `with lk.check("N.M", …):`. So two
    tags are enough: "solution" for the text of a solution, and "nbval-check-output" for a cell
    that prints the same in fast and full mode on any data. Other tags must agree with the text.
-3. Texts. The text of a solution stands inside `<details>`. Between a stub and its check it belongs
-   to that exercise; elsewhere its first line may say so: `<!-- Solution N.M -->`.
+3. Texts. The text of a solution stands inside `<details>`. Among the cells of an exercise or below
+   them it belongs to it; elsewhere its first line may say so: `<!-- Solution N.M -->`.
 4. Set-up. The first code cell is the set-up cell; it says `import labkit as lk`.
-5. Order. An exercise is a text with a hint in `<details>`, then stub, solution and check. Numbers
-   rise and begin with the lab's: in `02_mlp.py` they are 2.1, 2.2, …
+5. Order. An exercise is a text with a hint in `<details>`, then a stub, then solution and check in
+   either order: the notebook has the check directly below the stub. Numbers rise and begin with
+   the lab's: in `02_mlp.py` they are 2.1, 2.2, …
 6. Code. Stubs, solutions and checks are valid Python, and the top level of a stub raises nothing.
 7. Names. What `lk.check("N.M", "name", …)` names is assigned by the stub or the solution.
 """
@@ -36,6 +37,7 @@ _FORMS = {
     "solution": "begin with the line `# Solution N.M`",
     "check": 'begin with `with lk.check("N.M", …):`',
 }
+_AFTER_STUB = ("check", "solution")
 _SWALLOWED = re.compile(r"^(?:#\s*)?%{1,3}\s*\[[^\]\n]*\]", re.M)
 _CHECK = re.compile(r"^with lk\.check\(", re.M)
 
@@ -52,13 +54,22 @@ def first_fault(cells: Cells, lab: str) -> tuple[int, str] | None:
 
 def text_solutions(cells: Cells) -> Iterator[tuple[int, str, str]]:
     """Each text solution: its place, the exercise that it names and the one it stands in."""
-    current = ""
+    current, seen = "", set()
     for place, cell in enumerate(cells):
         role, number = marker(cell)
-        current = {"exercise": number, "check": ""}.get(role, current)
-        said, named = markers.text_role(cell.source)
-        if cell.cell_type == "markdown" and (said or "solution" in tags(cell)):
-            yield place, named, current
+        if role == "exercise":
+            current, seen = number, {role}
+        elif role:
+            seen.add(role)
+        elif _is_solution_text(cell):
+            yield place, markers.text_role(cell.source)[1], current
+        elif len(seen) == 3:
+            current = ""
+
+
+def _is_solution_text(cell: NotebookNode) -> bool:
+    named = markers.text_role(cell.source)[0] or "solution" in tags(cell)
+    return cell.cell_type == "markdown" and bool(named)
 
 
 def _headers(cells: Cells, lab: str) -> Faults:
@@ -115,31 +126,34 @@ def _setup(cells: Cells, lab: str) -> Faults:
 
 
 def _order(cells: Cells, lab: str) -> Faults:
-    expected, current, last, text = "exercise", "", (0,), ""
+    missing, current, last, text = set(), "", (0,), ""
     for place, cell in enumerate(cells):
         role, number = marker(cell)
-        text += cell.source if cell.cell_type == "markdown" else ""
+        if cell.cell_type == "markdown" and not _is_solution_text(cell):
+            text += cell.source
         if not role:
             continue
-        if role != expected or (role != "exercise" and number != current):
-            wanted = "an exercise" if expected == "exercise" else f"the {expected} of {current}"
-            fault = f"the {role} of {number} where {wanted} should be"
-            yield place, f"{fault}; the order is exercise, solution, check"
+        wanted = missing or {"exercise"}
+        if role not in wanted or (role != "exercise" and number != current):
+            awaited = " or ".join(sorted(wanted)) + (f" of {current}" if missing else "")
+            fault = f"the {role} of {number} where the {awaited} should be"
+            yield place, f"{fault}; an exercise is stub, then check and solution"
             return  # what follows would only repeat it
         if role == "exercise":
-            current, rank = number, tuple(map(int, number.split(".")))
+            current, rank, missing = number, tuple(map(int, number.split("."))), set(_AFTER_STUB)
             if number.split(".")[0] != lab:
                 yield place, f"exercise {number} in lab {lab}; number it {lab}.…"
             if rank <= last:
                 yield place, f"exercise {number} comes twice or too late; renumber it"
             if not ("<details" in text and "</details>" in text):
                 yield place, "give a hint in <details> … </details> in the text before it"
-            last = rank
-        if role == "check":
-            text = ""
-        expected = {"exercise": "solution", "solution": "check", "check": "exercise"}[role]
-    if expected != "exercise":
-        yield len(cells) - 1, f"exercise {current} has no {expected} cell; add it"
+            last, text = rank, ""
+        missing.discard(role)
+    if missing:
+        yield (
+            len(cells) - 1,
+            f"exercise {current} has no {' and no '.join(sorted(missing))}; add it",
+        )
 
 
 def plain_python(source: str) -> str:

@@ -15,14 +15,14 @@ from labkit.notebook import markers
 
 
 def read_source(path: Path) -> NotebookNode:
-    """Read the percent script of a lab; every cell carries the tags that follow from its text.
+    """Read the percent script of a lab: tags follow from the text, checks stand below the stubs.
 
     Raises:
         AuthoringError: names the file, the cell, its line, and the remedy.
 
     Example:
         >>> [marker(cell)[0] for cell in read_source(Path("solutions/02_mini.py")).cells[3:6]]
-        ['exercise', 'solution', 'check']
+        ['exercise', 'check', 'solution']
     """
     if not re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem):
         raise AuthoringError(f"{path}: name the file like 02_mlp.py (number, then small letters)")
@@ -38,7 +38,7 @@ def read_source(path: Path) -> NotebookNode:
     if fault := rules.first_fault(nb.cells, str(int(path.stem[:2]))):
         place, message = fault
         raise AuthoringError(f"{path}: cell {place + 1}{_line(text, place)}: {message}")
-    return _with_roles(nb)
+    return _checks_below_stubs(_with_roles(nb))
 
 
 def _parse(text: str) -> NotebookNode:
@@ -70,6 +70,20 @@ def _with_roles(nb: NotebookNode) -> NotebookNode:
         derived = "setup" if cell is setup else (marker(cell)[0] or _text_role(cell))
         others = [tag for tag in tags(cell) if tag not in ROLES]
         set_tags(cell, [derived, *others] if derived else others)
+    return nb
+
+
+def _checks_below_stubs(nb: NotebookNode) -> NotebookNode:
+    """The verdict belongs where the student types; the source may read in the other order."""
+    checks = {marker(cell)[1]: cell for cell in nb.cells if marker(cell)[0] == "check"}
+    cells = []
+    for cell in nb.cells:
+        role, number = marker(cell)
+        if role != "check":
+            cells.append(cell)
+        if role == "exercise":
+            cells.append(checks[number])
+    nb.cells = cells
     return nb
 
 

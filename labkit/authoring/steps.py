@@ -116,14 +116,13 @@ def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) 
     else:
         advice = "labkit is missing: run `make lab` in the course folder"
         missing = f'raise ModuleNotFoundError("{advice}") from None'
-    stubs = [facts(cell) for cell in nb.cells if "stub" in facts(cell)]
-    known = "".join(f'\n    "{stub["exercise"]}": "{stub["stub"]}",' for stub in stubs)
-    known += "\n" if known else ""
+    found = [facts(cell) for cell in nb.cells if "stub" in facts(cell)]
+    stubs = " ".join(f"{known['exercise']}:{known['stub'][:6]}" for known in found)
     setup = next(cell for cell in nb.cells if "setup" in tags(cell))
     setup.source = (
         f"try:\n    import labkit\nexcept ModuleNotFoundError:\n    {missing}\n\n"
         f"{setup.source}\n\n"
-        f'lk.start_lab("{lab}", stubs={{{known}}})'
+        f'lk.start_lab("{lab}", "{stubs}")'
     )
     return nb
 

@@ -3,7 +3,8 @@
 A kernel sees the text of cells, not their metadata. So everything here follows from two things:
 the raw text of the cells that ran, and the hash of each untouched stub, which the set-up cell
 passes to `start_lab`. For each exercise the latest event decides: the student ran an exercise
-cell that is no longer the stub, or a reference solution ran, or neither.
+cell that is no longer the stub, or a reference solution ran, or neither. The check stands above
+the reference, so that it is run once more where the reference has answered in the student's place.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any
 
 from labkit.display import running_shell
 from labkit.notebook import markers
+from labkit.notebook.advice import advice
 
 
 @dataclass
@@ -29,6 +31,9 @@ class Session:
     bodies: dict[str, str] = field(default_factory=dict)  # exercise -> its reference, once seen
     errors: dict[int, str] = field(default_factory=dict)  # index into cells -> what stopped it
     outcomes: dict[str, str] = field(default_factory=dict)  # exercise -> "✓ yours"
+    # exercise -> what each name stood for before its cell ran: ids, which keep nothing alive
+    ids: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_kit: bool = False  # a reference is running, and not a cell of the notebook
 
 
 session = Session()
@@ -44,10 +49,14 @@ def load_into_running_shell() -> None:
     shell.register_magic_function(solution, "cell", "solution")
     shell.events.register("pre_run_cell", _remember_cell)
     shell.events.register("post_run_cell", _remember_error)
+    shell.events.register("post_run_cell", _judge_shown_reference)
 
 
 def _remember_cell(info: Any) -> None:
     session.cells.append(info.raw_cell)
+    role, exercise = markers.role(info.raw_cell)
+    if role == "exercise":
+        session.ids[exercise] = {name: id(value) for name, value in session.shell.user_ns.items()}
 
 
 def _remember_error(result: Any) -> None:
@@ -58,10 +67,30 @@ def _remember_error(result: Any) -> None:
         session.errors[latest] = describe_error(error)
 
 
+def _judge_shown_reference(result: Any) -> None:
+    """After a shown solution: judge it if nobody had answered, else say what it replaced."""
+    cell = result.info.raw_cell
+    role, exercise = markers.role(cell)
+    if role != "solution" or markers.is_magic(cell) or session.by_kit or not result.success:
+        return
+    if is_answered(exercise, last_cell("exercise", exercise)):
+        print(f"This reference replaced your answer to {exercise}: to use yours, run it again.")
+    elif check := _check_of(exercise):
+        verdict = session.shell.run_cell(check, store_history=False)
+        result.error_in_exec = verdict.error_in_exec  # a failed check fails the cell
+
+
+def _check_of(exercise: str) -> str:
+    """The check of an exercise, if it has been run; it stands above the reference."""
+    found = [cell for cell in session.cells if markers.role(cell) == ("check", exercise)]
+    return found[-1] if found else ""
+
+
 def describe_error(error: BaseException) -> str:
-    """An error in one line, "ValueError: …", at most about 300 characters."""
+    """An error in one line, "ValueError: …", with advice where it is of a usual kind."""
     text = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
+    line = f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
+    return f"{line} → {help}" if (help := advice(error)) else line
 
 
 def last_cell(role: str, exercise: str) -> int:
@@ -85,21 +114,50 @@ def stub_hash(source: str) -> str:
 
 def is_answered(exercise: str, cell: int) -> bool:
     """Whether the cell at this place in the record is something else than the untouched stub."""
-    return cell >= 0 and stub_hash(session.cells[cell]) != session.stubs.get(exercise)
+    stub = session.stubs.get(exercise) or "unknown"
+    return cell >= 0 and not stub_hash(session.cells[cell]).startswith(stub)
 
 
-def start_lab(lab: str, stubs: dict[str, str]) -> None:
+def stale(exercise: str, cell: int, name: str, value: Any) -> bool:
+    """Whether a name is left over: an earlier answer or reference set it, and this cell does not.
+
+    Args:
+        exercise: its number.
+        cell: the place of the student's latest answer in the record.
+        name: what the answer should define.
+        value: what the name stands for now.
+    """
+    if name in _names_of(session.cells[cell]) or session.ids[exercise].get(name) != id(value):
+        return False
+    for earlier in reversed(session.cells[:cell]):
+        if not markers.is_magic(earlier) and name in _names_of(earlier):
+            return any(number == exercise for _, number in markers.lines(earlier))
+    return False
+
+
+def _names_of(cell: str) -> list[str]:
+    """The names that a cell assigns, also below ``%%time``; [] for one that is no Python."""
+    text = cell.lstrip()
+    text = text.partition("\n")[2] if text.startswith("%%") else text
+    try:
+        return assigned_names(session.shell.transform_cell(text))
+    except SyntaxError:
+        return []
+
+
+def start_lab(lab: str, stubs: str | dict[str, str] = "") -> None:
     """Tell the kernel which lab this is; `labkit build` appends the call to the set-up cell.
 
     Args:
         lab: its name, "02_mlp".
-        stubs: for each exercise the hash of its untouched stub.
+        stubs: for each exercise the first digits of the hash of its untouched stub.
 
     Example:
-        >>> start_lab("02_mlp", stubs={"2.1": "3f9c2a41d07b"})
+        >>> start_lab("02_mlp", "2.1:3f9c2a 2.2:81b7e0")
     """
     load_into_running_shell()
-    session.lab, session.stubs = lab, dict(stubs)
+    pairs = stubs if isinstance(stubs, dict) else (pair.split(":") for pair in stubs.split())
+    session.lab, session.stubs = lab, dict(pairs)
 
 
 def solution(line: str, cell: str) -> None:
@@ -142,20 +200,28 @@ def assigned_names(code: str) -> list[str]:
 
 
 def _run_reference(exercise: str, body: str) -> None:
+    """Run a reference and, where it has been run before, the check above it."""
     shell = session.shell
     session.cells.append(f"# Solution {exercise}")
-    code = shell.transform_cell(body)
+    session.by_kit = True
     shell._showtraceback = lambda *_: None  # raised again below: one traceback, not two
     try:
-        if shell.should_run_async(body, transformed_cell=code):
-            run = shell.run_cell_async(body, store_history=False, transformed_cell=code)
-            with ThreadPoolExecutor(1) as thread:  # this thread's event loop is busy with us
-                result = thread.submit(asyncio.run, run).result()
-        else:
-            result = shell.run_cell(body, store_history=False)
+        _run(body).raise_error()
+        if check := _check_of(exercise):
+            _run(check).raise_error()
     finally:
+        session.by_kit = False
         del shell._showtraceback
-    result.raise_error()
+
+
+def _run(body: str) -> Any:
+    shell = session.shell
+    code = shell.transform_cell(body)
+    if not shell.should_run_async(body, transformed_cell=code):
+        return shell.run_cell(body, store_history=False)
+    run = shell.run_cell_async(body, store_history=False, transformed_cell=code)
+    with ThreadPoolExecutor(1) as thread:  # this thread's event loop is busy with us
+        return thread.submit(asyncio.run, run).result()
 
 
 def use_solution(exercise: str) -> None:

@@ -2,6 +2,7 @@
 
 import html
 import linecache
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,15 @@ from labkit.notebook.answers import (
     last_cell,
     load_into_running_shell,
     session,
+    stale,
 )
 
-_COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#6e7781", "·": "inherit"}
+# white on each of these has a contrast above 4.5, whatever the page's own colours
+_COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#59636e", "·": "#59636e"}
 
 
 class CheckFailed(AssertionError):
-    """An exercise check under ``LABKIT_STRICT=1`` that is not ✓."""
+    """Under ``LABKIT_STRICT=1``: a check that is ✗, or a lab whose checks are not all ✓."""
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def check(exercise: str, *names: str) -> Iterator[None]:
         *names: the names that the answer must define, as strings.
 
     Raises:
-        CheckFailed: for anything but ✓, under ``LABKIT_STRICT=1``.
+        CheckFailed: for ✗, under ``LABKIT_STRICT=1``.
 
     Example:
         >>> accuracy = 0.9
@@ -47,35 +50,60 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     load_into_running_shell()
     namespace, failure = sys._getframe(2).f_globals, None  # 1 is contextlib, 2 the caller
     try:
-        yield
+        with _same_chance_afterwards():
+            yield
     except Exception as error:
         failure = error
-    outcome = _judge(exercise, names, namespace, failure)
+    whose, outcome = _judge(exercise, names, namespace, failure)
     session.outcomes[exercise] = outcome
     line = f"{outcome[0]} {exercise}{outcome[1:]}"
-    style = f"color:{_COLOURS[outcome[0]]};font-weight:600"
-    facts = {"exercise": exercise, "passed": outcome[0] == "✓", "outcome": outcome}
-    _show(line, f'<span style="{style}">{html.escape(line)}</span>', {"check": facts})
-    if outcome[0] != "✓" and settings.strict():
+    facts = {"exercise": exercise, "passed": outcome[0] == "✓", "outcome": outcome, "whose": whose}
+    _show(line, f"{_chip(outcome)} {html.escape(line[2:])}", {"check": facts})
+    if outcome[0] == "✗" and settings.strict():
         raise CheckFailed(line) from failure
+
+
+@contextmanager
+def _same_chance_afterwards() -> Iterator[None]:
+    """Give the random numbers back as they were: a check changes no later result."""
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    before = random.getstate(), numpy and numpy.random.get_state()
+    try:
+        if torch:
+            with torch.random.fork_rng(devices=[]):
+                yield
+        else:
+            yield
+    finally:
+        random.setstate(before[0])
+        if numpy:
+            numpy.random.set_state(before[1])
 
 
 def _judge(
     exercise: str, names: tuple[str, ...], values: dict[str, Any], error: Exception | None
-) -> str:
+) -> tuple[str, str]:
+    """Whose answer it is ("yours", "reference" or "nobody"), and what to say of it."""
     cell = last_cell("exercise", exercise)
     by_reference = last_cell("solution", exercise) >= max(cell, 0)
     defined = any(values.get(name, ...) is not ... for name in names)
     unmarked = cell < 0 and not by_reference and defined
     if not (by_reference or unmarked or is_answered(exercise, cell)):
-        return "○ not attempted"
+        return "nobody", "○ not attempted"
+    whose = "reference" if by_reference else "yours"
+    if not __debug__:
+        return whose, "✗ not judged: Python skips asserts; unset PYTHONOPTIMIZE and start again"
     if not by_reference and cell in session.errors:
-        return f"✗ your cell {exercise} stopped with {session.errors[cell]}"
+        return whose, f"✗ your cell {exercise} stopped with {session.errors[cell]}"
+    if whose == "yours" and cell >= 0:
+        left = [n for n in names if n in values and stale(exercise, cell, n, values[n])]
+        if left:
+            return whose, f"✗ `{left[0]}` is left from an earlier answer; your cell does not set it"
     note = f" (put the line `# Exercise {exercise}` back into your cell and run it)"
     note = note if unmarked and session.shell else ""
     if problem := _problem(names, values, error):
-        return f"✗ {problem}{note}"
-    return f"✓ {'reference' if by_reference else 'yours'}{note}"
+        return whose, f"✗ {problem}{note}"
+    return whose, f"✓ {whose}{note}"
 
 
 def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | None) -> str:
@@ -92,15 +120,25 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
     if isinstance(error, AssertionError):
         return " ".join(str(error).split()) or lines[0] or "an assertion failed"
     where = f" (in `{steps[-1][0].co_name}`, line {steps[-1][1]}: `{lines[-1]}`)"
-    still = "your code still raises " if isinstance(error, NotImplementedError) else ""
+    last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
+    unwritten = isinstance(error, NotImplementedError) and last.f_globals is values
+    still = "your code still raises " if unwritten else ""
     return still + describe_error(error) + (where if len(steps) > 1 else "")
+
+
+def _chip(outcome: str) -> str:
+    style = f"background:{_COLOURS[outcome[0]]};color:#fff;padding:0 4px;border-radius:3px"
+    return f'<span style="{style};font-weight:600">{outcome[0]}</span>'
 
 
 def progress() -> None:
     """Show a small table of this lab's exercises and how each was last judged.
 
+    Raises:
+        CheckFailed: where not all are ✓, under ``LABKIT_STRICT=1``.
+
     Example:
-        >>> lk.start_lab("02_mlp", stubs={"2.2": "3f9c2a41d07b"})
+        >>> lk.start_lab("02_mlp", "2.2:3f9c2a")
         >>> lk.progress()
           2.2  · not checked yet
         ...
@@ -108,12 +146,15 @@ def progress() -> None:
     ids = dict.fromkeys([*session.stubs, *session.outcomes])
     rows = [(number, session.outcomes.get(number, "· not checked yet")) for number in ids]
     cells = "".join(
-        f'<tr style="color:{_COLOURS[outcome[0]]}"><td>{number}</td><td style="text-align:left">'
-        f"{html.escape(outcome)}</td></tr>"
+        f'<tr><td>{number}</td><td style="text-align:left">{_chip(outcome)} '
+        f"{html.escape(outcome[2:])}</td></tr>"
         for number, outcome in rows
     )
     text = "\n".join(f"{number:>5}  {outcome}" for number, outcome in rows)
     _show(text or "This lab has no exercises.", f"<table>{cells}</table>" if rows else "", {})
+    left = [f"{number} {outcome}" for number, outcome in rows if outcome[0] != "✓"]
+    if left and settings.strict():
+        raise CheckFailed("; ".join(left))
 
 
 def report_result(label: str, predictions: Predictions, note: str = "") -> None:

@@ -10,6 +10,9 @@ RESULT = """
 result = lk.Predictions([[2.0, 0.0], [0.0, 1.0]], [0, 1], ("a", "b"), "two cells")
 lk.report_result("test accuracy", result)
 print("the end")
+
+# %%
+lk.progress()
 """
 ANSWERS = '{"2.1": [("a", "b")] * 3, "2.2": [("a", "b")] * 3}'
 BANK = f"WRONG = {ANSWERS}\nRIGHT = {ANSWERS}\n"
@@ -32,12 +35,12 @@ def bank(lab):
 
 @pytest.fixture
 def change(lab):
-    """Change the instructor's notebook; the function gets its cells by id, the last one as ''."""
+    """Change the instructor's notebook: its cells by id, and as '' the one with the result."""
 
     def change(edit):
         path = lab / "solutions" / "02_mini.ipynb"
         nb = read_notebook(path)
-        edit({cell.id: cell for cell in nb.cells} | {"": nb.cells[-1]})
+        edit({cell.id: cell for cell in nb.cells} | {"": nb.cells[-2]})
         write_notebook(nb, path)
 
     return change
@@ -86,6 +89,12 @@ def test_a_lab_without_result_is_named(lab, edit):
     assert "02_mini: states no result: end it with lk.report_result" in fault()
 
 
+def test_a_lab_without_progress_is_named(lab, edit):
+    edit("lk.progress()", "1")
+    build(execute=True)
+    assert "02_mini: its last cell of code must be `lk.progress()`" in fault()
+
+
 def test_large_notebooks_are_named(lab, monkeypatch):
     monkeypatch.setattr(complete, "SIZES", {"notebooks": 1000, "solutions": 2000})
     said = fault()
@@ -94,7 +103,7 @@ def test_large_notebooks_are_named(lab, monkeypatch):
 
 
 def outcome(cells, **facts):
-    cells["check-2-1"].outputs[0].metadata.labkit.check.update(facts)
+    cells["solution-2-1"].outputs[-1].metadata.labkit.check.update(facts)
 
 
 def result(cells, **facts):
@@ -110,7 +119,7 @@ def result(cells, **facts):
         (lambda c: c["check-2-1"].update(execution_count=9), "cell check-2-1 did not run in its"),
         (lambda c: c[""].outputs[1].update(name="stderr"), "left an error or warning"),
         (lambda c: outcome(c, passed=False), "check 2.1 did not pass"),
-        (lambda c: c["check-2-1"].outputs[0].pop("metadata"), "check 2.1 did not pass"),
+        (lambda c: c["solution-2-1"].outputs[-1].pop("metadata"), "check 2.1 did not pass"),
         (lambda c: result(c, text="86 % · fast mode, not a result"), "is of fast mode"),
         (lambda c: result(c, stand_in=True), "is of a stand-in, not of real data"),
     ],

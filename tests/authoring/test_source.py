@@ -14,8 +14,18 @@ HINT = "<details><summary>Hint</summary>The sign is a cross.</details>"
 def test_a_good_source_is_read(course):
     nb = read_source(course / "solutions" / "02_mini.py")
     assert [marker(cell) for cell in nb.cells if marker(cell)[0]] == [
-        (role, number) for number in ("2.1", "2.2") for role in ("exercise", "solution", "check")
+        (role, number) for number in ("2.1", "2.2") for role in ("exercise", "check", "solution")
     ]
+
+
+def test_the_source_may_have_the_check_above_the_solution(course):
+    path = course / "solutions" / "02_mini.py"
+    before = [cell.source for cell in read_source(path).cells]
+    head, *cells = re.split(r"(?m)^(?=# %%)", path.read_text())
+    place = next(n for n, cell in enumerate(cells) if 'lk.check("2.1"' in cell)
+    cells.insert(place - 1, cells.pop(place))
+    path.write_text(head + "".join(cells))
+    assert [cell.source for cell in read_source(path).cells] == before
 
 
 @pytest.mark.parametrize(
@@ -26,7 +36,12 @@ def test_a_good_source_is_read(course):
         ("total = ...", "# Exercise 2.1", "cell 4, line 22", "contain one line `# Exercise N.M`"),
         ('["exercise"]', '["check"]', "cell 4, line 22", "tagged 'check' must begin with"),
         ("# Solution 2.1", "y = 1\n# Solution 2.1", "cell 5", "begin with the line `# Solution"),
-        ("# Solution 2.1", "# Solution 2.2", "cell 5", "solution of 2.2 where the solution of 2.1"),
+        (
+            "# Solution 2.1",
+            "# Solution 2.2",
+            "cell 5",
+            "the solution of 2.2 where the check or solution of 2.1",
+        ),
         ('check("2.1"', 'check("2.2"', "cell 6", "the check of 2.2 where the check of 2.1"),
         (
             'with lk.check("2.1"',
@@ -89,7 +104,7 @@ def test_tags_that_follow_from_the_text_are_not_needed(course):
     path.write_text(text)
     after = read_source(path)
     assert [(c.source, tags(c)) for c in after.cells] == [(c.source, tags(c)) for c in before.cells]
-    roles = ["setup", "exercise", "solution", "check"]
+    roles = ["setup", "exercise", "check", "solution"]
     assert [tags(cell)[0] for cell in after.cells if tags(cell)][:4] == roles
 
 
@@ -98,7 +113,7 @@ def test_tags_that_follow_from_the_text_are_not_needed(course):
 def test_a_text_solution_is_known_by_tag_or_comment(edit, tag, comment):
     old = '# %% [markdown] tags=["solution"]\n'
     path = edit(old, f"# %% [markdown]{tag}\n{comment}")
-    cell = read_source(path).cells[9]
+    cell = read_source(path).cells[10]
     if tag or comment:
         assert tags(cell) == ["solution"]
         assert cell.source.startswith("<!-- Solution 2.2 -->\n<details>")
@@ -120,7 +135,7 @@ def test_an_exercise_without_check_is_named(edit):
     text = path.read_text()
     start = text.rindex('# %% tags=["check"]')
     path.write_text(text[:start])
-    with pytest.raises(AuthoringError, match=r"exercise 2\.2 has no check cell; add it"):
+    with pytest.raises(AuthoringError, match=r"exercise 2\.2 has no check; add it"):
         read_source(path)
 
 

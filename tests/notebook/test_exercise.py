@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
@@ -113,9 +114,21 @@ def test_stripped_notebook_is_not_attempted(hidden, tmp_path):
     said = execute(toggle.strip(hidden), tmp_path)
     assert "○ 2.1 not attempted" in said
     assert "○ 2.2 not attempted" in said
+    nb = toggle.strip(hidden)
+    nb.cells.append(nbformat.v4.new_code_cell("lk.progress()"))
     with pytest.raises(CellExecutionError) as caught:
-        execute(toggle.strip(hidden), tmp_path, strict=True)
-    assert (caught.value.ename, caught.value.evalue) == ("CheckFailed", "○ 2.1 not attempted")
+        execute(nb, tmp_path, strict=True)
+    left = "2.1 ○ not attempted; 2.2 ○ not attempted"
+    assert (caught.value.ename, caught.value.evalue) == ("CheckFailed", left)
+
+
+def test_a_wrong_reference_fails_its_cell_in_strict_mode(hidden, tmp_path):
+    for nb in (toggle.copy.deepcopy(hidden), toggle.show(hidden)):
+        cell = next(cell for cell in nb.cells if "# Solution 2.1" in cell.source)
+        cell.source = cell.source.replace("a + b", "a - b")
+        with pytest.raises(CellExecutionError) as caught:
+            execute(nb, tmp_path, strict=True)
+        assert (caught.value.ename, caught.value.evalue) == ("CheckFailed", "✗ 2.1 2 + 2 is 4")
 
 
 def test_error_in_a_reference_stops_the_notebook_once(hidden, tmp_path):
@@ -172,10 +185,68 @@ def test_the_latest_event_decides(said):
     assert said("# Exercise 2.1\nx = 2 + 3", CHECK) == "✓ 2.1 yours\n"
     assert said(REFERENCE).startswith("Your answer to 2.1 is kept")
     assert said(CHECK) == "✓ 2.1 yours\n"
-    assert said('lk.use_solution("2.1")') == "Reference solution 2.1 used, as you asked.\n"
+    forced = "Reference solution 2.1 used, as you asked.\n✓ 2.1 reference\n"
+    assert said('lk.use_solution("2.1")') == forced
     assert said(CHECK) == "✓ 2.1 reference\n"
     assert said(STUB, CHECK) == "○ 2.1 not attempted\n"
     assert said(STUB, REFERENCE, STUB, REFERENCE, CHECK) == "✓ 2.1 reference\n"
+
+
+def test_the_check_above_is_judged_again_where_the_reference_answers(said, shell):
+    assert said(STUB, CHECK) == "○ 2.1 not attempted\n"
+    assert said(REFERENCE).endswith("✓ 2.1 reference\n")
+    shown = REFERENCE.partition("\n")[2]
+    assert said(STUB, CHECK, shown) == "✓ 2.1 reference\n"
+    assert said("# Exercise 2.1\nx = 6", CHECK) == "✗ 2.1 x is five\n"
+    assert said(REFERENCE).startswith("Your answer to 2.1 is kept")
+    assert said(shown).startswith("This reference replaced your answer to 2.1")
+    assert answers.session.outcomes["2.1"] == "✗ x is five", "the student's own verdict stays"
+
+
+def test_the_outcome_says_whose_it_is(said, shell, monkeypatch):
+    facts = []
+    monkeypatch.setattr(exercise, "_show", lambda text, rich, known: facts.append(known["check"]))
+    said(STUB, CHECK, REFERENCE, "# Exercise 2.1\nx = 5", CHECK)
+    assert [(fact["whose"], fact["passed"]) for fact in facts] == [
+        ("nobody", False),
+        ("reference", True),
+        ("yours", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "outcome"),
+    [
+        (["# Exercise 2.1\nx = 5", "# Exercise 2.1\nxx = 5"], "✗ 2.1 `x` is left from an earlier"),
+        ([STUB, REFERENCE, "# Exercise 2.1\ny = 5"], "✗ 2.1 `x` is left from an earlier"),
+        (["# Exercise 2.1\nx = 5", "# Exercise 2.1\nx = 2 + 3"], "✓ 2.1 yours"),
+        (["# Exercise 2.1\nx = 6", "# Exercise 2.1\n1 + 1", "x = 5"], "✓ 2.1 yours"),
+        (["x = 5", "# Exercise 2.1\ny = x"], "✓ 2.1 yours"),
+        (["# Exercise 2.1\nx = 5", "%%time\n# Exercise 2.1\nx = 5"], "✓ 2.1 yours"),
+        (["# Exercise 2.1\nx = 6", "# Exercise 2.1\nglobals()['x'] = 5"], "✓ 2.1 yours"),
+    ],
+)
+def test_a_name_of_an_earlier_answer_is_not_judged(said, cells, outcome):
+    assert said(*cells, CHECK).startswith(outcome)
+
+
+def test_a_check_leaves_the_random_numbers_alone(said, shell):
+    said("import random, numpy, torch", "random.seed(1); numpy.random.seed(1)")
+    said("_ = torch.manual_seed(1)", "# Exercise 2.1\nx = 5")
+    draw = "random.random(), numpy.random.rand(), torch.rand(1).item()"
+    first = said(draw)
+    said("random.seed(1); numpy.random.seed(1); _ = torch.manual_seed(1)")
+    said(CHECK + "\n    torch.manual_seed(7); numpy.random.rand(3); random.random()")
+    assert said(draw).partition(":")[2] == first.partition(":")[2]
+
+
+def test_without_asserts_nothing_is_judged(tmp_path):
+    script = tmp_path / "answer.py"
+    check = 'with lk.check("2.1", "x"):\n    assert x == 6\n'
+    script.write_text(f"import labkit as lk\nx = 5\n{check}")
+    command = [sys.executable, "-O", "-X", "utf8", script]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.startswith("✗ 2.1 not judged: Python skips asserts; unset PYTHONOPTIMIZE")
 
 
 def test_forcing_overwrites_and_needs_a_reference(said, shell):

@@ -1,0 +1,37 @@
+"""What PyTorch's and Python's usual errors mean to somebody who sees them for the first time."""
+
+import re
+
+_LOSS = "the loss takes the logits first, then the labels: criterion(logits, labels)"
+_ADVICE = {
+    _LOSS: r"log_softmax.*not implemented for|nll_loss.*not implemented|multi-target not supported"
+    r"|expected scalar type Long but found|expected floating point type for target"
+    r"|Expected input batch_size .* to match target batch_size",
+    "the numbers that leave one layer must be as many as the next expects, and of its dtype; "
+    "is nn.Flatten() missing?": r"mat1 and mat2 (shapes cannot|must have the same)",
+    "a convolution expects images (B, C, H, W) with as many channels as it was made "
+    "for": r"expected input\[.*\] to have \d+ channels",
+    "PyTorch does not look into a Python list for layers: use nn.Sequential(*layers)": "'list' "
+    "object is not callable|optimizer got an empty parameter list",
+    "begin __init__ with super().__init__()": r"before Module.__init__\(\) call",
+    "no gradient leads to this number: it was made under no_grad, or with .item() or "
+    ".detach()": "element 0 of tensors does not require grad",
+    "compute the loss anew before each backward()": "backward through the graph a second time",
+    "model and batch must be on the same device and of the same dtype: "
+    "x.to(device)": "Expected all tensors to be on the same device|Input type .* and weight type",
+    "take the numbers out of the graph first: "
+    "tensor.detach().numpy()": r"Can't call numpy\(\) on Tensor that requires grad",
+    "a hole `...` is left in the code": "(?i)ellipsis",
+    "something is None: is a `return` missing in your function?": "'NoneType'",
+}
+
+
+def advice(error: BaseException) -> str:
+    """One sentence of help for an error of a usual kind, "" for any other.
+
+    Example:
+        >>> advice(TypeError("unsupported operand type(s) for +: 'NoneType' and 'int'"))
+        'something is None: is a `return` missing in your function?'
+    """
+    text = str(error)
+    return next((help for help, pattern in _ADVICE.items() if re.search(pattern, text)), "")
