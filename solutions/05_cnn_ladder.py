@@ -261,16 +261,27 @@ with lk.check("5.1", "out_side", "trace", "one_filter_parameters"):
         assert _got is not None, "out_side returns nothing: is `return` missing?"
         assert float(_got) == int(_got), f"{_case} is {_got}: round down, with //"
         assert int(_got) != _true - 1, f"{_case} is one too small: the first place counts too (+ 1)"
+        assert int(_got) != _true + 1 or (_side + 2 * _padding - _kernel) % _stride == 0, (
+            f"{_case} must be {_true}, not {int(_got)}: a window that fits only in part does not "
+            "count, so round down"
+        )
         assert int(_got) == _true, f"{_case} must be {_true}, not {_got}"
     _trace = [int(_n) for _n in np.ravel(trace)]
+    assert len(_trace) != 9, "trace holds the sides only, without the numbers of maps"
     assert len(_trace) == 3, "trace has three numbers: image, after convolution, after pooling"
     assert _trace[1] != 28, "without padding the convolution makes the image smaller"
     assert _trace[2] != 14, "27 pixels hold 13 whole pairs: round down"
     assert _trace == [28, 27, 13], f"the sides are not {_trace}: use out_side twice"
     _count = lk.models.count_parameters(lk.models.OneFilterCNN())
     assert one_filter_parameters != _count - 8, "a filter sees all three colours: 3 · 2 · 2 weights"
+    assert one_filter_parameters != _count - 1360, "this is the filter alone: add the linear layer"
+    assert one_filter_parameters != _count + 3 * 8 * 169 - 8 * 169, (
+        "one filter gives one map, whatever the colours: 169 numbers reach the linear layer"
+    )
     assert one_filter_parameters != _count - 9, "the biases are missing: 1 for the filter, 8 below"
-    assert one_filter_parameters == _count, f"the network has {_count:,} parameters: recount"
+    assert one_filter_parameters == _count, (
+        "recount: weights and bias of the filter, then weights and biases of the linear layer"
+    )
 
 # %% tags=["nbval-check-output"]
 for side in (28, 32):
@@ -329,23 +340,37 @@ guess_largest = (blood.test.labels == largest).float().mean().item()
 with lk.check("5.2", "accuracy", "guess_evenly", "guess_largest"):
     _logits = torch.tensor([[2.0, 1, 0], [0, 3, 1], [5, 0, 4], [1, 2, 9]])
     for _labels, _true in [([0, 1, 2, 2], 0.75), ([0, 0, 1, 2], 0.5), ([1, 0, 1, 0], 0.0)]:
-        _got = accuracy(_logits, torch.tensor(_labels))
+        _labels = torch.tensor(_labels)
+        _got = accuracy(_logits.clone(), _labels.clone())
         assert _got is not None, "accuracy returns nothing: is `return` missing?"
         assert np.ndim(_got) == 0, "accuracy is one number, not one an image"
-        assert abs(float(_got) - 4 * _true) > 1e-6 or _true == 0, "a share: divide by the images"
-        assert abs(float(_got) - 100 * _true) > 1e-6 or _true == 0, (
-            "a share from 0 to 1, not per cent"
+        _got = float(_got)
+        if abs(_got - _true) < 1e-6:
+            continue
+        _best = _logits.argmax(1)
+        _each = float((_best[:, None] == _labels).float().mean())
+        assert abs(_got - _each) > 1e-6 or _true == _each, (
+            "each prediction is compared with every label: (B, 1) == (B,) gives (B, B). "
+            "Both need the shape (B,)"
         )
-        assert abs(float(_got) - _true) < 1e-6, f"{_got:.2f}, but {_true:.2f} of them are right"
+        _least = float((_logits.argmin(1) == _labels).float().mean())
+        assert abs(_got - _least) > 1e-6, "this takes the smallest logit: the largest one decides"
+        assert abs(_got - (1 - _true)) > 1e-6, "this is the share of wrong answers"
+        assert _got <= 1 or abs(_got - 4 * _true) > 1e-6, "a share: divide by the images"
+        assert _got <= 1, "a share from 0 to 1, not per cent"
+        raise AssertionError(f"you return {_got:.2f}, but {_true:.2f} of these answers are right")
+    assert abs(float(guess_evenly) - 12.5) > 1e-3, "guess_evenly is a share from 0 to 1"
     assert abs(float(guess_evenly) - 1 / 8) < 1e-3, "guess_evenly: one of eight classes is right"
     _class = int(torch.bincount(blood.train.labels).argmax())
     _in_train = float((blood.train.labels == _class).float().mean())
     _in_test = float((blood.test.labels == _class).float().mean())
-    assert not 1 < float(guess_largest) <= 100, "guess_largest is a share from 0 to 1"
-    assert abs(float(guess_largest) - _in_test) < 2e-5 or (
-        abs(float(guess_largest) - _in_train) > 2e-5
-    ), "this is the share in the training split: which share has the class in the test split?"
-    assert abs(float(guess_largest) - _in_test) < 2e-4, "guess_largest: count this class in test"
+    _got = float(guess_largest)
+    assert not 1 < _got <= 100, "guess_largest is a share from 0 to 1"
+    assert _got <= 1, "guess_largest: divide the images of this class by all test images"
+    assert abs(_got - _in_test) < 2e-5 or abs(_got - _in_train) > 2e-5, (
+        "this is the share in the training split: which share has the class in the test split?"
+    )
+    assert abs(_got - _in_test) < 2e-4, "guess_largest: count this class in test"
 
 # %%
 lk.seed_everything(SEED)
@@ -429,6 +454,8 @@ hypotheses = {"a": "better", "b": "worse", "c": "same", "d": "worse"}
 
 # %%
 with lk.check("5.3", "variants", "hypotheses"):
+    from inspect import signature as _signature
+
     assert isinstance(variants, dict) and isinstance(hypotheses, dict), "both are dicts"
     assert set(variants) == set("abcd"), "variants needs the keys a, b, c and d"
     _wanted = {
@@ -441,10 +468,15 @@ with lk.check("5.3", "variants", "hypotheses"):
         assert isinstance(variants[_key], tuple | list) and len(variants[_key]) == 2, (
             f"{_key}: give a pair of the settings and the learning rate"
         )
+        assert not isinstance(variants[_key][1], dict), f"{_key}: the settings come first"
         _settings, _got = variants[_key]
         assert isinstance(_settings, dict), f"{_key}: the settings are a dict, {{}} for no change"
-        _known = {"second_norm", "head_dropout", "third_linear"}
+        _known = set(_signature(lk.models.TwoBlockCNN).parameters)
         assert set(_settings) <= _known, f"{_key}: TwoBlockCNN has no {set(_settings) - _known}"
+        _same = {"num_classes": 8, "in_channels": 3, "side": 28}
+        assert all(_settings.get(_n, _v) == _v for _n, _v in _same.items()), (
+            f"{_key}: the network must still fit 28-pixel colour images and 8 classes"
+        )
         _modules = list(lk.models.TwoBlockCNN(**_settings).modules())
         _rates = [m.p for m in _modules if isinstance(m, nn.Dropout)]
         _found = (
@@ -592,13 +624,17 @@ class SimpleCNN(nn.Module):
 
 # %%
 with lk.check("5.4", "SimpleCNN"):
+    _f = nn.functional
     torch.manual_seed(0)
-    _net, _noise = SimpleCNN(), torch.randn(64, 3, 28, 28)
+    _net, _noise, _calls = SimpleCNN(), torch.randn(64, 3, 28, 28), []
+    for _m in _net.modules():  # in the order of their use, not of their declaration
+        if isinstance(_m, nn.Conv2d | nn.Linear):
+            _m.register_forward_hook(lambda m, x, _: _calls.append((m, x[0].detach())))
     _out = _net(_noise)
     assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
     assert _out.shape == (64, 8), f"64 images must give logits (64, 8), not {tuple(_out.shape)}"
-    _convs = [m for m in _net.modules() if isinstance(m, nn.Conv2d)]
-    _linear = [m for m in _net.modules() if isinstance(m, nn.Linear)]
+    _convs = [m for m, _ in _calls if isinstance(m, nn.Conv2d)]
+    _linear = [m for m, _ in _calls if isinstance(m, nn.Linear)]
     _plan = [(m.in_channels, m.out_channels) for m in _convs]
     assert _plan == [(3, 32), (32, 64), (64, 128)], f"the convolutions are {_plan}"
     assert all(m.kernel_size in (3, (3, 3)) for m in _convs), "each filter has 3 x 3 pixels"
@@ -608,21 +644,51 @@ with lk.check("5.4", "SimpleCNN"):
     )
     _count = lk.models.count_parameters(_net)
     assert _count == 102_024, f"{_count:,} parameters, but the plan has 102,024"
-    assert (_out < 0).any(), "no logit is negative: is there a ReLU or softmax on the last layer?"
-    _rates = [m.p for m in _net.modules() if isinstance(m, nn.Dropout)]
-    assert 0.5 in _rates or not torch.allclose(_net.train()(_noise), _net.eval()(_noise)), (
-        "dropout 0.5 belongs between the two linear layers"
+    _total = _out.detach().sum(1)
+    assert not torch.allclose(_total, torch.ones(64), atol=1e-4), (
+        "each row adds up to 1: leave the softmax out, the loss contains it"
     )
-    _reference = lk.models.SimpleCNN().eval()
-    for _kind, _layers in ((nn.Conv2d, _convs), (nn.Linear, _linear)):
-        _theirs = [m for m in _reference.modules() if isinstance(m, _kind)]
-        for _mine, _other in zip(_layers, _theirs, strict=True):
-            _other.load_state_dict(_mine.state_dict())
+    assert not torch.allclose(_out.detach().exp().sum(1), torch.ones(64), atol=1e-4), (
+        "these are log-probabilities: leave the softmax out, the loss contains it"
+    )
+    assert (_out < 0).any(), "no logit is negative: is there a ReLU on the last layer?"
+    _calls.clear()
     with torch.no_grad():
-        assert torch.allclose(_net.eval()(_noise), _reference(_noise), atol=1e-4), (
-            "with the same weights the plan gives other logits: three times convolution (padding 1), "
-            "ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
+        _sure, _again = _net.eval()(_noise), _net(_noise)
+        assert torch.equal(_sure, _again), (
+            "two answers in eval() differ: dropout must know `self.training` (nn.Dropout does)"
         )
+        _net.train()(_noise)
+    _first, _last = ([x for m, x in _calls if m is layer] for layer in _linear)
+    assert torch.allclose(_first[0], _first[2], atol=1e-5), (
+        "dropout stands before the first linear layer: it belongs between the two"
+    )
+    _off = float((_last[2][_last[0] > 0] == 0).float().mean())
+    assert _off > 0.01, "dropout 0.5 is missing between the two linear layers"
+    assert abs(_off - 0.5) < 0.1, f"dropout switches {100 * _off:.0f} % off, it should be 50 %"
+
+    def _logits(relu=_f.relu, pool=_f.max_pool2d, head=_f.relu, mean=lambda x: x.mean((2, 3))):
+        x = _noise
+        for conv in _convs:
+            x = pool(relu(_f.conv2d(x, conv.weight, conv.bias, padding=1)), 2)
+        return _linear[1](head(_linear[0](mean(x))))
+
+    with torch.no_grad():
+        _slips = {
+            "a ReLU is missing behind the convolutions": _logits(relu=lambda x: x),
+            "pooling keeps the largest value, not the mean": _logits(pool=_f.avg_pool2d),
+            "a ReLU is missing between the two linear layers": _logits(head=lambda x: x),
+            "global *average* pooling takes the mean of each map, not its maximum": _logits(
+                mean=lambda x: x.amax((2, 3))
+            ),
+        }
+        if not torch.allclose(_sure, _logits(), atol=1e-4):
+            for _message, _other in _slips.items():
+                assert not torch.allclose(_sure, _other, atol=1e-4), _message
+            raise AssertionError(
+                "with the same weights the plan gives other logits: three times convolution "
+                "(padding 1), ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
+            )
 
 # %% [markdown]
 # Twenty epochs, on two cores about a minute. We keep the weights of the epoch with the best
@@ -983,12 +1049,14 @@ def effects(accuracy):
 
 # %%
 with lk.check("5.6", "plan", "effects"):
+    assert hasattr(plan, "__len__"), "plan is used up after one look: make it a list, list(…)"
     _runs = [tuple(_run) for _run in plan]
     assert all(len(_run) == 2 for _run in _runs), "each run is a pair: network and optimiser"
     _all = {(n, o) for n in ("LightCNN", "WideCNN") for o in ("SGD", "Adam")}
     assert set(_runs) <= _all, f"these are no runs: {sorted(map(str, set(_runs) - _all))}"
     assert len(set(_runs)) > 2, "these runs leave open which change did it: add the mixed pairs"
     assert set(_runs) == _all, f"one combination is missing: {sorted(_all - set(_runs))}"
+    assert len(_runs) == 4, "a combination comes twice: four runs are enough"
     for _numbers, _width, _optimizer in [((30, 80, 40, 92), 11, 51), ((50, 40, 70, 30), 5, -25)]:
         _table = dict(
             zip(
@@ -1005,8 +1073,18 @@ with lk.check("5.6", "plan", "effects"):
         _got = effects(_table)
         assert isinstance(_got, dict), "effects returns a dict"
         assert set(_got) == {"width", "optimizer"}, 'the keys are "width" and "optimizer"'
+        _values = {_key: float(_got[_key]) for _key in _got}
+        assert _values != {"width": _optimizer, "optimizer": _width}, "the two keys are swapped"
+        _alone = {
+            "width": [_table["WideCNN", o] - _table["LightCNN", o] for o in ("SGD", "Adam")],
+            "optimizer": [_table[n, "Adam"] - _table[n, "SGD"] for n in ("LightCNN", "WideCNN")],
+        }
         for _key, _true in (("width", _width), ("optimizer", _optimizer)):
-            _value = float(_got[_key])
+            _value = _values[_key]
+            assert all(abs(_value - _one) > 1e-6 for _one in _alone[_key]), (
+                f"{_key}: this is one of two differences, take the mean of both"
+            )
+            assert abs(100 * _value - _true) > 1e-6, f"{_key}: in points, as the accuracies are"
             assert abs(_value - 2 * _true) > 1e-6, (
                 f"{_key}: this is the sum, take the mean of the two"
             )
@@ -1160,6 +1238,7 @@ with lk.check("5.7", "sides_28", "sides_32", "pad_to_32"):
         ("sides_32", sides_32, [32, 16, 8, 4, 2, 1]),
     ):
         _got = [int(_n) for _n in np.ravel(_sides)]
+        assert len(_got) != 5, f"{_name} begins with the side before the first pooling"
         assert len(_got) == 6, f"{_name} has six numbers: before, and after each of five poolings"
         assert _got == _true, f"{_name} is not {_got}: halve and round down, five times"
     _image = torch.rand(2, 3, 28, 28) + 1
@@ -1174,9 +1253,9 @@ with lk.check("5.7", "sides_28", "sides_32", "pad_to_32"):
     assert torch.equal(_out[:, :, 2:30, 2:30], _image), (
         "the image belongs in the middle: 2 on each side"
     )
-    assert pad_to_32(torch.rand(1, 1, 32, 32)).shape == (1, 1, 32, 32), (
-        "images of 32 pixels stay as they are, in grey too"
-    )
+    _large = torch.rand(1, 1, 32, 32)
+    _out = torch.as_tensor(pad_to_32(_large))
+    assert torch.equal(_out, _large), "images of 32 pixels stay as they are, in grey too"
 
 # %% [markdown]
 # `lk.models.vgg16` pads its images like that, and has a small head, 512 → 1024 → classes, in place of
@@ -1334,6 +1413,8 @@ def train_mended(model, train, val, epochs):
 
 # %%
 with lk.check("5.8", "MendedCNN", "train_mended"):
+    from torch.optim.optimizer import register_optimizer_step_pre_hook as _before_steps
+
     torch.manual_seed(0)
     _y = torch.arange(96) % 8
     _x = torch.randn(96, 3, 28, 28) * 0.3 + (_y / 4 - 1)[:, None, None, None]
@@ -1342,16 +1423,40 @@ with lk.check("5.8", "MendedCNN", "train_mended"):
     _out = _net(_x)
     assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
     assert _out.shape == (96, 8), f"96 images must give logits (96, 8), not {tuple(_out.shape)}"
+    _total = _out.detach().sum(1)
+    assert not torch.allclose(_total, torch.ones(96), atol=1e-4), (
+        "each row adds up to 1: a softmax belongs into the loss, which has it already"
+    )
     assert (_out < 0).any(), "no logit is negative: there is still a ReLU on the logits"
-    _modes = []
+    _modes, _steps, _own = [], [], {}
     _net.register_forward_pre_hook(
         lambda m, _: _modes.append((m.training, torch.is_grad_enabled()))
     )
+    _weight = list(_net.parameters())[-1]
+    _weight.register_hook(lambda gradient: _own.update(gradient=gradient.clone()))
+
+    def _look(*_):
+        """Before a step: is the gradient that of the last batch, a sum of several, or none?"""
+        held, own = _weight.grad, _own.get("gradient")
+        empty = held is None or not held.any()
+        _steps.append("none" if empty else "one" if torch.allclose(held, own) else "sum")
+
     _before = [p.detach().clone() for p in _net.parameters()]
-    _got = train_mended(_net, _batches, _batches, 2)
+    _handle = _before_steps(_look)
+    try:
+        _got = train_mended(_net, _batches, _batches, 2)
+    finally:
+        _handle.remove()
     assert _got is not None, "train_mended must return the validation accuracy"
     _moved = any((p != q).any() for p, q in zip(_net.parameters(), _before, strict=True))
+    assert _moved or "gradient" not in _own or set(_steps) != {"none"}, (
+        "the gradients are empty when step() comes: zero_grad() belongs before backward()"
+    )
+    assert _moved or _steps, "the weights did not change: is optimizer.step() called?"
     assert _moved, "the weights did not change: whose parameters does the optimiser hold?"
+    assert "sum" not in _steps, (
+        "the gradients of all batches add up: zero_grad() is missing before backward()"
+    )
     assert len(_modes) >= 9, "two epochs of 3 batches and 3 validation batches are 9 calls"
     assert not any(training for training, _ in _modes[-3:]), (
         "while validating, dropout is still on: call model.eval() first"
@@ -1362,6 +1467,7 @@ with lk.check("5.8", "MendedCNN", "train_mended"):
     )
     with torch.no_grad():
         _true = float((_net.eval()(_x).argmax(1) == _y).float().mean())
+    assert abs(float(_got) - 100 * _true) > 1e-3 or _true == 0, "a share from 0 to 1, not per cent"
     assert abs(float(_got) - _true) < 1e-4, (
         f"the accuracy is {_true:.3f}, you return {float(_got):.3f}"
     )
@@ -1515,42 +1621,57 @@ class Residual(nn.Module):
 # %%
 with lk.check("5.9", "Residual"):
     torch.manual_seed(0)
-    _block, _x = Residual(6).eval(), torch.randn(4, 6, 7, 7)
-    _convs = [m for m in _block.modules() if isinstance(m, nn.Conv2d)]
-    _norms = [m for m in _block.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert len(_convs) == 2, f"the block has {len(_convs)} convolutions, it needs two"
-    assert len(_norms) == 2, (
-        f"the block has {len(_norms)} normalisations, one behind each convolution"
-    )
-    _shapes = [(m.in_channels, m.out_channels, *m.kernel_size) for m in _convs]
-    assert _shapes == [(6, 6, 3, 3)] * 2, (
-        "both convolutions keep the channels, with filters of 3 x 3"
-    )
-    for _norm in _norms:
-        nn.init.normal_(_norm.weight)
-        nn.init.normal_(_norm.bias)
+    _block, _x, _calls = Residual(6).eval(), torch.randn(4, 6, 7, 9), []
+    for _m in _block.modules():
+        if isinstance(_m, nn.BatchNorm2d):
+            nn.init.normal_(_m.weight)
+            nn.init.normal_(_m.bias)
+        if isinstance(_m, nn.Conv2d | nn.BatchNorm2d):  # in the order of their use
+            _m.register_forward_hook(lambda m, *_: _calls.append(m))
     with torch.no_grad():
-        _got = _block(_x)
+        _input = _x.clone()
+        _got = _block(_input)
         assert isinstance(_got, torch.Tensor), (
             "forward must return the result; is `return` missing?"
+        )
+        assert torch.equal(_input, _x), "the input was changed: add without +=, ReLU not in place"
+        _convs = [m for m in _calls if isinstance(m, nn.Conv2d)]
+        _norms = [m for m in _calls if isinstance(m, nn.BatchNorm2d)]
+        assert len(_convs) == 2, f"{len(_convs)} convolutions are used, the block needs two"
+        assert len(set(_convs)) == 2, "one convolution is used twice: give each its own weights"
+        assert len(_norms) == 2, (
+            f"{len(_norms)} normalisations are used, one belongs behind each convolution"
+        )
+        assert len(set(_norms)) == 2, "one normalisation is used twice: give each its own"
+        _shapes = [(m.in_channels, m.out_channels, *m.kernel_size) for m in _convs]
+        assert _shapes == [(6, 6, 3, 3)] * 2, (
+            "both convolutions keep the channels, with filters of 3 x 3"
         )
         assert _got.shape == _x.shape, (
             f"the shape must stay, but is {tuple(_got.shape)}: padding 1?"
         )
         _first = _norms[0](_convs[0](_x))
         _change = _norms[1](_convs[1](_first.relu()))
-        assert not torch.allclose(_got, _change.relu(), atol=1e-5), "the input is not added"
-        assert not torch.allclose(_got, _x + _change, atol=1e-5), "a ReLU belongs behind the sum"
-        assert not torch.allclose(_got, _x + _change.relu(), atol=1e-5), (
-            "the ReLU comes after the sum, not before it"
-        )
         _straight = _norms[1](_convs[1](_first))
-        assert not torch.allclose(_got, (_x + _straight).relu(), atol=1e-5), (
-            "a ReLU belongs between the two convolutions"
-        )
-        assert torch.allclose(_got, (_x + _change).relu(), atol=1e-5), (
-            "the order is: convolution, norm, ReLU, convolution, norm, + input, ReLU"
-        )
+        _slips = {
+            "the input is not added": _change.relu(),
+            "a ReLU belongs behind the sum": _x + _change,
+            "the ReLU comes after the sum, not before it": _x + _change.relu(),
+            "F ends without a ReLU: it could only add and never take away": (
+                _x + _change.relu()
+            ).relu(),
+            "a ReLU belongs between the two convolutions": (_x + _straight).relu(),
+            "the input is subtracted": (_change - _x).relu(),
+            "the ReLU comes after the normalisation, not before it": (
+                _x + _norms[1](_convs[1](_norms[0](_convs[0](_x).relu())))
+            ).relu(),
+        }
+        if not torch.allclose(_got, (_x + _change).relu(), atol=1e-5):
+            for _message, _other in _slips.items():
+                assert not torch.allclose(_got, _other, atol=1e-5), _message
+            raise AssertionError(
+                "the order is: convolution, norm, ReLU, convolution, norm, + input, ReLU"
+            )
 
 # %% [markdown]
 # `lk.models.SmallResNet` is made of such blocks: four convolutions, with three residual blocks
@@ -1668,6 +1789,15 @@ with lk.check("5.10", "eight_views"):
         assert not _close(_logits.mean(0)), "these are logits: softmax first, then the mean"
         assert not _close(_logits.mean(0).softmax(1)), "softmax each view first, then the mean"
         assert not _close(_true * 8), "this is the sum: divide by 8"
+        _votes = nn.functional.one_hot(_logits.argmax(2), 8).float()
+        assert not _close(_votes.mean(0)), "these are votes: average the probabilities"
+        _product = _logits.log_softmax(2).mean(0)
+        assert not _close(_product) and not _close(_product.exp()), (
+            "the mean of logarithms is another mean: average the probabilities themselves"
+        )
+        assert not _close(_logits.softmax(1).mean(0)), (
+            "the softmax runs over the images: it belongs over the classes, softmax(1) of (B, C)"
+        )
         assert not _close(_true.log()), "these are logarithms: return the probabilities"
         assert not _close(_logits[::2].softmax(2).mean(0)), "only the four turns: mirror each, too"
         _flips = [_x, _x.flip(2), _x.flip(3), _x.flip((2, 3))]
