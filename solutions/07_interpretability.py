@@ -283,8 +283,9 @@ lk.figures.overlays(
 # %% [markdown]
 # Each map is scaled to its own largest value. Compare rows by *shape*, never by brightness.
 #
-# Now one image and all eight classes: what would speak for the others? A dark map means that
-# nothing in this layer does.
+# Now one image and all eight classes: what would speak for the others? A dark map means that the
+# *weighted sum* of the maps is nowhere positive; single maps may still speak for the class, and be
+# outweighed.
 
 # %%
 one = 1  # the row of the image among the eight
@@ -332,20 +333,46 @@ lk.figures.overlays(
 #
 # Imagine the pixels as players who earn the logit together. The **Shapley value** of a player is
 # what it adds on average, over all orders in which the players may join. A player who has not yet
-# joined is replaced by values from *background* images. Three properties make it attractive; the
-# one we can check is that they **add up** (the `shap` library says *additivity*, the papers
-# *efficiency* or *local accuracy*): all values together are exactly the difference between the logit
-# of this image and the mean logit of the background,
+# joined is replaced by values from *background* images. Four properties define it: players who do the
+# same earn the same (*symmetry*), who changes nothing earns nothing (*dummy*), the values of two
+# games' sum are the sums of the values (*linearity*), and the values **add up** (the `shap` library
+# says *additivity*, the papers *efficiency* or *local accuracy*). The last one is easy to check: all
+# values together are exactly the difference between the logit of this image and the mean logit of
+# the background,
 #
 # $$\sum_j \phi_j = y_c(x) - \frac{1}{B} \sum_{b=1}^{B} y_c(x_b).$$
 #
+# Two players can be done by hand. Let $y = \mathrm{ReLU}(a + b - 1)$ with $a = 2$, $b = 1$, and 0 for
+# a player who has not joined. If $a$ joins first it adds $y(2, 0) - y(0, 0) = 1$, if second
+# $y(2, 1) - y(0, 1) = 2$; the mean is 1.5. For $b$ the same way: 0 and 1, the mean is 0.5. Together
+# 2, as they must. **Before you run it:** will Deep SHAP say the same?
+
+# %%
+toy = nn.Sequential(nn.Flatten(), nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 1))
+with torch.no_grad():
+    for part, weight, bias in ((toy[1], [1.0, 1.0], -1.0), (toy[3], [1.0], 0.0)):
+        part.weight.copy_(torch.tensor([weight]))
+        part.bias.fill_(bias)
+players, nobody = torch.tensor([2.0, 1.0]).view(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
+by_deep_shap = lk.explain.deep_shap(toy, nobody, players, 0).ravel()
+print("exact, by trying both orders: a 1.50, b 0.50")
+print(f"Deep SHAP:                    a {by_deep_shap[0]:.2f}, b {by_deep_shap[1]:.2f}")
+
+# %% [markdown]
+# Both add up to 2, and they are not the same. Deep SHAP multiplies each weight by *one* slope of the
+# ReLU, the mean slope between background and image, and so shares out in proportion; the exact value
+# knows that $b$ alone achieves nothing. **Deep SHAP is an approximation.** That the sums fit is
+# necessary and not sufficient: a map that gives each pixel the same share adds up, too.
+#
 # No computer can try all orders of 2,352 numbers. *Deep SHAP* passes differences instead of
 # gradients back through the network; *gradient SHAP* averages gradients at random points between
-# image and background.
+# image and background, times the difference of the two.
 #
 # **A trap:** Deep SHAP keeps what it saw *in* each layer. A ReLU that is used twice or works in
 # place overwrites that, and the answer is wrong. `lk.explain.deep_shap` works on a copy without
-# in-place ReLUs, refuses a ReLU that is used twice, and checks the sums.
+# in-place ReLUs, refuses a ReLU that is used twice, and checks the sums. It also refuses networks
+# with *overlapping* max pooling, as SqueezeNet and ResNet-18 have: the library's rule for pooling does
+# not fit them, and the sums show it.
 
 # %%
 rows = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))[:25]
@@ -443,8 +470,9 @@ print("Deep SHAP adds up within 1 %:", bool(gap.max() < 0.01))
 # %% [markdown]
 # ### Three networks, one scale
 #
-# The same plan three times: one that **failed** (a learning rate of 1e-6), one **half trained** (a
-# single pass over 2,000 images), and the good one. Columns are classes. **Red** pixels raise that
+# The same network three times, trained in three ways: one that **failed** (a learning rate of 1e-6, a
+# single pass over 2,000 images), one **half trained** (the same pass, 1e-3), and the good one (lab
+# 05: all training images, many epochs, augmentation). Columns are classes. **Red** pixels raise that
 # class's logit compared with the background, **blue** ones lower it; pale ones hardly matter.
 #
 # A blue pixel is *not* "unimportant", and red in the column of a wrong class is evidence *for the
@@ -497,8 +525,9 @@ lk.figures.attribution_grid(
 #
 # `PartitionExplainer` needs only the network's answers. It hides parts of the picture by painting
 # them over from their surroundings (*inpainting*), large parts first, and divides those that
-# matter. A grey square would be something that the network has never seen; an inpainted part looks
-# like more background.
+# matter. A small inpainted part looks like more of what is around it. But a picture that is hidden
+# *as a whole* has no surroundings: it becomes one flat colour, its mean, and that is what all values
+# are counted from; a half hidden one has smeared edges. The network has seen neither.
 #
 # It works for any network, so let us ask a larger one: the fine-tuned network of lab 06, about
 # eight photographs that it has not seen. If lab 06 has not run on this machine, the next cell trains
@@ -572,8 +601,8 @@ lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 # %% [markdown]
 # Hide and ask gives patches: when its answers are used up, it divides no further. Gradient SHAP
 # gives single pixels. Both are relatives of the Shapley value. Hide and ask gives *Owen values*, where
-# parts join only in a fixed hierarchy; gradient SHAP estimates *Aumann–Shapley values*, where pixels
-# join little by little. They also differ in what replaces a hidden part. With 20 draws, read gradient
+# parts join only in a fixed hierarchy; gradient SHAP estimates *Aumann–Shapley values*, where all pixels
+# join together, each in the same proportion, little by little. They also differ in what replaces a hidden part. With 20 draws, read gradient
 # SHAP's pattern, not its numbers.
 
 # %% [markdown]
@@ -632,8 +661,10 @@ drawn_net = drawn_net.cpu()
 drawn_result
 
 # %% [markdown]
-# Seven ways to make a map of the **predicted** class. The last three do not ask the network at all.
-# They say how much of a score is cheap.
+# Eight ways to make a map of the **predicted** class. The last three do not ask the network at all.
+# They say how much of a score is cheap. *Plain gradient* is an absolute value, Deep SHAP has a sign:
+# so that like can be compared with like, Deep SHAP comes in both forms. *|Deep SHAP|* takes absolute
+# values before it adds the colours up.
 
 # %%
 drawn_images = prepare(drawn_test.images)
@@ -652,6 +683,11 @@ def of_gradient(net, n=None):
 
 def of_deep(net, n=None):
     return lk.explain.deep_shap(net, drawn_background, drawn_images[:n], drawn_said[:n]).sum(1)
+
+
+def of_deep_size(net, n=None):
+    values = lk.explain.deep_shap(net, drawn_background, drawn_images[:n], drawn_said[:n])
+    return np.abs(values).sum(1)
 
 
 def of_sampled(net, n=None):
@@ -684,19 +720,20 @@ methods = {
     "Grad-CAM": of_cam,
     "plain gradient": of_gradient,
     "Deep SHAP": of_deep,
+    "|Deep SHAP|": of_deep_size,
     "gradient SHAP": of_sampled,
     "edges": of_edges,
     "the middle": of_middle,
     "random": of_noise,
 }
 drawn_maps = {
-    name: make(drawn_net) for name, make in lk.track(methods.items(), "maps by seven methods")
+    name: make(drawn_net) for name, make in lk.track(methods.items(), "maps by eight methods")
 }
 lk.figures.overlays(
     drawn_test.images[:3],
     {name: values[:3] for name, values in drawn_maps.items()},
     [drawn_test.classes[k] for k in drawn_test.labels[:3]],
-    title="Seven maps; three of them have not seen the network",
+    title="Eight maps; three of them have not seen the network",
     origin=drawn_test.origin,
 )
 
@@ -955,16 +992,18 @@ for name, seed in lk.track([(n, s) for n in methods for s in seeds], "forgetting
     make = methods[name]
     table = lk.explain.randomise_layers(drawn_net, lambda net, make=make: make(net, few_maps), seed)
     tables[name].append(table)
-lk.figures.randomisation_curves(
-    {name: several[0] for name, several in tables.items()}, origin=drawn_test.origin
-)
+means = {
+    name: several[0].assign(rank_correlation=np.mean([t["rank_correlation"] for t in several], 0))
+    for name, several in tables.items()
+}
+lk.figures.randomisation_curves(means, origin=drawn_test.origin)
 
 # %% [markdown]
 # ## The table
 #
 # All methods, all measures, on the drawn test cells. Intervals are 95 %: Wilson's for hits,
 # bootstrap over images for the rest. *Random weights* is the rank correlation after all layers were
-# randomised.
+# randomised, one number for each draw of weights.
 
 
 # %%
@@ -973,28 +1012,28 @@ def with_interval(mean, low, high):
 
 
 lines = {}
-for name, values in lk.track(drawn_maps.items(), "measuring seven methods"):
+for name, values in lk.track(drawn_maps.items(), "measuring eight methods"):
     hits, _ = hits_and_share(values, cell)
     shares, fall = lk.explain.deletion_curve(drawn_net, drawn_images, values, drawn_said)
     _, rise = lk.explain.insertion_curve(drawn_net, drawn_images, values, drawn_said)
-    last = np.mean([table["correlations"].iloc[-1] for table in tables[name]], axis=0)
     overlap = lk.explain.mask_overlap(values, cell)
     measures = {
         "share in cell": overlap["inside"],
         "overlap (IoU)": overlap["iou"],
         "deletion ↓": lk.explain.area_under(shares, fall),
         "insertion ↑": lk.explain.area_under(shares, rise),
-        "random weights → 0": last,
     }
     line = {"pointing game": with_interval(*lk.statistics.wilson_interval(hits.sum(), len(hits)))}
     line |= {
         key: with_interval(*lk.statistics.bootstrap_interval(numbers))
         for key, numbers in measures.items()
     }
+    draws = [table["rank_correlation"].iloc[-1] for table in tables[name]]
+    line["random weights → 0"] = ", ".join(f"{draw:.2f}" for draw in draws)
     lines[name] = line
 area = cell.mean()
 print(f"n = {len(cell)} drawn cells; the cell covers {100 * area:.0f} % of a picture on average;")
-print(f"random weights: {few_maps} images, mean of {len(seeds)} draw(s) of weights")
+print(f"random weights: a number for each draw of weights, the mean over {few_maps} images")
 pd.DataFrame(lines).T
 
 # %% [markdown]
@@ -1002,7 +1041,13 @@ pd.DataFrame(lines).T
 #
 # - *Edges* and *the middle* have not asked the network, and the last column gives them away: 1.
 #   *Random* passes that test without knowing anything. No single column is enough.
-# - The share of a random map is the cell's share of the picture. That, not 0, is the floor.
+# - The share of a random map is the cell's share of the picture. That, not 0, is chance; a map can be
+#   worse than chance.
+# - *Random weights*: compare like with like. A signed map loses its order as soon as signs flip; an
+#   absolute one keeps the picture's outline. Compare *Deep SHAP* with *|Deep SHAP|*: the network is
+#   the same, only the sign is gone. So a ranking of methods by this column must not mix the two kinds.
+# - The draws of weights differ from each other, and more images would not change that. With three
+#   draws, differences of 0.1 decide nothing.
 # - Where *random* is as good as the best, the game measures something else than explanations: here
 #   look at deletion, where blurring pixels anywhere may be enough to spoil the picture.
 # - Does a map that never asked the network win a game against one that did? Then the game rewards
@@ -1064,6 +1109,39 @@ lk.figures.overlays(
 )
 
 # %% [markdown]
+# **Controls.** Is it the mark, or would this small network look into corners anyway? Three
+# comparisons answer: the same monocytes without the mark; a network that was trained without marks,
+# asked about both. And the **counterfactual**: put the mark on *every* test cell, whatever its
+# class. How many become "monocyte"? **Before you run it:** write down the eight numbers you expect,
+# roughly.
+
+# %%
+unbiased = train_small(blood.train.subset(SHORT), 2 if FAST else 6)
+clean_images = prepare(clean_test.images[monocytes])
+all_marked = clean_test.images.clone()
+all_marked[:, :, :4, :4] = torch.tensor([20, 20, 120]).byte().view(3, 1, 1)
+controls = {}
+for name, net in (("trained with the mark", biased), ("trained without", unbiased)):
+    line = {}
+    for kind, shown in (("marked", marked_images), ("clean", clean_images)):
+        maps = lk.explain.grad_cam(net, net.features[-1], shown, MARKED)
+        line[f"peak in the corner, {kind}"] = lk.explain.pointing_game(maps, corner).mean()
+    for kind, shown in (("without marks", clean_test.images), ("mark on all", all_marked)):
+        said = lk.inference.outputs_of(net, prepare(shown)).argmax(1)
+        line[f"called monocyte, {kind}"] = (said == MARKED).float().mean().item()
+    controls[name] = line
+pd.DataFrame(controls).T.round(2)
+
+# %% [markdown]
+# <details><summary>How to read it</summary>
+#
+# If the mark alone is the cause, only one of the four numbers for the corner is high: trained with
+# the mark *and* shown the mark. The last column is the stronger proof. A map says where the network
+# looked; the counterfactual **changes** one thing and watches the answer change. The network that
+# never met the mark is its control: its answers should hardly move.
+# </details>
+
+# %% [markdown]
 # ### Exercise 7.7: the damage
 #
 # `with_mark` and `without_mark` are the predictions of this network for the same test images, with
@@ -1119,8 +1197,11 @@ lk.figures.confusion_matrix(without_mark, "The same network without the mark")
 
 # %% [markdown]
 # The test set could not warn anyone, because it carried the same mark. Were the peaks in the
-# corner? Then one look at eight pictures was enough. That is what explanations are best at:
-# **finding faults**, not proving that there is none.
+# corner? Then a look at eight pictures was enough, *because we knew what to look for*: a mark, visible,
+# at a known place. Studies with people who did not know found that maps often miss a cue that nobody
+# suspects, above all one without a place, such as a blur (Adebayo et al., 2020 and 2022). So a map may
+# **find a fault**; that it shows none proves nothing. The counterfactual is the stronger test, but it
+# needs a suspicion, too.
 
 # %% [markdown]
 # ## The confident mistakes of lab 02
@@ -1205,10 +1286,12 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 # ## What to take away
 #
 # - A map answers "where", for one class, one layer, one network. It does not say "why".
-# - Shapley values come in logits and add up; check that they do.
+# - Shapley values come in logits and add up; check that they do. An approximation can add up and
+#   still share out wrongly.
 # - Measure explanations: known truth, deletion and insertion, random weights, and always beside a
 #   map that has not seen the network.
-# - An accuracy measured on test data with the same fault is no comfort. Maps find shortcuts.
+# - An accuracy measured on test data with the same fault is no comfort. Maps can find a shortcut that
+#   has a place; changing the suspect and watching the answer proves it.
 #
 # **Write down, in two or three sentences each:**
 #

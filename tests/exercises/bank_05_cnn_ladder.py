@@ -170,14 +170,24 @@ WRONG = {
         (shapes(count="4 + 1 + 169 * 8 + 8"), "three colours"),
         (shapes(count="12 + 169 * 8"), "biases"),
         (shapes(count="1135"), "recount"),
+        (shapes("round((side + 2 * padding - kernel) / stride) + 1"), "only in part"),
+        (shapes("-(-(side + 2 * padding - kernel) // stride) + 1"), "only in part"),
+        (shapes(trace="[(3, 28, 28), (1, 27, 27), (1, 13, 13)]"), "sides only"),
+        (shapes(count="13"), "add the linear layer"),
+        (shapes(count="13 + 3 * 169 * 8 + 8"), "one map"),
     ],
     "5.2": [
         (score("return (logits.argmax(1) == labels).sum()"), "divide by the images"),
         (score("return (logits.argmax(1) == labels).float()"), "one number"),
         (score("return 100 * (logits.argmax(1) == labels).float().mean()"), "per cent"),
-        (score("return (logits.argmin(1) == labels).float().mean()"), "are right"),
+        (score("return (logits.argmin(1) == labels).float().mean()"), "smallest logit"),
+        (score("return (logits.argmax(1) == 0).float().mean()"), "are right"),
         (score("(logits.argmax(1) == labels).float().mean()"), "return"),
+        (score("return (logits.argmax(1, keepdim=True) == labels).float().mean()"), "compared with every label"),
+        (score("return (logits.argmax(1) != labels).float().mean()"), "wrong answers"),
         (score(evenly="0.5"), "one of eight"),
+        (score(evenly="12.5"), "from 0 to 1"),
+        (score(largest="int((blood.test.labels == blood.train.labels.mode().values).sum())"), "guess_largest"),
         (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "split"),
         (score(largest="0.5"), "count this class"),
     ],
@@ -187,15 +197,24 @@ WRONG = {
         (changes(a='{"second_norm": True}'), "pair"),
         (changes(a='({"norm": True}, 1e-3)'), "has no"),
         (changes(d="({}, 5e-4)"), "learning rate"),
+        (changes(a='(1e-3, {"second_norm": True})'), "settings come first"),
+        (changes(a='({"second_norm": True, "side": 32}, 1e-3)'), "must still fit"),
         (changes(guess="'no idea'"), "hypothesis is"),
         (changes(more="del variants['c']"), "keys"),
     ],
     "5.4": [
         (simple(forward="self.classifier(self.features(images))"), "return"),
-        (simple(head=HEAD + ", nn.ReLU()"), "ReLU or softmax"),
-        (simple(head=HEAD + ", nn.Softmax(1)"), "ReLU or softmax"),
+        (simple(head=HEAD + ", nn.ReLU()"), "ReLU on the last"),
+        (simple(head=HEAD + ", nn.Softmax(1)"), "leave the softmax out"),
+        (simple(head=HEAD + ", nn.LogSoftmax(1)"), "log-probabilities"),
+        (simple(head=HEAD.replace("0.5", "0.2")), "should be 50 %"),
+        (simple(head=HEAD.replace("nn.Dropout(0.5), ", "").replace("nn.Linear(128", "nn.Dropout(0.5), nn.Linear(128")), "before the first"),
+        (simple(head=HEAD.replace("nn.ReLU(), nn.Dropout", "nn.Dropout")), "between the two linear"),
+        (simple(BLOCKS.replace("nn.MaxPool2d", "nn.AvgPool2d")), "not the mean"),
+        (simple(head=HEAD.replace("Avg", "Max")), "not its maximum"),
+        (simple(head=HEAD.replace("nn.Dropout(0.5), ", ""), forward="x = nn.functional.dropout(self.classifier[:4](self.features(images)), 0.5); return self.classifier[4](x)"), "self.training"),
         (simple(head="nn.Flatten(), nn.Linear(1152, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 8)"), "128 numbers"),
-        (simple(BLOCKS.replace("nn.ReLU(), ", "")), "other logits"),
+        (simple(BLOCKS.replace("nn.ReLU(), ", "")), "behind the convolutions"),
         (simple(BLOCKS.replace(", padding=1", "")), "other logits"),
         (simple(head=HEAD.replace("nn.Dropout(0.5), ", "")), "dropout"),
         (simple(BLOCKS.replace("128", "96"), HEAD.replace("128", "96")), "convolutions are"),
@@ -218,10 +237,16 @@ WRONG = {
         (apart(width="a['WideCNN', 'SGD'] + a['WideCNN', 'Adam'] - a['LightCNN', 'SGD'] - a['LightCNN', 'Adam']"), "sum"),
         (apart(more="width = -width"), "sign"),
         (apart(more="return width, optimizer"), "dict"),
+        (apart(more="width, optimizer = optimizer, width"), "swapped"),
+        (apart(width="a['WideCNN', 'Adam'] - a['LightCNN', 'Adam']"), "one of two differences"),
+        (apart(more="width = width / 100"), "in points"),
+        (apart("__import__('itertools').product(('LightCNN', 'WideCNN'), ('SGD', 'Adam'))"), "make it a list"),
+        (apart(FOUR + " * 2"), "twice"),
     ],
     "5.7": [
         (room(small="[28, 14, 7, 4, 2, 1]"), "round down"),
-        (room(small="[14, 7, 3, 1, 0]"), "six numbers"),
+        (room(small="[14, 7, 3, 1, 0]"), "before the first"),
+        (room(small="[28, 14, 7, 3, 1, 0, 0]"), "six numbers"),
         (room("return nn.functional.interpolate(images, (32, 32))"), "stretched"),
         (room("return nn.functional.pad(images, (0, 4, 0, 4))"), "middle"),
         (room("return nn.functional.pad(images, (2, 2))"), "shape must be"),
@@ -229,11 +254,16 @@ WRONG = {
     ],
     "5.8": [
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
+        (mend(end=", nn.Softmax(1)"), "a softmax belongs"),
         (mend(optimizer="MendedCNN()"), "whose parameters"),
+        (mend().replace("optimizer.zero_grad()", "pass"), "add up"),
+        (mend().replace("optimizer.zero_grad()", "pass").replace("optimizer.step()", "optimizer.zero_grad(); optimizer.step()"), "empty"),
+        (mend().replace("optimizer.step()", "pass"), "step() called"),
         (mend(look="pass"), "model.eval()"),
         (mend(train="model.eval()"), "model.train()"),
         (mend(context="contextlib.nullcontext()"), "no_grad"),
-        (mend(result="100 * right / seen"), "you return"),
+        (mend(result="100 * right / seen"), "per cent"),
+        (mend(result="right / len(val)"), "you return"),
         (mend(result="None"), "must return"),
     ],
     "5.9": [
@@ -244,6 +274,12 @@ WRONG = {
         (block(f"{CONV}, {NORM}, nn.ReLU()"), "needs two"),
         (block(f"{CONV}, nn.ReLU(), {CONV}, {NORM}"), "normalisations"),
         (block(forward="(x + self.change(x)).relu()"), "return"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}, nn.ReLU()"), "never take away"),
+        (block(forward="x += self.change(x); return x.relu()"), "input was changed"),
+        (block(forward="return (self.change(x) - x).relu()"), "subtracted"),
+        (block(forward="return (x + self.change(self.change(x))).relu()"), "4 convolutions"),
+        (block(f"{CONV}, nn.ReLU(), {NORM}, {CONV}, {NORM}"), "after the normalisation"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("3, padding=1", "1")), "3 x 3"),
     ],
     "5.10": [
         (views("return logits.mean(0)"), "these are logits"),
@@ -254,12 +290,16 @@ WRONG = {
         (views("return logits.softmax(2).mean(0)", "[images, images.flip(2), images.flip(3), turns[2]]"), "only flips"),
         (views("return logits.softmax(2).mean(0)", "[images]"), "is another"),
         (views("return logits.softmax(2)"), "must give (5, 8)"),
+        (views("return nn.functional.one_hot(logits.argmax(2), 8).float().mean(0)"), "votes"),
+        (views("return logits.log_softmax(2).mean(0).exp()"), "mean of logarithms"),
+        (views("return logits.softmax(1).mean(0)"), "over the images"),
     ],
 }  # fmt: skip
 
 RIGHT = {
     "5.1": [
         shapes("int((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
+        shapes("np.floor((side + 2 * padding - kernel) / stride + 1)", "np.array([28, 27, 13])", "np.int64(1373)"),
         shapes(
             "nn.Conv2d(1, 1, kernel, stride, padding)(torch.zeros(1, 1, side, side)).shape[-1]",
             "torch.tensor([28, 27, 13])",
@@ -274,9 +314,11 @@ RIGHT = {
     "5.3": [
         changes(),
         changes(a="[dict(second_norm=True, head_dropout=0.0), 0.001]", guess="'better'"),
+        changes(a='({"num_classes": 8, "second_norm": True}, 1e-3)', d="({}, torch.tensor(5e-5, dtype=torch.float64))"),
     ],
     "5.4": [
         "# Exercise 5.4\nSimpleCNN = lk.models.SimpleCNN",
+        simple(head=HEAD.replace("nn.ReLU(), nn.Dropout(0.5)", "nn.Dropout(p=0.5), nn.ReLU()")),
         """# Exercise 5.4
 import torch.nn.functional as F
 class SimpleCNN(nn.Module):
@@ -292,23 +334,40 @@ class SimpleCNN(nn.Module):
     ],
     "5.5": [
         weigh("return n.sum() / n / num_classes"),
+        weigh("return 1 / (num_classes * (n / n.sum()))"),
         weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
     ],
     "5.6": [
         apart(),
+        apart("{(n, o) for n in ('LightCNN', 'WideCNN') for o in ('SGD', 'Adam')}"),
         apart("[['LightCNN', 'Adam'], ['LightCNN', 'SGD'], ['WideCNN', 'Adam'], ['WideCNN', 'SGD']]", "torch.tensor([float(a['WideCNN', o] - a['LightCNN', o]) for o in ('SGD', 'Adam')]).mean()"),
     ],
     "5.7": [
         room(),
+        room("out = torch.zeros(*images.shape[:2], 32, 32); p = (32 - images.shape[2]) // 2; out[:, :, p:32 - p, p:32 - p] = images; return out", "(28, 14, 7, 3, 1, 0)"),
         room("p = (32 - images.shape[-1]) // 2; return nn.ZeroPad2d(p)(images)", "np.array([28, 14, 7, 3, 1, 0])"),
     ],
     "5.8": [
         mend(),
+        mend().replace("optimizer.zero_grad()", "model.zero_grad()"),
+        mend().replace("optimizer.zero_grad()", "pass").replace("optimizer.step()", "optimizer.step(); optimizer.zero_grad()"),
+        mend().replace("optimizer.zero_grad()", "optimizer.zero_grad(set_to_none=False)"),
         mend(look="model.train(False)", context="torch.inference_mode()", result="torch.tensor(right / seen)"),
         mend(optimizer="nn.ModuleList([model])"),
     ],
     "5.9": [
-        "# Exercise 5.9\nResidual = lk.models.residual.Residual",
+        "# Exercise 5.9\nfrom labkit.models.residual import Residual",
+        """# Exercise 5.9
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.n2, self.c2 = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.n1, self.c1 = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 3, padding="same")
+    def forward(self, x):
+        out = self.n2(self.c2(nn.functional.relu(self.n1(self.c1(x)))))
+        out += x
+        return nn.functional.relu(out)
+""",
         block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
     ],
     "5.10": [
