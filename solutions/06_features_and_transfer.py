@@ -133,7 +133,10 @@ with lk.check("6.1", "hog_length"):
     assert _got != 35**2 * 9, "a block holds 2 x 2 histograms, not one"
     assert _got != 35**2 * 4, "each cell has a histogram of 9 orientations"
     assert _got == 44100, f"360 pixels with cells of 10 give 44,100 numbers, not {_got:,}"
-    assert hog_length(360, 16) == 21**2 * 36, "360 / 16 is 22.5: only 22 whole cells count"
+    for _side, _cell, _whole in ((360, 16, 22), (92, 16, 5)):
+        assert hog_length(_side, _cell) == (_whole - 1) ** 2 * 36, (
+            f"{_side} / {_cell} is {_side / _cell}: only {_whole} whole cells count, round down"
+        )
     assert hog_length(64, 8, block=3, orientations=6) == 6**2 * 9 * 6, (
         "right for blocks of 2 and 9 orientations only: use `block` and `orientations`"
     )
@@ -232,18 +235,48 @@ def nearest(features, query, k=5):
 
 # %%
 with lk.check("6.2", "nearest"):
-    _toy = np.array([[1.0, 0.0], [9.0, 1.0], [0.9, 0.5], [0.0, 1.0], [-1.0, 0.1], [5.0, 2.0]])
-    _kept = _toy.copy()
-    _got = nearest(_toy, 0, 3)
-    assert _got is not None and len(_got) == 3, "return k row numbers"
-    _got = [int(i) for i in _got]
-    assert np.array_equal(_toy, _kept), "the features were changed: work on a copy"
-    assert 0 not in _got, "the query is among its own neighbours: leave it out"
-    assert _got[0] != 4, "these are the least alike: the largest cosine comes first"
-    assert _got != [2, 3, 4], "these are the nearest by distance: compare angles (the cosine)"
-    assert _got != [1, 5, 2] or nearest(_toy, 3, 1)[0] == 2, "divide by both lengths"
-    assert _got == [1, 5, 2], "the order must be 1, 5, 2 on the toy rows: sorted by the cosine"
-    assert int(nearest(_toy, 3, 1)[0]) == 2, "divide by the lengths of *both* vectors"
+    _random = np.random.default_rng(4)
+    _toy = _random.normal(size=(12, 5)) * _random.uniform(0.5, 4, size=(12, 1)) + 0.5
+    _unit = _toy / np.linalg.norm(_toy, axis=1, keepdims=True)
+    _centred = _toy - _toy.mean(1, keepdims=True)
+    _centred /= np.linalg.norm(_centred, axis=1, keepdims=True)
+    for _query, _k in ((5, 4), (11, 3), (0, 6)):
+        _kept = _toy.copy()
+        _got = nearest(_toy, _query, _k)
+        assert _got is not None and np.ndim(_got) == 1, "return k row numbers"
+        assert np.array_equal(_toy, _kept), "the features were changed: work on a copy"
+        _got = np.asarray(_got, dtype=float)
+        assert np.array_equal(_got, np.round(_got)), "these are the cosines: return row numbers"
+        _got = _got.astype(int).tolist()
+        assert len(_got) == _k, f"k is {_k}, but {len(_got)} rows came back"
+
+        def _order(likeness, query=_query, k=_k):
+            likeness = likeness.copy()
+            likeness[query] = -np.inf
+            return np.argsort(-likeness)[:k].tolist()
+
+        _cosine = _unit @ _unit[_query]
+        if _got == _order(_cosine):
+            continue
+        _slips = {
+            "these are the least alike: the largest cosine comes first": _order(-_cosine),
+            "a cosine of -1 is the opposite, not alike: leave the sign": _order(np.abs(_cosine)),
+            "the mean was subtracted first: the formula compares the vectors as they are": _order(
+                _centred @ _centred[_query]
+            ),
+            "these are the nearest by distance: compare angles (the cosine)": _order(
+                -np.linalg.norm(_toy - _toy[_query], axis=1)
+            ),
+            "divide by the lengths of both vectors, not only of one": _order(_toy @ _toy[_query]),
+            "removing the query's row shifts the numbers behind it: keep it, with -inf": np.argsort(
+                -np.delete(_cosine, _query)
+            )[:_k].tolist(),
+        }
+        for _message, _other in _slips.items():
+            assert _got != _other, _message
+        assert _query not in _got, "the query is among its own neighbours: leave it out"
+        assert set(_got) != set(_order(_cosine)), "the right rows: sort them, the most alike first"
+        raise AssertionError(f"query {_query} on the toy rows must give {_order(_cosine)}")
 
 # %%
 queries = [one_each[i] for i in (1, 5, 7)]
@@ -424,6 +457,14 @@ with lk.check("6.3", "prepare"):
         assert np.allclose(_za.std(0), 1, atol=0.02), (
             "training columns need standard deviation 1: scale after PCA"
         )
+    _plain = np.asarray(prepare(_a.copy(), _b.copy())[0], float)
+    assert np.allclose(_plain, StandardScaler().fit_transform(_a), atol=0.02), (
+        "without `components` the columns are only scaled: no PCA (PCA(None) turns them, too)"
+    )
+    _first = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(_a))
+    assert not np.allclose(
+        np.abs(_za), np.abs(StandardScaler().fit_transform(_first)), atol=0.02
+    ), "scaled before PCA: the text asks for PCA first, then scaling"
     _right = StandardScaler().fit_transform(PCA(2, random_state=0).fit_transform(_a))
     assert np.allclose(np.abs(_za), np.abs(_right), atol=0.05), (
         "other components than expected: PCA first, then scaling"
@@ -472,10 +513,43 @@ def train_logistic(x, y, epochs=50):
 
 # %%
 with lk.check("6.4", "train_logistic"):
+    from torch.nn.modules.module import register_module_forward_pre_hook as _before_layers
+    from torch.optim.optimizer import register_optimizer_step_pre_hook as _before_steps
+
     torch.manual_seed(0)
     _y = torch.arange(400) % 8
     _x = torch.randn(8, 12)[_y] * 3 + torch.randn(400, 12)
-    _model = train_logistic(_x, _y, 30)
+    _seen, _steps = {}, []
+
+    def _note(layer, inputs):
+        if isinstance(layer, nn.Linear):
+            _seen.update(layer=layer, batch=inputs[0].detach())
+
+    def _look(optimizer, *_):
+        """Before a step: whose, how large, and is the gradient that of the cross-entropy?"""
+        if "layer" not in _seen or _seen["layer"].weight.shape != (8, 12):
+            return
+        layer, rows = _seen["layer"], torch.cdist(_seen["batch"], _x).argmin(1)
+        weight = layer.weight.detach().clone().requires_grad_()
+        logits = _x[rows] @ weight.T + layer.bias.detach()
+        losses = {"right": logits, "softmax": logits.softmax(1)}
+        held, fits = layer.weight.grad, {}
+        for name, scores in losses.items():
+            own = torch.autograd.grad(F.cross_entropy(scores, _y[rows]), weight, retain_graph=True)[
+                0
+            ]
+            fits[name] = (
+                held is not None
+                and F.cosine_similarity(held.flatten(), own.flatten(), dim=0).item()
+            )
+        _steps.append((type(optimizer).__name__, optimizer.param_groups[0]["lr"], rows, fits))
+
+    _handles = [_before_layers(_note), _before_steps(_look)]
+    try:
+        _model = train_logistic(_x.clone(), _y.clone(), 30)
+    finally:
+        for _handle in _handles:
+            _handle.remove()
     assert isinstance(_model, nn.Module), "return the trained layer"
     with torch.no_grad():
         _logits = _model(_x)
@@ -488,11 +562,24 @@ with lk.check("6.4", "train_logistic"):
     assert not torch.allclose(_logits.sum(1), torch.ones(400), atol=1e-3), (
         "each row adds up to 1: leave the softmax out, the loss contains it"
     )
-    with torch.no_grad():
-        torch.manual_seed(1)
-        _fresh = float(F.cross_entropy(nn.Linear(12, 8)(_x), _y))
-        _loss = float(F.cross_entropy(_logits, _y))
-    assert _loss < 0.8 * _fresh, "it hardly learned: is step() called, and every batch used?"
+    assert _steps, "nothing was learnt: is step() called on an optimiser of torch.optim?"
+    _kind, _rate, _rows, _ = _steps[0]
+    assert _kind == "Adam", f"the optimiser is {_kind}, the text asks for Adam"
+    assert abs(_rate - 1e-3) < 1e-9, f"the learning rate is {_rate:g}, the text asks for 1e-3"
+    assert len(_rows) == 64, f"a batch has {len(_rows)} rows, the text asks for 64"
+    assert len(_steps) != 30 * 6, "the last, smaller batch of each epoch is left out"
+    assert len(_steps) == 30 * 7, f"30 epochs of 400 rows are 210 steps, not {len(_steps)}"
+    assert not torch.equal(_rows, torch.arange(64)), "the batches are not shuffled"
+    assert not torch.equal(_rows, _steps[7][2]), "shuffled only once: each epoch needs a new order"
+    assert not all(_fits["softmax"] > 0.999 for *_, _fits in _steps[:3]), (
+        "the loss was given probabilities: cross_entropy takes logits, its softmax is inside"
+    )
+    assert all(_fits["right"] > 0.999 for *_, _fits in _steps[:1]), (
+        "the gradient is not that of the cross-entropy of this batch"
+    )
+    assert all(_fits["right"] > 0.999 for *_, _fits in _steps), (
+        "the gradients of several batches add up: zero_grad() is missing"
+    )
 
 # %% [markdown]
 # ### The comparison
@@ -688,11 +775,14 @@ with lk.check("6.5", "roc_points"):
     _scores = np.array([0.9, 0.8, 0.8, 0.3, 0.8, 0.1])
     _truth = np.array([1, 1, 0, 0, 1, 0])
     _out = roc_points(_scores.copy(), _truth.copy())
-    assert isinstance(_out, tuple | list) and len(_out) == 2, "return two arrays of rates"
+    assert _out is not None and len(_out) == 2, "return two arrays of rates"
     _f, _t = (np.asarray(part, float).ravel() for part in _out)
     assert len(_f) == len(_t), "both arrays need the same length"
     assert max(_f.max(), _t.max()) <= 1, "rates go from 0 to 1: divide each by its own group"
     assert _f[0] == 0 and _t[0] == 0, "the first point is (0, 0): nothing is positive"
+    assert (np.diff(_f) >= 0).all() and (np.diff(_t) >= 0).all(), (
+        "the rates must rise: thresholds go from the largest score to the smallest"
+    )
     assert _f[-1] == 1 and _t[-1] == 1, (
         "the last point must be (1, 1): `>=` the smallest score makes all positive, and each rate "
         "is divided by its own group"
@@ -837,33 +927,62 @@ class ResidualBlock(nn.Module):
 # %%
 with lk.check("6.6", "ResidualBlock"):
     torch.manual_seed(0)
-    _x = torch.randn(2, 4, 9, 9)
-    _block = ResidualBlock(4, 4).eval()
-    _y = _block(_x)
-    assert isinstance(_y, torch.Tensor), "forward must return the sum; is `return` missing?"
-    assert _y.shape == _x.shape, f"(2, 4, 9, 9) must keep its shape, not become {tuple(_y.shape)}"
-    with torch.no_grad():
-        for _p in _block.parameters():
-            _p.zero_()
-        _y = _block(_x)
-        assert _y.abs().max() > 0, "with F = 0 nothing is left: add the input itself"
-        assert (_y >= 0).all(), "negative outputs: ReLU after the sum"
-        assert torch.allclose(_y, F.relu(_x)), "with F = 0 the block must give ReLU(x)"
+    _x = torch.randn(2, 4, 9, 11)
+    for _out, _stride, _shape in (
+        (4, 1, (2, 4, 9, 11)),
+        (6, 2, (2, 6, 5, 6)),
+        (6, 1, (2, 6, 9, 11)),
+        (4, 2, (2, 4, 5, 6)),
+    ):
+        _case = f"ResidualBlock(4, {_out}, stride={_stride})"
+        _block, _calls = ResidualBlock(4, _out, stride=_stride).eval(), []
         for _m in _block.modules():
-            if isinstance(_m, nn.BatchNorm2d):
-                _m.bias.fill_(-1.0)
-        _y = _block(_x)
-        assert not torch.allclose(_y, F.relu(_x)), (
-            "F can only add: is there a ReLU before the sum, or no batch normalisation at the end?"
+            if isinstance(_m, nn.Conv2d | nn.BatchNorm2d):
+                if isinstance(_m, nn.BatchNorm2d):
+                    nn.init.normal_(_m.weight)
+                    nn.init.normal_(_m.bias)
+                _m.register_forward_hook(lambda m, x, y, to=_calls: to.append((m, x[0], y)))
+        _before = _x.clone()
+        with torch.no_grad():
+            _y = _block(_before)
+        assert isinstance(_y, torch.Tensor), "forward must return the sum; is `return` missing?"
+        assert torch.equal(_before, _x), "the input was changed: add without +=, no ReLU in place"
+        assert tuple(_y.shape) == _shape, f"{_case}: {_shape} expected, not {tuple(_y.shape)}"
+        assert (_y >= 0).all(), "negative outputs: ReLU after the sum"
+        _body = [c for c in _calls if isinstance(c[0], nn.Conv2d) and c[0].kernel_size == (3, 3)]
+        _short = [c for c in _calls if isinstance(c[0], nn.Conv2d) and c[0].kernel_size == (1, 1)]
+        assert len({_c[0] for _c in _body}) == 2, f"{_case}: F has two 3x3 convolutions of its own"
+        assert _body[1][0].stride == (1, 1), "the stride belongs to the first convolution only"
+        _changes = _stride != 1 or _out != 4
+        assert len(_short) == _changes, (
+            f"{_case}: the shortcut needs one 1x1 convolution where the shape changes, else none"
         )
-        assert torch.allclose(_y, F.relu(_x - 1)), "F must end with batch normalisation"
-    _wide = ResidualBlock(4, 6, stride=2).eval()
-    _y = _wide(_x)
-    assert _y.shape == (2, 6, 5, 5), (
-        f"6 channels and stride 2 must give (2, 6, 5, 5), not {tuple(_y.shape)}"
-    )
-    _convs = sorted(m.kernel_size[0] for m in _wide.modules() if isinstance(m, nn.Conv2d))
-    assert _convs == [1, 3, 3], f"two 3x3 and, for the shortcut, one 1x1 convolution: not {_convs}"
+
+        def _norm_of(conv, name, calls=_calls):
+            """The normalisation that took this convolution's output."""
+            found = [m for m, x, _ in calls if isinstance(m, nn.BatchNorm2d) and x is conv[2]]
+            assert found, f"batch normalisation is missing behind {name}"
+            return found[0]
+
+        _one = _norm_of(_body[0], "the first convolution of F")
+        _two = _norm_of(_body[1], "the second convolution of F")
+        _side = _norm_of(_short[0], "the shortcut's convolution") if _changes else None
+        with torch.no_grad():
+            _first = _one(_body[0][0](_x))
+            _change, _straight = _two(_body[1][0](_first.relu())), _two(_body[1][0](_first))
+            _way = _side(_short[0][0](_x)) if _changes else _x
+            _slips = {
+                "the shortcut is not added: add the input itself": _change.relu(),
+                "F can only add: there is a ReLU before the sum": (_change.relu() + _way).relu(),
+                "a ReLU is missing inside F": (_straight + _way).relu(),
+                "the shortcut has a ReLU of its own: it belongs after the sum only": (
+                    _change + _way.relu()
+                ).relu(),
+            }
+            if not torch.allclose(_y, (_change + _way).relu(), atol=1e-5):
+                for _message, _other in _slips.items():
+                    assert not torch.allclose(_y, _other, atol=1e-5), _message
+                raise AssertionError(f"{_case}: the order is not that of the text")
 
 # %% [markdown]
 # What the shortcut does to gradients: stacks of 5 to 40 small blocks with fresh weights (and no
@@ -1001,6 +1120,10 @@ with lk.check("6.7", "attention", "vit_tokens"):
         "divide by the square root of d, not by d"
     )
     assert not torch.allclose(_got, (_s / 4) @ _v, atol=1e-5), "the softmax is missing"
+    assert not torch.allclose(_got, (_s / 5**0.5).softmax(-1) @ _v, atol=1e-5), (
+        "d is the length of a query (the last dimension), not the number of tokens"
+    )
+    assert not torch.allclose(_got, (_s * 4).softmax(-1) @ _v, atol=1e-5), "divide, do not multiply"
     _true = F.scaled_dot_product_attention(_q, _k, _v)
     assert torch.allclose(_got, _true, atol=1e-5), "the numbers differ from the formula's"
     assert vit_tokens != 196, "196 patches; the class token comes on top"
@@ -1039,7 +1162,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # ### Exercise 6.8: freeze
 #
 # Write two functions. `freeze(model, last)`: the last `last` parameter tensors learn, all
-# before them do not (`requires_grad`). `train_mode(model)`: the model goes to `train()`, but every
+# before them do not (`requires_grad`), whatever they did before. `train_mode(model)`: the model goes to `train()`, but every
 # `nn.BatchNorm2d` whose weight is frozen goes to `eval()`.
 #
 # <details><summary>Hint</summary>
@@ -1101,7 +1224,9 @@ with lk.check("6.8", "freeze", "train_mode"):
     _learn = [p.requires_grad for p in _model.parameters()]
     assert _learn != [False] * 3 + [True] * 5, "the first 3 are frozen: the last 3 should learn"
     assert _learn != [True] * 5 + [False] * 3, "the wrong way round: the last ones should learn"
-    assert any(_learn), "nothing learns: the last ones need requires_grad = True"
+    assert any(_learn), (
+        "nothing learns: this network arrived frozen, so the last ones need requires_grad = True"
+    )
     assert _learn == [False] * 5 + [True] * 3, f"requires_grad is {_learn}: 5 x False, 3 x True"
     _none = _net()
     _none = freeze(_none, 0) or _none
@@ -1111,7 +1236,10 @@ with lk.check("6.8", "freeze", "train_mode"):
     _model.eval()
     _answer = train_mode(_model)
     _model = _answer if isinstance(_answer, nn.Module) else _model
-    assert _model[4].training, "dropout is in eval(): call model.train() first"
+    assert _model.training, "the whole model is in eval(), dropout too: call model.train() first"
+    assert _model[4].training, (
+        "dropout is in eval(), too: it has no weights that could be frozen. Only nn.BatchNorm2d counts"
+    )
     assert _model[3].training, "batch normalisation that learns must be in train()"
     assert not _model[1].training, "the frozen batch normalisation must be in eval()"
     _mean = _model[1].running_mean.clone()
@@ -1267,13 +1395,16 @@ with lk.check("6.9", "paired_interval"):
     _a = np.array([0.80, 0.90, 0.70, 0.85, 0.75])
     _b = _a + np.array([0.02, 0.03, 0.01, 0.02, 0.04])
     _out = paired_interval(_a, _b, 0.25)
-    assert isinstance(_out, tuple | list | np.ndarray) and len(_out) == 3, (
+    assert _out is not None and np.ndim(_out) == 1 and len(_out) == 3, (
         "return three numbers: mean, low end, high end"
     )
     _m, _lo, _hi = (float(v) for v in _out)
     assert abs(_m + 0.024) > 1e-9, "the sign is wrong: b - a, not a - b"
     assert abs(_m - 0.024) < 1e-9, f"the mean of the differences is 0.024, not {_m:.3f}"
     assert _lo < _m < _hi, "the low end must be below the mean and the high end above"
+    assert abs((_m - _lo) - (_hi - _m)) < 1e-6, (
+        "the two ends lie at different distances from the mean: low is mean - half, high mean + half"
+    )
     _d = _b - _a
     _half, _t = _hi - _m, 2.7764451052
     _plain = _t * np.sqrt(_d.var(ddof=1) / 5)

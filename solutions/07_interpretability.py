@@ -133,6 +133,11 @@ with lk.check("7.1", "collect"):
     assert _A.shape == (3, 6, 8, 8), f"the activations are {tuple(_A.shape)}, not (3, 6, 8, 8)"
     assert _G.shape == _A.shape, f"the gradients are {tuple(_G.shape)}, not {tuple(_A.shape)}"
     _true = _toy[:4](_x).detach().requires_grad_()
+    _into = _toy[:3](_x).detach()
+    assert not torch.allclose(_A, _into, atol=1e-5), (
+        "these are the inputs of the layer, not outputs"
+    )
+    assert not torch.allclose(_G, _true, atol=1e-5), "swapped: the activations come first"
     assert torch.allclose(_A, _true, atol=1e-5), "these are not the outputs of this layer"
     _logits = _toy[4:](_true)
     _rows = torch.arange(3)
@@ -144,6 +149,12 @@ with lk.check("7.1", "collect"):
     _others = {
         "this is the gradient of the predicted class: use `classes`": _logits.max(1).values.sum(),
         "this is the gradient of all logits: pick one an image": _logits.sum(),
+        "logits[:, classes] takes all classes for each image: pick [row, class] pairs": _logits[
+            :, _k
+        ].sum(),
+        "each image has a class of its own: `classes[i]`, not the first for all": _logits[
+            :, _k[0]
+        ].sum(),
         "this is the gradient of the probability: take the logit": _logits.softmax(1)[
             _rows, _k
         ].sum(),
@@ -217,35 +228,56 @@ def cam_from(activations, gradients, size):
 with lk.check("7.2", "cam_from"):
     from pytorch_grad_cam.utils.image import scale_cam_image as _scale
 
-    torch.manual_seed(1)
-    _A, _G = torch.rand(4, 6, 5, 5), torch.randn(4, 6, 5, 5)
-    _got = cam_from(_A, _G, (20, 20))
+    torch.manual_seed(11)  # each map has both signs
+    _A, _G = torch.rand(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
+    _got = cam_from(_A.clone(), _G.clone(), (20, 26))
     assert _got is not None, "cam_from must return the maps; is `return` missing?"
-    _got = np.asarray(torch.as_tensor(_got).detach())
-    assert _got.shape == (4, 20, 20), f"the maps are {_got.shape}, not (4, 20, 20)"
+    _got = np.asarray(torch.as_tensor(np.asarray(_got)).detach())
+    assert _got.shape != (4, 26, 20), "H and W are swapped: size is (H, W), cv2 wants (W, H)"
+    assert _got.shape == (4, 20, 26), f"for the size (20, 26) the maps are {_got.shape}"
     _w = _G.mean((2, 3), keepdim=True)
     _sum = (_w * _A).sum(1)
 
     def _finish(maps):
-        return _scale(_scale(maps.numpy(), (20, 20)))
+        return _scale(_scale(maps.numpy(), (26, 20)))
 
     def _is(other):
         return np.allclose(_got, other, atol=1e-4)
 
-    assert not _is(_finish(_sum)), "negative sums are still in: where is the ReLU?"
-    assert not _is(_finish(_sum.abs())), "this is the absolute value: ReLU sets negatives to zero"
-    assert not _is(_finish((_G * _A).sum(1).relu())), "average the gradients over the places first"
-    assert not _is(_scale(_sum.relu().numpy(), (20, 20))), "normalise again after resizing"
-    _small = torch.from_numpy(_scale(_sum.relu().numpy()))[:, None]
-    assert not _is(_finish(F.interpolate(_small, (20, 20))[:, 0])), "resize bilinearly"
-    _corners = F.interpolate(_small, (20, 20), mode="bilinear", align_corners=True)[:, 0]
-    assert not _is(_finish(_corners)), "leave `align_corners` at False: pixels are areas"
-    _batch = _sum.relu()
     _peaks = _got.reshape(4, -1).max(1)
     assert np.allclose(_peaks, 1, atol=1e-3), (
-        f"the largest values are {_peaks.round(2).tolist()}: normalise each map by itself, to 1"
+        f"the largest values are {_peaks.round(2).tolist()}: normalise each map by itself, to 1, "
+        "and again after resizing"
     )
-    assert _is(_finish(_batch)), "the maps are not right: check weights, sum and order of steps"
+    _small = torch.from_numpy(_scale(_sum.relu().numpy()))[:, None]
+    _corners = F.interpolate(_small, (20, 26), mode="bilinear", align_corners=True)[:, 0]
+    _cubic = F.interpolate(_small, (20, 26), mode="bicubic")[:, 0]
+    _slips = {
+        "negative sums are still in: where is the ReLU?": _sum,
+        "this is the absolute value: ReLU sets negatives to zero": _sum.abs(),
+        "average the gradients over the places first": (_G * _A).sum(1).relu(),
+        "the ReLU belongs to the sum, not to the gradients": (
+            _G.relu().mean((2, 3), keepdim=True) * _A
+        ).sum(1),
+        "the ReLU belongs to the sum, not to the weights or to each product": (_w.relu() * _A).sum(
+            1
+        ),
+        "the maps are added without their weights": _A.sum(1),
+        "one weight a filter: the mean over places, not over filters": (
+            _G.mean(1, keepdim=True) * _A
+        )
+        .sum(1)
+        .relu(),
+    }
+    if not _is(_finish(_sum.relu())):
+        for _message, _other in _slips.items():
+            assert not _is(_finish(_other)), _message
+        for _other in (F.interpolate(_small, (20, 26))[:, 0], _cubic):
+            assert not _is(_scale(_other.numpy())), "resize bilinearly"
+        assert not _is(_scale(_corners.numpy())), (
+            "leave `align_corners` at False: pixels are areas, not points"
+        )
+        raise AssertionError("the maps are not right: check weights, sum and order of steps")
 
 # %% [markdown]
 # The `grad-cam` library does the same with more options. `lk.explain.grad_cam` calls it and cleans
@@ -422,28 +454,48 @@ def largest_gap(values, logits, background_logits):
 # %%
 with lk.check("7.3", "largest_gap"):
     _random = np.random.default_rng(0)
-    _values = _random.normal(size=(3, 4, 2, 5, 5))
+    _values = _random.normal(size=(3, 4, 2, 5, 6))
     _b = _random.normal(size=(6, 4)) + 3
-    _exact = _values.sum((2, 3, 4)) + _b.mean(0)
-    _off = np.array([[0.0, 2.0, 0, 0], [0, 0, -3.0, 0], [0.1, 0, 0, 0]])
-    _logits = _exact + _off
-    _got = largest_gap(_values, _logits, _b)
+    _off = np.array([[0.0, 8.0, 0, 0], [0, 0, -13.0, 0], [0.1, 0, 0, 0]])
+    _sums, _mean = _values.sum((2, 3, 4)), _b.mean(0)
+    _logits = _sums + _mean + _off
+    _got = largest_gap(_values.copy(), _logits.copy(), _b.copy())
+    assert _got is not None, "largest_gap must return a number an image; is `return` missing?"
     _got = np.asarray(_got, dtype=float)
     assert _got.shape == (3,), f"3 images must give 3 numbers, not the shape {_got.shape}"
-    _difference = _logits - _b.mean(0)
-    _scale_of = np.abs(_difference).max(1)
-    _true = np.abs(_off).max(1) / _scale_of
-    assert not np.allclose(_got, np.abs(_off).max(1)), "divide by the largest output difference"
-    assert not np.allclose(_got, 100 * _true), "a share, not per cent"
-    assert not np.allclose(_got, (-_off).max(1) / _scale_of), "take the absolute value of the gaps"
-    assert not np.allclose(_got, np.abs(_off).mean(1) / _scale_of), "the largest gap, not the mean"
-    _forgot = np.abs(_values.sum((2, 3, 4)) - _logits).max(1)
-    assert not any(
-        np.allclose(_got, _forgot / np.abs(_d).max(1)) for _d in (_logits, _difference)
-    ), "subtract the mean logit of the background"
-    assert np.allclose(_got, _true, atol=1e-6), (
-        f"the shares must be {_true.round(3).tolist()}, not {_got.round(3).tolist()}"
-    )
+    _difference = _logits - _mean
+    _gaps, _scale_of = np.abs(_off), np.abs(_difference).max(1)
+    _true = _gaps.max(1) / _scale_of
+    _forgot = np.abs(_sums - _logits).max(1)
+    _slips = {
+        "divide by the largest output difference": _gaps.max(1),
+        "a share, not per cent": 100 * _true,
+        "take the absolute value of the gaps": (-_off).max(1) / _scale_of,
+        "take the absolute value of the gaps, then the largest": _off.max(1) / _scale_of,
+        "the largest gap, not the mean": _gaps.mean(1) / _scale_of,
+        "the largest gap, not the sum": _gaps.sum(1) / _scale_of,
+        "each class is divided by its own difference: one scale an image, the largest": (
+            _gaps / np.abs(_difference)
+        ).max(1),
+        "divide by the largest output difference, not by the sums of the values": (
+            _gaps.max(1) / np.abs(_sums).max(1)
+        ),
+        "absolute value first, then the maximum: the largest difference may be negative": (
+            _gaps.max(1) / _difference.max(1)
+        ),
+        "one scale an image: this is the largest difference of all images": (
+            _gaps.max(1) / np.abs(_difference).max()
+        ),
+        "divide by the output difference, not by the logits": _gaps.max(1) / np.abs(_logits).max(1),
+        "subtract the mean logit of the background": _forgot / np.abs(_logits).max(1),
+        "subtract the mean logit of the background, in both places": _forgot / _scale_of,
+    }
+    if not np.allclose(_got, _true, atol=1e-6):
+        for _message, _other in _slips.items():
+            assert not np.allclose(_got, _other, atol=1e-6), _message
+        raise AssertionError(
+            f"the shares must be {_true.round(3).tolist()}, not {_got.round(3).tolist()}"
+        )
 
 # %%
 logits = lk.inference.outputs_of(model, chosen).numpy()
@@ -786,7 +838,7 @@ with lk.check("7.4", "hits_and_share"):
     _maps[:5] = -np.abs(_maps[:5])
     _maps[:5, 0, 0] = 1.0
     _got = hits_and_share(_maps.copy(), _masks.copy())
-    assert isinstance(_got, tuple | list) and len(_got) == 2, "return hits and share"
+    assert _got is not None and len(_got) == 2, "return hits and share"
     _h, _s = (np.asarray(_part, dtype=float) for _part in _got)
     assert _h.shape == (40,) and _s.shape == (40,), "both must have one number an image"
     _th, _pos = lk.explain.pointing_game(_maps, _masks), np.maximum(_maps, 0)
@@ -794,6 +846,11 @@ with lk.check("7.4", "hits_and_share"):
     _strongest = np.abs(_maps).reshape(40, -1).argmax(1)
     _by_size = _masks.reshape(40, -1)[np.arange(40), _strongest].astype(float)
     assert not np.allclose(_h, _by_size), "the largest value, not the largest absolute value"
+    _lowest = _masks.reshape(40, -1)[np.arange(40), _maps.reshape(40, -1).argmin(1)]
+    assert not np.allclose(_h, _lowest), "this is the smallest value: the largest value counts"
+    assert not np.allclose(_h, _ts) or np.allclose(_th, _ts), (
+        "swapped: first the hits, then the share"
+    )
     assert np.allclose(_h, _th), "hits: is the pixel with the largest value of each map inside?"
     _signed = (_maps * _masks).sum((1, 2)) / _maps.sum((1, 2))
     _absolute = (np.abs(_maps) * _masks).sum((1, 2)) / np.abs(_maps).sum((1, 2))
@@ -802,6 +859,8 @@ with lk.check("7.4", "hits_and_share"):
     assert not np.allclose(_s, 100 * _ts), "a share from 0 to 1, not per cent"
     _wrong_base = (_pos * _masks).sum((1, 2)) / _masks.sum((1, 2))
     assert not np.allclose(_s, _wrong_base), "divide by the positive attribution, not by the area"
+    _count = ((_maps > 0) & _masks).sum((1, 2)) / (_maps > 0).sum((1, 2))
+    assert not np.allclose(_s, _count), "this counts pixels: add up their values"
     assert np.allclose(_s, _ts), "share: positive values inside, over all positive values"
 
 # %% [markdown]
@@ -860,29 +919,48 @@ def deletion(model, images, maps, classes, baseline, steps):
 # %%
 with lk.check("7.5", "deletion"):
     torch.manual_seed(2)
-    _net = nn.Sequential(nn.Flatten(), nn.Linear(48, 3)).eval()
-    _x, _base = torch.randn(4, 3, 4, 4), torch.zeros(4, 3, 4, 4)
-    _m = np.random.default_rng(1).permuted(np.tile(np.arange(16.0), (4, 1)), axis=1)
-    _m, _k = _m.reshape(4, 4, 4), torch.tensor([0, 2, 1, 1])
-    _got = deletion(_net, _x.clone(), _m.copy(), _k, _base.clone(), 8)
+    _net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).eval()
+    _x, _base = torch.randn(4, 3, 4, 6), torch.randn(4, 3, 4, 6)
+    _m = np.random.default_rng(1).permuted(np.tile(np.arange(24.0), (4, 1)), axis=1)
+    _m, _k = _m.reshape(4, 4, 6), torch.tensor([0, 2, 1, 1])
+    _kept = _x.clone()
+    _got = deletion(_net, _x, _m.copy(), _k, _base.clone(), 8)
     assert _got is not None, "deletion must return the curves; is `return` missing?"
+    assert torch.equal(_x, _kept), "the images were changed: replace pixels in a copy"
     _got = np.asarray(torch.as_tensor(np.asarray(_got)).detach(), dtype=float)
     assert _got.shape == (4, 9), f"4 images and 8 steps give (4, 9), not {_got.shape}"
-    _, _true = lk.explain.deletion_curve(_net, _x, _m, _k, _base, 8)
-    _, _least = lk.explain.deletion_curve(_net, _x, -_m, _k, _base, 8)
-    _, _insert = lk.explain.insertion_curve(_net, _x, _m, _k, _base, 8)
-    with torch.no_grad():
-        _logit = _net(_x)[torch.arange(4), _k].numpy()
-        _top = _net(_x).softmax(1).max(1).values.numpy()
-    assert not np.allclose(_got[:, 0], _logit, atol=1e-4), "take the softmax of the logits"
-    assert not np.allclose(_got, _least, atol=1e-4), "the least important went first: turn it round"
-    assert not np.allclose(_got, _insert, atol=1e-4), "this is insertion: start from the image"
-    assert not np.allclose(_got[:, 0], _top, atol=1e-4), "record the probability of `classes`"
-    assert np.allclose(_got[:, 0], _true[:, 0], atol=1e-4), "at step 0 nothing is deleted yet"
-    assert np.allclose(_got[:, -1], _true[:, -1], atol=1e-4), "at the last step all is deleted"
-    assert np.allclose(_got, _true, atol=1e-4), (
-        "between the ends the curves are off: are order and number of pixels right, in all colours?"
-    )
+
+    def _curves(maps, baseline, of=lk.explain.deletion_curve):
+        return of(_net, _x, maps, _k, baseline, 8)[1]
+
+    def _is(other):
+        return np.allclose(_got, other, atol=1e-4)
+
+    _true = _curves(_m, _base)
+    if not _is(_true):
+        with torch.no_grad():
+            _logit = _net(_x)[torch.arange(4), _k].numpy()
+            _top = _net(_x).softmax(1).max(1).values.numpy()
+            _alone = _net(_x).softmax(1)[:, _k[0]].numpy()
+        _start = _got[:, 0]
+        assert not np.allclose(_start, _logit, atol=1e-4), "take the softmax of the logits"
+        assert not _is(_curves(-_m, _base)), "the least important went first: turn it round"
+        assert not _is(_curves(_m, _base, lk.explain.insertion_curve)), (
+            "this is insertion: start from the image"
+        )
+        assert not _is(_curves(_m, torch.zeros_like(_x))), (
+            "the pixels became 0: replace them by those of `baseline`"
+        )
+        assert not np.allclose(_start, _top, atol=1e-4), "record the probability of `classes`"
+        assert not np.allclose(_start, _alone, atol=1e-4), "image i has its own class, `classes[i]`"
+        assert np.allclose(_start, _true[:, 0], atol=1e-4), "at step 0 nothing is deleted yet"
+        assert np.allclose(_got[:, -1], _true[:, -1], atol=1e-4), (
+            "at the last step all pixels, in all colours, are those of `baseline`"
+        )
+        raise AssertionError(
+            "between the ends the curves are off: are order and number of pixels right? "
+            "argsort gives positions; a second argsort turns them into ranks"
+        )
 
 # %% [markdown]
 # Now on real test images, with four maps. Each curve is a mean over images; the pictures become
@@ -956,23 +1034,49 @@ def forget(model, names):
 # %%
 with lk.check("7.6", "forget"):
     torch.manual_seed(0)
-    _net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    _net = nn.Sequential()
+    _net.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+    _net.last = nn.Conv2d(4, 4, 3)
+    with torch.no_grad():  # a trained network: weights far from those of a new one
+        for _p in _net.parameters():
+            _p.copy_(torch.randn_like(_p) * 3)
+        _net.body[1].running_mean.fill_(5.0)
     _before = copy.deepcopy(_net.state_dict())
-    _got = forget(_net, ["3"])
+    _got = forget(_net, ["last"])
     assert isinstance(_got, nn.Module), "forget must return the copy of the network"
     _same = all(torch.equal(_v, _before[_n]) for _n, _v in _net.state_dict().items())
     assert _got is not _net and _same, "the network itself was changed: work on a copy"
     _new = _got.state_dict()
     assert set(_new) == set(_before), "the copy has other layers than the network"
-    assert not torch.equal(_new["3.weight"], _before["3.weight"]), "the named layer is unchanged"
-    assert torch.equal(_new["0.weight"], _before["0.weight"]), "other layers changed too"
-    assert _new["3.weight"].std() > 1e-3, "random weights, not constant ones"
-    assert _new["3.weight"].std() < 1, (
-        "these weights are far too large: reset_parameters() draws them as for a new network"
+    assert not torch.equal(_new["last.weight"], _before["last.weight"]), (
+        "the weight of the named layer is unchanged"
     )
-    assert not torch.equal(forget(_net, ["0"]).state_dict()["0.weight"], _before["0.weight"]), (
+    assert all(torch.equal(_new[n], _before[n]) for n in _new if not n.startswith("last")), (
+        "other layers changed too"
+    )
+    _weight, _trained = _new["last.weight"].flatten(), _before["last.weight"].flatten()
+    assert _weight.std() > 1e-3, "random weights, not constant ones"
+    assert torch.corrcoef(torch.stack([_weight, _trained]))[0, 1] < 0.6, (
+        "these are still the trained weights, with noise: the network has forgotten nothing"
+    )
+    assert 0.03 < _weight.std() < 0.4, (
+        f"these weights are too {'large' if _weight.std() > 0.4 else 'small'}: "
+        "reset_parameters() draws them as for a new network"
+    )
+    assert not torch.equal(_new["last.bias"], _before["last.bias"]), (
+        "the bias of the named layer is unchanged: it was trained, too"
+    )
+    assert _new["last.bias"].abs().max() < 1, (
+        "the bias is too large: reset_parameters() draws it as for a new network"
+    )
+    _new = forget(_net, ["body.0", "last"]).state_dict()
+    assert not torch.equal(_new["body.0.weight"], _before["body.0.weight"]), (
         "the layers named in `names` must change, not always the same"
     )
+    assert not torch.equal(_new["last.weight"], _before["last.weight"]), (
+        "all layers named in `names` must change, not only the first"
+    )
+    assert torch.equal(_new["body.1.weight"], _before["body.1.weight"]), "other layers changed too"
 
 # %%
 few_maps, seeds = (4, (0,)) if FAST else (48, (0, 1, 2))
@@ -1174,6 +1278,10 @@ damage = recalls[0] - recalls[1]
 with lk.check("7.7", "damage"):
     _d = np.asarray(damage, dtype=float).ravel()
     assert len(_d) == 8, f"there must be eight numbers, one a class, not {len(_d)}"
+    assert np.isfinite(_d).all(), (
+        "a number is nan: 0 / 0, where a class was never predicted. That is precision; recall "
+        "divides by the images of the class"
+    )
     _a, _b = (_r.report()["recall"].to_numpy()[:8] for _r in (with_mark, without_mark))
     _p, _q = (_r.report()["precision"].to_numpy()[:8] for _r in (with_mark, without_mark))
     _true = _a - _b

@@ -148,6 +148,8 @@ WRONG = {
         (length("(side / cell - block + 1) ** 2 * block ** 2 * orientations"), "22.5"),
         (length("(side // cell - 1) ** 2 * 4 * 9"), "use `block`"),
         (length("None"), "one number"),
+        (length("(round(side / cell) - block + 1) ** 2 * block ** 2 * orientations"), "round down"),
+        (length("(-(-side // cell) - block + 1) ** 2 * block ** 2 * orientations"), "round down"),
     ],
     "6.2": [
         (neighbours(UNIT + "return np.argsort(-(u @ u[query]))[:k]"), "own neighbours"),
@@ -167,6 +169,33 @@ WRONG = {
         (neighbours("return None"), "return k row"),
         (
             neighbours(
+                UNIT + "c = abs(u @ u[query]); c[query] = -9; return np.argsort(-c)[:k]"
+            ),
+            "the opposite",
+        ),
+        (
+            neighbours(
+                "c = np.corrcoef(features)[query]; c[query] = -9; return np.argsort(-c)[:k]"
+            ),
+            "mean was subtracted",
+        ),
+        (neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.sort(c)[::-1][:k]"), "cosines"),
+        (
+            neighbours(UNIT + "c = np.delete(u @ u[query], query); return np.argsort(-c)[:k]"),
+            "shifts",
+        ),
+        (
+            neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.argsort(-c)[:5]"),
+            "came back",
+        ),
+        (
+            neighbours(
+                UNIT + "c = u @ u[query]; c[query] = -9; return sorted(np.argsort(-c)[:k])"
+            ),
+            "sort them",
+        ),
+        (
+            neighbours(
                 "features /= np.linalg.norm(features, axis=1, keepdims=True); "
                 "c = features @ features[query]; c[query] = -9; return np.argsort(-c)[:k]"
             ),
@@ -179,12 +208,41 @@ WRONG = {
         (ready(NO_SCALE), "mean 0"),
         (ready(NO_PCA), "shapes"),
         (ready("return train"), "return train and test"),
+        (
+            ready(
+                "p = PCA(components, random_state=0).fit(train)\n"
+                "    train, test = p.transform(train), p.transform(test)\n"
+                "    s = StandardScaler().fit(train); return s.transform(train), s.transform(test)"
+            ),
+            "only scaled",
+        ),
+        (
+            ready(
+                "s = StandardScaler().fit(train); train, test = s.transform(train), s.transform(test)\n"
+                "    if components:\n        p = PCA(components, random_state=0).fit(train)\n"
+                "        train, test = p.transform(train), p.transform(test)\n"
+                "        s = StandardScaler().fit(train); train, test = s.transform(train), s.transform(test)\n"
+                "    return train, test"
+            ),
+            "before PCA",
+        ),
     ],
     "6.4": [
         (probe(end="return float(loss)"), "return the trained layer"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.Softmax(1))"), "softmax"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.LogSoftmax(1))"), "softmax"),
-        (probe(step="loss.backward()"), "hardly learned"),
+        (probe(step="loss.backward()"), "is step() called"),
+        (probe().replace("optimizer.zero_grad(); ", ""), "zero_grad() is missing"),
+        (probe().replace("(model(x[rows]), y", "(model(x[rows]).softmax(1), y"), "takes logits"),
+        (probe().replace("torch.optim.Adam(", "torch.optim.SGD("), "asks for Adam"),
+        (probe().replace("1e-3", "1.0"), "learning rate"),
+        (probe(batches="torch.arange(len(x)).split(64)"), "not shuffled"),
+        (probe(batches="[torch.randperm(len(x))]"), "asks for 64"),
+        (probe(batches="torch.randperm(len(x)).split(64)[:-1]"), "left out"),
+        (
+            probe().replace("    for _ in range", "    o = torch.randperm(len(x)).split(64)\n    for _ in range").replace("in torch.randperm(len(x)).split(64):", "in o:"),
+            "shuffled only once",
+        ),
         (probe("nn.Linear(x.shape[1], 2)"), "out of bounds"),
         (
             probe("nn.Sequential(nn.Linear(x.shape[1], 9), nn.ReLU(), nn.Linear(9, 8))"),
@@ -198,6 +256,7 @@ WRONG = {
         (roc(thresholds="sorted(scores.tolist(), reverse=True)"), "different scores"),
         (roc(by=("len(truth)", "len(truth)")), "own group"),
         (roc("np.array(f)"), "two arrays"),
+        (roc(thresholds="np.unique(scores)"), "must rise"),
     ],
     "6.6": [
         (block("torch.relu(f + s)"), "return"),
@@ -205,7 +264,18 @@ WRONG = {
         (block("return f + s"), "ReLU after the sum"),
         (block("return torch.relu(torch.relu(f) + s)"), "only add"),
         (block("return torch.relu(f + s)", last_norm="nn.Identity()"), "batch normalisation"),
-        (block("return torch.relu(f + s)", shortcut=False), "add the input"),
+        (block("return torch.relu(f + s)", shortcut=False), "else none"),
+        (
+            block("return torch.relu(f + s)").replace("3, stride, 1)", "3, 1, 1)").replace("c_out, c_out, 3, 1,", "c_out, c_out, 3, stride,"),
+            "first convolution only",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("1, stride), nn.BatchNorm2d(c_out))", "1, stride))"),
+            "behind the shortcut",
+        ),
+        (block("return torch.relu(f + s)").replace("torch.relu(self.n1(self.one(x)))", "self.n1(self.one(x))"), "inside F"),
+        (block("return torch.relu(f + s)").replace("self.n1(self.one(x))", "self.one(x)"), "behind the first"),
+        (block("return torch.relu(f + torch.relu(s))"), "of its own"),
     ],
     "6.7": [
         (attend(f"({S}).softmax(-1) @ v"), "not scaled"),
@@ -215,20 +285,29 @@ WRONG = {
         (attend("F.scaled_dot_product_attention(q, k, v)", "196"), "196 patches"),
         (attend("F.scaled_dot_product_attention(q, k, v)", "14 + 1"), "14 patches"),
         (attend("q"), "differ"),
+        (attend(f"({S} / q.shape[1] ** 0.5).softmax(-1) @ v"), "number of tokens"),
+        (attend(f"({S} * q.shape[-1] ** 0.5).softmax(-1) @ v"), "do not multiply"),
     ],
     "6.8": [
         (frozen("i >= last"), "first 3"),
         (frozen("i < n - last"), "wrong way round"),
         (frozen("False"), "nothing learns"),
+        (frozen("p.requires_grad and i >= n - last"), "arrived frozen"),
+        (
+            frozen(mode="[m.eval() for m in model.modules() if not any(p.requires_grad for p in m.parameters())]"),
+            "no weights that could be frozen",
+        ),
         (frozen("i >= n - last if last else True"), "whole list"),
         (frozen(mode="pass"), "must be in eval"),
-        (frozen(mode="model.eval()"), "dropout"),
+        (frozen(mode="model.eval()"), "whole model is in eval"),
         (
             frozen(mode="[m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"),
             "that learns",
         ),
     ],
     "6.9": [
+        (paired(RIGHT_ERROR).replace("d.mean() - half,", "half,"), "different distances"),
+        (paired(RIGHT_ERROR).replace("d.mean() - half, d.mean() + half", "d.mean() + half, d.mean() - half"), "low end"),
         (paired("d.var(ddof=1) / len(d)"), "independent"),
         (paired(RIGHT_ERROR, d="np.asarray(a) - np.asarray(b)"), "sign"),
         (paired(RIGHT_ERROR, t="1.959964"), "1.96"),
@@ -239,6 +318,7 @@ WRONG = {
 
 RIGHT = {
     "6.1": [
+        length("float((side // cell - block + 1) ** 2 * block ** 2 * orientations)"),
         length("int((side // cell - (block - 1)) ** 2) * orientations * block * block"),
         length("np.int64((side // cell + 1 - block) ** 2 * (orientations * block ** 2))"),
     ],
@@ -250,11 +330,21 @@ RIGHT = {
         neighbours(
             UNIT + "o = np.argsort(-(u @ u[query])); return torch.tensor(o[o != query][:k])"
         ),
-        "# Exercise 6.2\nnearest = lk.features.nearest",
+        "# Exercise 6.2\nfrom sklearn.neighbors import NearestNeighbors\n"
+        "def nearest(features, query, k=5):\n"
+        "    near = NearestNeighbors(n_neighbors=k + 1, metric='cosine').fit(features)\n"
+        "    found = near.kneighbors(features[[query]], return_distance=False)[0]\n"
+        "    return found[found != query][:k]",
     ],
-    "6.3": [ready(BY_HAND), ready(PIPELINE)],
+    "6.3": [
+        ready(BY_HAND),
+        ready(PIPELINE),
+        ready(PIPELINE.replace("return [", "return torch.tensor(pipe.transform(train)), torch.tensor(pipe.transform(test)) #")),
+    ],
     "6.4": [
         probe("nn.Sequential(nn.Linear(x.shape[1], 8))"),
+        probe().replace("nn.CrossEntropyLoss()(", "nn.CrossEntropyLoss(reduction='sum')("),
+        probe().replace("nn.CrossEntropyLoss()(model(x[rows])", "F.nll_loss(model(x[rows]).log_softmax(1)"),
         probe(batches="DataLoader(torch.arange(len(x)), 64, shuffle=True)"),
     ],
     "6.5": [
@@ -262,6 +352,7 @@ RIGHT = {
         "def roc_points(scores, truth):\n"
         "    return roc_curve(truth, scores, drop_intermediate=False)[:2]",
         roc("f, t"),
+        roc("np.stack([f, t])"),
         roc("torch.tensor(f), torch.tensor(t)", by=("(1 - truth).sum()", "truth.sum()")),
     ],
     "6.6": [
@@ -273,6 +364,7 @@ RIGHT = {
         "    return BasicBlock(a, b, stride, down if stride > 1 or a != b else None)",
     ],
     "6.7": [
+        attend("F.scaled_dot_product_attention(q, k, v)", "1 + (224 // 16) * (224 // 16)"),
         attend("torch.softmax(torch.bmm(q, k.mT) / np.sqrt(q.shape[2]), 2) @ v", "14 ** 2 + 1"),
         attend(
             "torch.einsum('bnm,bmd->bnd', (torch.einsum('bnd,bmd->bnm', q, k) "
@@ -282,11 +374,13 @@ RIGHT = {
     ],
     "6.8": [
         frozen("bool(i + last >= n)"),
+        frozen(mode="[m.train(m.weight.requires_grad) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"),
         "# Exercise 6.8\nfrom labkit.models.transfer import freeze\n"
         "def train_mode(model):\n    return model.train()",
     ],
     "6.9": [
         paired(RIGHT_ERROR),
+        paired(RIGHT_ERROR).replace("return d.mean(), d.mean() - half, d.mean() + half", "return torch.tensor([d.mean(), d.mean() - half, d.mean() + half])"),
         "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
         "    return lk.statistics.mean_interval(b - a, test_share)",
     ],

@@ -116,6 +116,10 @@ WRONG = {
         (CARELESS, "finally"),
         (hooked(number="logits.max(1).values.sum()"), "predicted class"),
         (hooked(number="logits.sum()"), "all logits"),
+        (hooked(number="logits[:, classes].sum()"), "[row, class] pairs"),
+        (hooked(number="logits[:, classes[0]].sum()"), "class of its own"),
+        (hooked(end="return torch.autograd.grad(number, kept[0])[0], kept[0].detach()"), "swapped"),
+        (hooked().replace("kept.append(o)", "kept.append(i[0])"), "inputs of the layer"),
         (hooked(number="logits.softmax(1)[torch.arange(len(images)), classes].sum()"), "logit"),
         (hooked(number="logits[torch.arange(len(images)), classes].mean()"), "mean over images"),
         (hooked(number="F.cross_entropy(logits, classes)"), "gradient of the loss"),
@@ -125,7 +129,13 @@ WRONG = {
         (cam(total="(w * activations).sum(1)"), "ReLU"),
         (cam(total="(w * activations).sum(1).abs()"), "absolute"),
         (cam(weights="gradients"), "average the gradients"),
-        (cam(second="m"), "normalise again"),
+        (cam(second="m"), "again after resizing"),
+        (cam(weights="gradients.relu().mean((2, 3), keepdim=True)"), "not to the gradients"),
+        (cam(weights="gradients.mean((2, 3), keepdim=True).relu()"), "not to the weights"),
+        (cam(total="(w * activations).relu().sum(1)"), "each product"),
+        (cam(total="activations.sum(1)"), "without their weights"),
+        (cam(weights="gradients.mean(1, keepdim=True)"), "not over filters"),
+        (cam(resize="F.interpolate(m[:, None], size[::-1], mode='bilinear')[:, 0]"), "H and W are swapped"),
         (cam(resize="F.interpolate(m[:, None], size)[:, 0]"), "bilinearly"),
         (
             cam(
@@ -143,6 +153,10 @@ WRONG = {
         (gap(gap="np.abs(values.sum((2, 3, 4)) - d).mean(1)"), "not the mean"),
         (gap(gap="100 * np.abs(values.sum((2, 3, 4)) - d).max(1)"), "per cent"),
         (gap(gap="np.abs(values.sum((2, 3, 4)) - d)", scale="np.abs(d)"), "3 images"),
+        (gap(gap="(np.abs(values.sum((2, 3, 4)) - d) / np.abs(d)).max(1)", scale="1"), "own difference"),
+        (gap(scale="np.abs(values.sum((2, 3, 4))).max(1)"), "not by the sums"),
+        (gap(scale="np.abs(d).max()"), "of all images"),
+        (gap(scale="np.abs(logits).max(1)"), "not by the logits"),
     ],
     "7.4": [
         (games(kept="m"), "negative values"),
@@ -151,6 +165,8 @@ WRONG = {
         (games(hits="inside[np.arange(len(m)), np.abs(m).argmax(1)]"), "absolute value"),
         (games(kept="100 * np.maximum(m, 0)", over="np.maximum(m, 0).sum(1)"), "per cent"),
         (games(hits="inside[np.arange(len(m)), m.argmin(1)]"), "largest value"),
+        (games(kept="(m > 0)"), "counts pixels"),
+        (games().replace("return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)", "return (p * inside).sum(1) / p.sum(1), inside[np.arange(len(m)), m.argmax(1)]"), "swapped"),
     ],
     "7.5": [
         (delete(order="maps.reshape(n, -1).argsort(1).argsort(1)"), "least important"),
@@ -161,6 +177,9 @@ WRONG = {
         (delete(answer="model(x)[torch.arange(n), classes]"), "softmax"),
         (delete(answer="model(x).softmax(1).max(1).values"), "classes"),
         (delete(walk="range(steps)"), "(4, 9)"),
+        (delete(swap="torch.where(ranks < round(s / steps * h * w), torch.zeros_like(images), images)"), "those of `baseline`"),
+        (delete(answer="model(x).softmax(1)[:, classes[0]]"), "has its own class"),
+        (delete(walk="range(1, steps + 2)"), "at step 0"),
         (delete(order="(-maps.reshape(n, -1)).argsort(1)"), "between the ends"),
         (delete(end="pass"), "return"),
     ],
@@ -181,11 +200,16 @@ WRONG = {
             random_weights(each="nn.init.normal_(net.get_submodule(name).weight, std=9.0)"),
             "too large",
         ),
+        (random_weights(each="m = net.get_submodule(name); [p.data.add_(0.01 * torch.randn_like(p)) for p in m.parameters()]"), "with noise"),
+        (random_weights(each="m = net.get_submodule(name); nn.init.normal_(m.weight); nn.init.normal_(m.bias)"), "too large"),
+        (random_weights(each="nn.init.kaiming_normal_(net.get_submodule(name).weight)"), "bias of the named"),
+        (random_weights(each="net.get_submodule(names[0]).reset_parameters()"), "not only the first"),
     ],
     "7.7": [
         (harm("a[5] - b[5]"), "eight numbers"),
         (harm("100 * (a - b) + 200"), "per cent"),
         ("# Exercise 7.7\ndamage = np.full(8, 0.5)", "recall with minus recall without"),
+        ("# Exercise 7.7\ndamage = np.full(8, np.nan)", "nan"),
     ],
 }
 
@@ -236,8 +260,10 @@ def cam_from(activations, gradients, size):
     return np.stack(maps)
 """,
         cam(total="torch.einsum('nkij,nkhw->nhw', w, activations).clamp_min(0)"),
+        cam(weights="gradients.sum((2, 3), keepdim=True)", end="return m.numpy()"),
     ],
     "7.3": [
+        gap(gap="np.max(np.abs(values.sum(axis=(-3, -2, -1)) - d), axis=1)", scale="np.linalg.norm(d, np.inf, axis=1)"),
         gap(gap="abs(values.reshape(*values.shape[:2], -1).sum(2) - d).max(axis=1)"),
         """# Exercise 7.3
 def largest_gap(values, logits, background_logits):
@@ -247,6 +273,7 @@ def largest_gap(values, logits, background_logits):
 """,
     ],
     "7.4": [
+        games().replace("return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)", "return np.stack([inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)])"),
         """# Exercise 7.4
 def hits_and_share(maps, masks):
     return lk.explain.pointing_game(maps, masks), lk.explain.mask_overlap(maps, masks)["inside"]
@@ -289,6 +316,7 @@ def forget(model, names):
             module.reset_parameters()
     return net
 """,
+        random_weights("copy.deepcopy(model)", "getattr(net.get_submodule(name), 'reset_parameters')()"),
         random_weights(
             each="m = net.get_submodule(name); nn.init.kaiming_normal_(m.weight); nn.init.zeros_(m.bias)"
         ),
