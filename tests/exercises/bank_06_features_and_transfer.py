@@ -168,9 +168,7 @@ WRONG = {
         ),
         (neighbours("return None"), "return k row"),
         (
-            neighbours(
-                UNIT + "c = abs(u @ u[query]); c[query] = -9; return np.argsort(-c)[:k]"
-            ),
+            neighbours(UNIT + "c = abs(u @ u[query]); c[query] = -9; return np.argsort(-c)[:k]"),
             "the opposite",
         ),
         (
@@ -179,7 +177,10 @@ WRONG = {
             ),
             "mean was subtracted",
         ),
-        (neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.sort(c)[::-1][:k]"), "cosines"),
+        (
+            neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.sort(c)[::-1][:k]"),
+            "cosines",
+        ),
         (
             neighbours(UNIT + "c = np.delete(u @ u[query], query); return np.argsort(-c)[:k]"),
             "shifts",
@@ -189,9 +190,7 @@ WRONG = {
             "came back",
         ),
         (
-            neighbours(
-                UNIT + "c = u @ u[query]; c[query] = -9; return sorted(np.argsort(-c)[:k])"
-            ),
+            neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return sorted(np.argsort(-c)[:k])"),
             "sort them",
         ),
         (
@@ -240,7 +239,11 @@ WRONG = {
         (probe(batches="[torch.randperm(len(x))]"), "asks for 64"),
         (probe(batches="torch.randperm(len(x)).split(64)[:-1]"), "left out"),
         (
-            probe().replace("    for _ in range", "    o = torch.randperm(len(x)).split(64)\n    for _ in range").replace("in torch.randperm(len(x)).split(64):", "in o:"),
+            probe()
+            .replace(
+                "    for _ in range", "    o = torch.randperm(len(x)).split(64)\n    for _ in range"
+            )
+            .replace("in torch.randperm(len(x)).split(64):", "in o:"),
             "shuffled only once",
         ),
         (probe("nn.Linear(x.shape[1], 2)"), "out of bounds"),
@@ -266,15 +269,27 @@ WRONG = {
         (block("return torch.relu(f + s)", last_norm="nn.Identity()"), "batch normalisation"),
         (block("return torch.relu(f + s)", shortcut=False), "else none"),
         (
-            block("return torch.relu(f + s)").replace("3, stride, 1)", "3, 1, 1)").replace("c_out, c_out, 3, 1,", "c_out, c_out, 3, stride,"),
+            block("return torch.relu(f + s)")
+            .replace("3, stride, 1)", "3, 1, 1)")
+            .replace("c_out, c_out, 3, 1,", "c_out, c_out, 3, stride,"),
             "first convolution only",
         ),
         (
-            block("return torch.relu(f + s)").replace("1, stride), nn.BatchNorm2d(c_out))", "1, stride))"),
+            block("return torch.relu(f + s)").replace(
+                "1, stride), nn.BatchNorm2d(c_out))", "1, stride))"
+            ),
             "behind the shortcut",
         ),
-        (block("return torch.relu(f + s)").replace("torch.relu(self.n1(self.one(x)))", "self.n1(self.one(x))"), "inside F"),
-        (block("return torch.relu(f + s)").replace("self.n1(self.one(x))", "self.one(x)"), "behind the first"),
+        (
+            block("return torch.relu(f + s)").replace(
+                "torch.relu(self.n1(self.one(x)))", "self.n1(self.one(x))"
+            ),
+            "inside F",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("self.n1(self.one(x))", "self.one(x)"),
+            "behind the first",
+        ),
         (block("return torch.relu(f + torch.relu(s))"), "of its own"),
     ],
     "6.7": [
@@ -294,7 +309,9 @@ WRONG = {
         (frozen("False"), "nothing learns"),
         (frozen("p.requires_grad and i >= n - last"), "arrived frozen"),
         (
-            frozen(mode="[m.eval() for m in model.modules() if not any(p.requires_grad for p in m.parameters())]"),
+            frozen(
+                mode="[m.eval() for m in model.modules() if not any(p.requires_grad for p in m.parameters())]"
+            ),
             "no weights that could be frozen",
         ),
         (frozen("i >= n - last if last else True"), "whole list"),
@@ -307,7 +324,12 @@ WRONG = {
     ],
     "6.9": [
         (paired(RIGHT_ERROR).replace("d.mean() - half,", "half,"), "different distances"),
-        (paired(RIGHT_ERROR).replace("d.mean() - half, d.mean() + half", "d.mean() + half, d.mean() - half"), "low end"),
+        (
+            paired(RIGHT_ERROR).replace(
+                "d.mean() - half, d.mean() + half", "d.mean() + half, d.mean() - half"
+            ),
+            "low end",
+        ),
         (paired("d.var(ddof=1) / len(d)"), "independent"),
         (paired(RIGHT_ERROR, d="np.asarray(a) - np.asarray(b)"), "sign"),
         (paired(RIGHT_ERROR, t="1.959964"), "1.96"),
@@ -339,12 +361,19 @@ RIGHT = {
     "6.3": [
         ready(BY_HAND),
         ready(PIPELINE),
-        ready(PIPELINE.replace("return [", "return torch.tensor(pipe.transform(train)), torch.tensor(pipe.transform(test)) #")),
+        ready(
+            PIPELINE.replace(
+                "return [",
+                "return torch.tensor(pipe.transform(train)), torch.tensor(pipe.transform(test)) #",
+            )
+        ),
     ],
     "6.4": [
         probe("nn.Sequential(nn.Linear(x.shape[1], 8))"),
         probe().replace("nn.CrossEntropyLoss()(", "nn.CrossEntropyLoss(reduction='sum')("),
-        probe().replace("nn.CrossEntropyLoss()(model(x[rows])", "F.nll_loss(model(x[rows]).log_softmax(1)"),
+        probe().replace(
+            "nn.CrossEntropyLoss()(model(x[rows])", "F.nll_loss(model(x[rows]).log_softmax(1)"
+        ),
         probe(batches="DataLoader(torch.arange(len(x)), 64, shuffle=True)"),
     ],
     "6.5": [
@@ -374,13 +403,18 @@ RIGHT = {
     ],
     "6.8": [
         frozen("bool(i + last >= n)"),
-        frozen(mode="[m.train(m.weight.requires_grad) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"),
+        frozen(
+            mode="[m.train(m.weight.requires_grad) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"
+        ),
         "# Exercise 6.8\nfrom labkit.models.transfer import freeze\n"
         "def train_mode(model):\n    return model.train()",
     ],
     "6.9": [
         paired(RIGHT_ERROR),
-        paired(RIGHT_ERROR).replace("return d.mean(), d.mean() - half, d.mean() + half", "return torch.tensor([d.mean(), d.mean() - half, d.mean() + half])"),
+        paired(RIGHT_ERROR).replace(
+            "return d.mean(), d.mean() - half, d.mean() + half",
+            "return torch.tensor([d.mean(), d.mean() - half, d.mean() + half])",
+        ),
         "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
         "    return lk.statistics.mean_interval(b - a, test_share)",
     ],

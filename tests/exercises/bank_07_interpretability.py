@@ -135,7 +135,10 @@ WRONG = {
         (cam(total="(w * activations).relu().sum(1)"), "each product"),
         (cam(total="activations.sum(1)"), "without their weights"),
         (cam(weights="gradients.mean(1, keepdim=True)"), "not over filters"),
-        (cam(resize="F.interpolate(m[:, None], size[::-1], mode='bilinear')[:, 0]"), "H and W are swapped"),
+        (
+            cam(resize="F.interpolate(m[:, None], size[::-1], mode='bilinear')[:, 0]"),
+            "H and W are swapped",
+        ),
         (cam(resize="F.interpolate(m[:, None], size)[:, 0]"), "bilinearly"),
         (
             cam(
@@ -153,7 +156,10 @@ WRONG = {
         (gap(gap="np.abs(values.sum((2, 3, 4)) - d).mean(1)"), "not the mean"),
         (gap(gap="100 * np.abs(values.sum((2, 3, 4)) - d).max(1)"), "per cent"),
         (gap(gap="np.abs(values.sum((2, 3, 4)) - d)", scale="np.abs(d)"), "3 images"),
-        (gap(gap="(np.abs(values.sum((2, 3, 4)) - d) / np.abs(d)).max(1)", scale="1"), "own difference"),
+        (
+            gap(gap="(np.abs(values.sum((2, 3, 4)) - d) / np.abs(d)).max(1)", scale="1"),
+            "own difference",
+        ),
         (gap(scale="np.abs(values.sum((2, 3, 4))).max(1)"), "not by the sums"),
         (gap(scale="np.abs(d).max()"), "of all images"),
         (gap(scale="np.abs(logits).max(1)"), "not by the logits"),
@@ -166,7 +172,13 @@ WRONG = {
         (games(kept="100 * np.maximum(m, 0)", over="np.maximum(m, 0).sum(1)"), "per cent"),
         (games(hits="inside[np.arange(len(m)), m.argmin(1)]"), "largest value"),
         (games(kept="(m > 0)"), "counts pixels"),
-        (games().replace("return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)", "return (p * inside).sum(1) / p.sum(1), inside[np.arange(len(m)), m.argmax(1)]"), "swapped"),
+        (
+            games().replace(
+                "return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)",
+                "return (p * inside).sum(1) / p.sum(1), inside[np.arange(len(m)), m.argmax(1)]",
+            ),
+            "swapped",
+        ),
     ],
     "7.5": [
         (delete(order="maps.reshape(n, -1).argsort(1).argsort(1)"), "least important"),
@@ -177,7 +189,12 @@ WRONG = {
         (delete(answer="model(x)[torch.arange(n), classes]"), "softmax"),
         (delete(answer="model(x).softmax(1).max(1).values"), "classes"),
         (delete(walk="range(steps)"), "(4, 9)"),
-        (delete(swap="torch.where(ranks < round(s / steps * h * w), torch.zeros_like(images), images)"), "those of `baseline`"),
+        (
+            delete(
+                swap="torch.where(ranks < round(s / steps * h * w), torch.zeros_like(images), images)"
+            ),
+            "those of `baseline`",
+        ),
         (delete(answer="model(x).softmax(1)[:, classes[0]]"), "has its own class"),
         (delete(walk="range(1, steps + 2)"), "at step 0"),
         (delete(order="(-maps.reshape(n, -1)).argsort(1)"), "between the ends"),
@@ -200,10 +217,26 @@ WRONG = {
             random_weights(each="nn.init.normal_(net.get_submodule(name).weight, std=9.0)"),
             "too large",
         ),
-        (random_weights(each="m = net.get_submodule(name); [p.data.add_(0.01 * torch.randn_like(p)) for p in m.parameters()]"), "with noise"),
-        (random_weights(each="m = net.get_submodule(name); nn.init.normal_(m.weight); nn.init.normal_(m.bias)"), "too large"),
-        (random_weights(each="nn.init.kaiming_normal_(net.get_submodule(name).weight)"), "bias of the named"),
-        (random_weights(each="net.get_submodule(names[0]).reset_parameters()"), "not only the first"),
+        (
+            random_weights(
+                each="m = net.get_submodule(name); [p.data.add_(0.01 * torch.randn_like(p)) for p in m.parameters()]"
+            ),
+            "with noise",
+        ),
+        (
+            random_weights(
+                each="m = net.get_submodule(name); nn.init.normal_(m.weight); nn.init.normal_(m.bias)"
+            ),
+            "too large",
+        ),
+        (
+            random_weights(each="nn.init.kaiming_normal_(net.get_submodule(name).weight)"),
+            "bias of the named",
+        ),
+        (
+            random_weights(each="net.get_submodule(names[0]).reset_parameters()"),
+            "not only the first",
+        ),
     ],
     "7.7": [
         (harm("a[5] - b[5]"), "eight numbers"),
@@ -263,7 +296,10 @@ def cam_from(activations, gradients, size):
         cam(weights="gradients.sum((2, 3), keepdim=True)", end="return m.numpy()"),
     ],
     "7.3": [
-        gap(gap="np.max(np.abs(values.sum(axis=(-3, -2, -1)) - d), axis=1)", scale="np.linalg.norm(d, np.inf, axis=1)"),
+        gap(
+            gap="np.max(np.abs(values.sum(axis=(-3, -2, -1)) - d), axis=1)",
+            scale="np.linalg.norm(d, np.inf, axis=1)",
+        ),
         gap(gap="abs(values.reshape(*values.shape[:2], -1).sum(2) - d).max(axis=1)"),
         """# Exercise 7.3
 def largest_gap(values, logits, background_logits):
@@ -273,7 +309,10 @@ def largest_gap(values, logits, background_logits):
 """,
     ],
     "7.4": [
-        games().replace("return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)", "return np.stack([inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)])"),
+        games().replace(
+            "return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)",
+            "return np.stack([inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)])",
+        ),
         """# Exercise 7.4
 def hits_and_share(maps, masks):
     return lk.explain.pointing_game(maps, masks), lk.explain.mask_overlap(maps, masks)["inside"]
@@ -316,7 +355,9 @@ def forget(model, names):
             module.reset_parameters()
     return net
 """,
-        random_weights("copy.deepcopy(model)", "getattr(net.get_submodule(name), 'reset_parameters')()"),
+        random_weights(
+            "copy.deepcopy(model)", "getattr(net.get_submodule(name), 'reset_parameters')()"
+        ),
         random_weights(
             each="m = net.get_submodule(name); nn.init.kaiming_normal_(m.weight); nn.init.zeros_(m.bias)"
         ),
