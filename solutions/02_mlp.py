@@ -17,6 +17,7 @@ from collections import Counter
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from IPython.display import display
 from torch import nn
 
 import labkit as lk
@@ -261,7 +262,7 @@ print(f"loss at first {losses[0]:.2f}, at last {losses[-1]:.2f}")
 # What the network would answer at each place of the plane: before the training, on the way, after.
 
 # %%
-figure, axes = lk.figures.new_figure(1, 3, 3.3, "300 drawn points", sharey=True)
+figure, axes = lk.figures.new_figure(1, 3, 3.5, "300 drawn points", sharey=True)
 grid = torch.linspace(-1.25, 1.25, 150)
 places = torch.stack(torch.meshgrid(grid, grid, indexing="xy"), dim=2)
 for ax, (step, weights) in zip(axes[0], kept.items(), strict=True):
@@ -272,6 +273,7 @@ for ax, (step, weights) in zip(axes[0], kept.items(), strict=True):
     colours = [lk.figures.PALETTE[i] for i in (0, 1, 3)]
     ax.contourf(grid, grid, answer, levels=[-0.5, 0.5, 1.5, 2.5], colors=colours, alpha=0.3)
     draw_points(ax, f"after {step} steps: {100 * accuracy:.0f} % right")
+    ax.label_outer()
 figure
 
 # %% [markdown]
@@ -822,7 +824,7 @@ print(f"accuracy: {100 * first_accuracy:.1f} %")
 #
 # **Second:** a network with 636,296 weights must be able to learn **16 images** by heart. If it
 # cannot, there is a fault in the loop, and no long training will mend it. It is overfitting on
-# purpose. Your function gets a list with a single batch, 60 times.
+# purpose. Your function gets a list with a single batch, 31 times.
 
 # %%
 lk.seed_everything(1)
@@ -831,9 +833,9 @@ optimizer = torch.optim.Adam(small.parameters(), lr=1e-3)
 images, labels = next(iter(loop_train))
 one_batch = [(images[:16], labels[:16])]
 
-for epoch in range(61):
+for epoch in range(31):
     loss = train_one_epoch(small, one_batch, criterion, optimizer)
-    if epoch % 15 == 0:
+    if epoch % 6 == 0:
         _, share = validate(small, one_batch, criterion)
         print(f"after {epoch + 1:2} steps: loss {loss:.3f}, {100 * share:.0f} % of the 16 right")
 
@@ -984,9 +986,13 @@ with lk.check("2.4", "model_unscaled", "history_unscaled", "result_unscaled"):
         "result_unscaled must be what lk.evaluate returns"
     )
     assert isinstance(history_unscaled, lk.History), "history_unscaled must be what lk.fit returns"
+    assert model_unscaled is not first_network, (
+        "model_unscaled is the first network: train a new one on pixels in [0, 1]"
+    )
     _pairs = zip(model_unscaled.parameters(), first_network.parameters(), strict=False)
     assert not all(torch.equal(a.cpu(), b.cpu()) for a, b in _pairs), (
-        "these are the weights of the first network: train a new one on pixels in [0, 1]"
+        "these are the weights of the first network, which learnt from pixels in [-1, 1]: give "
+        "lk.fit the new training loader"
     )
     _kept = lk.evaluate(first_network, val)
     assert np.allclose(_kept.logits, on_validation.logits, atol=1e-3), (
@@ -1000,7 +1006,7 @@ with lk.check("2.4", "model_unscaled", "history_unscaled", "result_unscaled"):
     _again = lk.evaluate(model_unscaled, _val)
     assert np.allclose(_again.logits, result_unscaled.logits, atol=1e-2), (
         "model_unscaled says something else of the validation images in [0, 1]: did lk.evaluate "
-        "get this network, and the new loader?"
+        'get this network, and a loader with normalize="none"?'
     )
     _setup, _first = history_unscaled.setup, history.setup
     for _what in ("optimizer", "learning rate", "loss"):
@@ -1144,9 +1150,6 @@ with lk.check("2.5", "confused_pairs"):
     assert _places[0] != _places[1], "the same pair twice"
     _found = [int(_counts[place]) for place in _places]
     _turned = [int(_counts[p, t]) for t, p in _places]
-    _text = "rows are true classes, columns predictions: yours are swapped"
-    assert _found == _top or _turned != _top, _text
-    assert _found == _top or _found[::-1] != _top, "the largest comes first"
     _sums = np.triu(_counts + _counts.T)
     _both = sorted((int(_sums[tuple(sorted(place))]) for place in _places), reverse=True)
     assert _found == _top or _numbers != _both, (
@@ -1157,8 +1160,12 @@ with lk.check("2.5", "confused_pairs"):
     assert _found == _top or not np.allclose([_shares[p] for p in _places], _worst), (
         "these are the largest shares of a row: the counts are asked for"
     )
-    _others = on_validation.most_confused(2)
-    assert _found == _top or [tuple(p) for p in confused_pairs] != _others, (
+    assert _found == _top or _turned != _top, (
+        "rows are true classes, columns predictions: yours are swapped"
+    )
+    assert _found == _top or _found[::-1] != _top, "the largest comes first"
+    _others = [number for _, _, number in on_validation.most_confused(2)]
+    assert _numbers == _top or _numbers != _others, (
         "these are mistakes on the validation images: use `result`"
     )
     assert _found == _top, "there are larger numbers off the diagonal of the counts"
@@ -1307,9 +1314,11 @@ def sorted_by_threshold(threshold):
     figure, axes = lk.figures.new_figure(height=3.0, origin=result.origin)
     sure, right = result.confidence >= threshold, result.correct
     bins = np.linspace(0, 1, 41)
-    parts = [result.confidence[right], result.confidence[~right]]
-    colours = [lk.figures.PALETTE[0], lk.figures.PALETTE[1]]
-    axes[0, 0].hist(parts, bins, stacked=True, color=colours, label=["right", "wrong"])
+    for name, chosen, colour in (("right", right, 0), ("wrong", ~right, 5)):
+        colour = lk.figures.PALETTE[colour]
+        axes[0, 0].hist(
+            result.confidence[chosen], bins, histtype="step", color=colour, linewidth=2, label=name
+        )
     axes[0, 0].axvline(threshold, color="black")
     axes[0, 0].set(xlabel="confidence", ylabel="test images", yscale="symlog", xlim=(0, 1))
     axes[0, 0].legend(loc="upper left")
@@ -1435,22 +1444,28 @@ lk.figures.image_grid(
 )
 
 # %% [markdown]
-# Now the confident mistakes of all classes: sixteen of them, chosen by chance, and which pairs of
-# classes they are.
+# Now the confident mistakes of all classes. First the most frequent pairs (in both directions),
+# then eight images, chosen by chance.
 
 # %%
 confident_mistakes = result.confidence_quadrants()["confident wrong"]
-examples = chance.permutation(confident_mistakes)[:16]
-captions = [
-    f"{blood.classes[result.labels[row]]}; said {blood.classes[result.predicted[row]]}"
-    for row in examples
-]
-pairs = zip(result.labels[confident_mistakes], result.predicted[confident_mistakes], strict=True)
-for (true, said), count in Counter(pairs).most_common(5):
-    print(f"{count:4} x {blood.classes[true]}, said {blood.classes[said]}")
-lk.figures.image_grid(
-    blood.test.images[result.indices[examples]], captions, columns=8, origin=blood.origin
-) if len(examples) else print("This network makes no confident mistakes.")
+pairs = Counter(
+    tuple(sorted((blood.classes[result.labels[row]], blood.classes[result.predicted[row]])))
+    for row in confident_mistakes
+)
+print(f"{len(confident_mistakes)} confident mistakes")
+for (one, other), count in pairs.most_common(5):
+    print(f"{count:4} x {one} and {other}")
+
+# %%
+examples = chance.permutation(confident_mistakes)[:8]
+if len(examples):
+    captions = [
+        f"{blood.classes[result.labels[row]]}; said {blood.classes[result.predicted[row]]}"
+        for row in examples
+    ]
+    pictures = blood.test.images[result.indices[examples]]
+    display(lk.figures.image_grid(pictures, captions, origin=blood.origin))
 
 # %% [markdown]
 # **Write it down** (three or four sentences): what do the confident mistakes have in common, and
@@ -1461,7 +1476,18 @@ lk.figures.image_grid(
 # %% [markdown] tags=["solution"]
 # <details><summary>Model answer</summary>
 #
-# They are no random pairs: MODEL_ANSWER
+# They are no random pairs. In the run that is stored in the instructor's notebook there were 200 on
+# the test images, and two thirds had to do with one class, the immature granulocyte: 49 times it
+# and the monocyte were taken for each other, 28 times it and the neutrophil. It is the young form
+# of the granulocytes, so there is no sharp border, and at 28 pixels granules and the shape of the
+# nucleus are hardly left. The confident right answers show what is typical of a class: a lobed
+# nucleus, a pink cell, a small platelet alone.
+#
+# Why so sure? The cross-entropy goes on falling as the probabilities of the training images go to
+# 1, so training pushes all logits apart, long after the answers are right. Nothing tells the network
+# that it has seen few cells like this one: the softmax shares out 100 % among eight classes, and
+# "I do not know" is none of them. And the images it learnt by heart taught it that it is always
+# right.
 # </details>
 
 # %% [markdown]
@@ -1516,7 +1542,7 @@ for name, found in {"all epochs": on_validation, "stopped": stopped_on_validatio
 # would you choose by eye? And does any prediction change?
 
 # %%
-example = on_validation.misclassified()[0]  # the most confident mistake
+example = np.argmax(on_validation.confidence * ~on_validation.correct)  # a confident mistake
 
 
 def with_temperature(temperature):
@@ -1525,6 +1551,7 @@ def with_temperature(temperature):
     left, right = axes[0]
     left.barh(blood.classes, found.probabilities[example], color=lk.figures.PALETTE[0])
     left.set(xlabel="probability", xlim=(0, 1))
+    left.invert_yaxis()
     left.set_title(f"true class: {blood.classes[found.labels[example]]}", fontsize=10)
     table = found.calibration_bins(10)
     right.plot([0, 1], [0, 1], ":", color="0.5")
@@ -1618,7 +1645,7 @@ with lk.check("2.8", "fit_temperature"):
         assert _said.size == 1, f"return one number, not {_said.size}"
         _t, _near = _said.item(), max(0.06, 0.03 * _best)
         if abs(_t - _best) > _near:
-            assert abs(_t - 1 / _best) > 0.1, "this is 1/T: divide the logits by T"
+            assert abs(_t - 1 / _best) > 0.05, "this is 1/T: divide the logits by T"
             assert abs(_t - min(_losses)) > 1e-3, "this is the smallest loss: return its T"
             assert _t == _t, "this is NaN: what is the loss of each T?"
             assert _scale != 12 or _t < 5, "T must stay in [0.3, 5], whatever the logits are"
@@ -1705,7 +1732,7 @@ print(f"chance of the images alone, for one network: ± {50 * (high - low):.1f}"
 # <details><summary>Answer</summary>
 #
 # On the real images we measured, with these seeds: [0, 1] 74 to 78 %, shift only 80 to 84 %, scale
-# only SCALE_ONLY, both 81 to 84 %. So it is the **shift** that helps; making the numbers larger
+# only 72 to 77 %, both 81 to 84 %. So it is the **shift** that helps; making the numbers larger
 # does not. Look whether your rows say the same: a difference counts when it is clearly larger than
 # the spread of the seeds within a row. The second number, ± for the images, is not enough: it says
 # nothing about another training.
@@ -1742,8 +1769,8 @@ mean_curves = {
     for name, histories in runs.items()
 }
 figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-for name, curve in mean_curves.items():
-    ax.plot(np.arange(1, len(curve) + 1), curve, "o-", label=name)
+for (name, curve), colour in zip(mean_curves.items(), lk.figures.PALETTE, strict=False):
+    ax.plot(np.arange(1, len(curve) + 1), curve, "o-", color=colour, label=name)
 ax.set(
     xlabel="epoch",
     ylabel="validation accuracy",
