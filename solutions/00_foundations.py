@@ -77,7 +77,7 @@ for ax, tau in zip(axes[0], (0.25, 1, 4, 50), strict=True):
     y = torch.softmax(torch.tensor(logits) / tau, 0)
     bars = ax.bar(range(4), y, color=COLOURS[0])
     ax.bar_label(bars, fmt="%.2f", fontsize=8)
-    ax.set(title=f"temperature {tau}", xlabel="class", ylim=(0, 1.12))
+    ax.set(title=f"temperature {tau}", xlabel="class", ylim=(0, 1.12), xticks=range(4))
 axes[0, 0].set_ylabel("probability")
 figure
 
@@ -955,11 +955,11 @@ pd.DataFrame(price, index=index).round(3)
 # <details><summary>What does the table say?</summary>
 #
 # Read the clean column from below: least squares is the best there, as theory says for normal
-# noise. A $\delta$ of one to two times the noise costs next to nothing; a tiny one throws away the
-# sizes of nearly all residuals and costs a good part. In the column with outliers it is the other
-# way round: the smaller $\delta$, the less they pull. So $\delta$ belongs a little above the usual
-# noise of *good* points: small enough to clip the bad ones, large enough to leave the good ones in
-# peace.
+# noise. A $\delta$ of one to two times the noise costs a few per cent; a tiny one throws away the
+# sizes of nearly all residuals and costs much more. In the column with outliers a wide $\delta$
+# lets them pull, and making it smaller helps until it is about as wide as the noise. So $\delta$
+# belongs a little above the usual noise of *good* points: small enough to clip the bad ones, large
+# enough to leave the good ones in peace.
 # </details>
 #
 # ### Which error to report?
@@ -977,7 +977,7 @@ for name, (slope, intercept) in lines.items():
         "slope (true: 2)": slope,
     }
 table["Huber, δ = 0.5, weight_decay 0.5"] = {"slope (true: 2)": fit_line(t, 0.5, 0.5)[0]}
-pd.DataFrame(table).T.round(2)
+pd.DataFrame(table).T.round(2).astype(object).fillna("")
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -1384,7 +1384,7 @@ def ratio_limit(beta1=0.9, beta2=0.999):
 #
 # (a) Both gradients times 1,000: $c$ is the same, so the ratio is, and the first step is $\alpha$ as
 # before. Nothing changes. (b) A sudden jump upwards: the ratio falls to 0.744 with the usual
-# $\beta$s, so the step does shrink, but by a quarter at most, because $\hat v$ takes in the new
+# $\beta$s, so the step does shrink, but by about a quarter at most, because $\hat v$ takes in the new
 # gradient fully while $\hat m$ still holds a part of the old one. A gradient that turns round
 # ($c = -1$) shrinks the step most: $\hat m$ nearly cancels, $\hat v$ does not. So it is not the
 # *size* that makes Adam careful, but *change*.
@@ -2364,7 +2364,7 @@ for kind in grid:
     table[f"{kind.__name__}, lr {best[kind]:g}"] = {
         "largest |weight|": f"{np.abs(weights).max():.2f}",
         "largest |sum over the digits|": f"{np.abs(weights.sum(axis=0)).max():.1e}",
-        "pixels negative for 9 or 10 digits": int(((weights < 0).sum(axis=0) >= 9).sum()),
+        "pixels negative for all ten": int((weights < 0).all(axis=0).sum()),
     }
 pd.DataFrame(table).T
 
@@ -2377,11 +2377,11 @@ pd.DataFrame(table).T
 # $\sum_c (y_c - t_c) = 1 - 1 = 0$, so for each pixel the gradients of the ten classes add up to 0.
 # Momentum SGD adds up gradients, starting from zero: the sums stay 0, except for rounding. Adam
 # divides each weight's gradient by its *own* $\sqrt{\hat v}$, and what added up to 0 does so no
-# longer. The effect is largest where gradients are sparse: at a rim pixel, the digit that has ink
-# there gets a large $\hat v$ and so a short step in one direction, while the others get
-# many small gradients, blown up to full steps in the other direction. So the rim may turn the same
-# colour for nearly all digits. It means nothing: in the lower row it is gone or weaker, and not one
-# probability has changed.
+# longer. Take a pixel at the rim that has ink in a few images of one digit only: its gradients are
+# rare, large for this digit and nine times smaller, with the other sign, for the others. Adam makes
+# all ten steps about equally long: one up, nine down, and the sum falls with each. So the rim may
+# turn red for nearly all digits. It means nothing: in the lower row it is gone or weaker, and not
+# one probability has changed.
 # </details>
 #
 # ## What to take away
