@@ -680,8 +680,8 @@ with lk.check("1.5", "sharpness"):
 # - **brightness**: the mean of each colour channel;
 # - **noise**: how much each pixel differs from what its eight neighbours predict
 #   (Immerkær's estimate, in the units of the pixel values). Fine texture counts as noise, and so
-#   does rounding to whole numbers: even a perfect camera cannot come below $1/\sqrt{12} = 0.29$,
-#   the standard deviation of a rounding error;
+#   does rounding to whole numbers: a rounding error has the standard deviation $1/\sqrt{12} = 0.29$
+#   (less shows only where whole patches are equal, cut off at 255 or smoothed by JPEG);
 # - **hue**: the mean colour angle in degrees (0 red, 60 yellow, −60 magenta, −120 blue), where a
 #   pixel counts as much as it is coloured. An angle goes round: 359° and 1° are neighbours, so
 #   their mean is taken on the circle, and the scale is cut at 180°, cyan, far from stained cells;
@@ -752,7 +752,7 @@ axes[0, 0].set_title(
     "Brightness and noise of each colour channel (left to right: red, green, blue)"
 )
 boxes(axes[1, 0], [f"noise {c}" for c in CHANNELS], CHANNELS.values(), "noise (0–255)")
-axes[1, 0].axhline(12**-0.5, color="0.3", linestyle=":", label="rounding alone: 1/√12")
+axes[1, 0].axhline(12**-0.5, color="0.3", linestyle=":", label="a rounding error: 1/√12")
 axes[1, 0].legend(fontsize=8)
 figure
 
@@ -996,9 +996,10 @@ with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
 
 # %%
 figure, axes = lk.figures.new_figure(height=2.8, origin=photos.origin)
+edges = np.histogram_bin_edges(batch["hue"], 30)
 for is_odd, colour, label in ((False, COLOURS[4], "usual size"), (True, COLOURS[5], "odd size")):
     values = batch.loc[batch["odd size"] == is_odd, "hue"]
-    axes[0, 0].hist(values, bins=np.arange(-100, 41, 5), color=colour, alpha=0.8, label=label)
+    axes[0, 0].hist(values, bins=edges, color=colour, alpha=0.8, label=label)
 axes[0, 0].set(xlabel="hue (degrees)", ylabel="photographs")
 axes[0, 0].set_title("The hue of photographs of usual and of odd size")
 axes[0, 0].legend(fontsize=8)
