@@ -2,17 +2,20 @@
 # # Lab 01 · Know the data before the model
 #
 # **You will learn** to look at a data set before you train on it: what one image is, how often each
-# class occurs, what is broken, what gets lost, and how a split goes wrong without any warning.
+# class occurs, what is broken, what gets lost, how the pictures were taken, and how a split goes
+# wrong without any warning.
 #
-# **You should know** Python and NumPy. No network is trained here.
+# **You should know** Python, NumPy and a little pandas (`groupby`), and from lab 00 what a tensor
+# is. No network is trained here.
 #
-# **Time:** about two hours. All cells together compute for about a minute on a laptop.
+# **Time:** about two and a half hours. All cells together compute for one to two minutes.
 
 # %%
 import time
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
+import medmnist
 import numpy as np
 import pandas as pd
 import torch
@@ -23,20 +26,35 @@ from scipy import ndimage
 
 import labkit as lk
 
+COLOURS = lk.figures.PALETTE
 PER_CLASS = 12 if lk.settings.fast() else 40  # photographs a class that are measured
 lk.seed_everything(42)
 
 # %% [markdown]
 # ## The small images
 #
-# BloodMNIST: single blood cells, 28 x 28 pixels, eight classes. The card of a data set says
+# BloodMNIST: single blood cells, 28 x 28 pixels, eight classes. It is one of the sets of MedMNIST, a
+# collection of small medical images that all come in the same form. Its package, `medmnist`, says
+# what is in each:
+
+# %% tags=["nbval-check-output"]
+info = medmnist.INFO["bloodmnist"]
+print(len(medmnist.INFO), "data sets, among them:", "bloodmnist" in medmnist.INFO)
+print("task:", info["task"], "· channels:", info["n_channels"], "· licence:", info["license"])
+print("images:", info["n_samples"])
+for number, name in info["label"].items():
+    print(number, name)
+
+# %% [markdown]
+# (`medmnist.BloodMNIST(split="train", download=True)` gives the images one by one, as you will see
+# elsewhere. Its labels have the shape (N, 1); one takes the extra axis away with `.squeeze()`.)
+#
+# The course reads the same file with `lk.load_dataset`, all images at once. It shows a **card**:
 # where the images come from, under which licence, and what they cannot show. Read it first.
-# The official BloodMNIST has 11,959 training, 1,712 validation and 3,421 test images.
 
 # %%
 blood = lk.load_dataset("bloodmnist", size=28)
 blood
-
 
 # %%
 first = lk.figures.image_grid(
@@ -56,10 +74,14 @@ first
 # Choose 16 training images at random, two of each of the eight classes. Give their row numbers in
 # `blood.train`, as one list or array, in any order.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `np.flatnonzero(labels == c)` gives the rows of class `c`. `rng.choice(rows, 2, replace=False)`
-# draws two different ones.
+# Class by class: which rows of the whole split belong to it? Draw two different ones of *those*.
+# </details>
+# <details><summary>Hint 2: in NumPy</summary>
+#
+# `np.flatnonzero(mask)` gives the rows where a mask is true. `rng.choice` can draw with or without
+# `replace`.
 # </details>
 
 # %%
@@ -86,23 +108,45 @@ picked = np.concatenate(
 
 # %%
 with lk.check("1.1", "picked"):
+
+    def _plain(value):
+        """Numbers from an answer: tensors, also with a gradient, in lists or alone."""
+        if isinstance(value, tuple | list):
+            return [_plain(part) for part in value]
+        return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+
     assert not isinstance(picked, dict), "give one list of 16 row numbers, not a dictionary"
-    _rows = np.ravel(np.asarray(picked))
+    assert not isinstance(picked, set), "give a list of 16 row numbers, not a set"
+    try:
+        _rows = np.asarray(_plain(picked))
+    except ValueError:
+        raise AssertionError("the parts have different lengths: 2 row numbers a class") from None
+    assert _rows.ndim < 3, "these are images; give their row numbers in blood.train"
+    _rows, _labels = _rows.ravel(), blood.train.labels.numpy()
     assert _rows.dtype != bool, "this is a mask; give row numbers (np.flatnonzero helps)"
+    assert _rows.dtype.kind in "iuf", "give row numbers, not names"
     assert len(_rows) == 16, f"there are {len(_rows)} row numbers; 8 classes need 16, 2 a class"
+    assert (_rows == _rows.astype(int)).all(), "row numbers are whole numbers"
     _rows = _rows.astype(int)
+    assert _rows.max() > 7, "these are the classes 0 to 7; give row numbers of blood.train"
     assert _rows.min() >= 0 and _rows.max() < len(blood.train), "a row is outside blood.train"
-    _each = np.bincount(blood.train.labels.numpy()[_rows], minlength=8).tolist()
+    _each = np.bincount(_labels[_rows], minlength=8).tolist()
     assert len(set(_rows.tolist())) == 16, "an image comes twice: draw without replacement"
     assert _each == [2] * 8, (
         f"the images a class are {_each}, not 2 each: give rows of the whole split, "
         "not places inside one class"
     )
-    _first = [np.flatnonzero(blood.train.labels.numpy() == c)[:2] for c in range(8)]
-    assert set(_rows) != set(np.concatenate(_first)), "these are the first two: choose at random"
+    _of = [np.flatnonzero(_labels == c) for c in range(8)]
+    for _words, _part in {"first": slice(2), "last": slice(-2, None)}.items():
+        _ends = np.concatenate([r[_part] for r in _of])
+        assert set(_rows) != set(_ends), f"these are the {_words} two of each: choose at random"
+    _places = np.sort([np.searchsorted(_of[_labels[row]], row) for row in _rows])
+    assert len(set(_places)) > 2, (
+        "you took the same two places in each class: choose at random, anew for each class"
+    )
 
 # %%
-rows = torch.as_tensor(np.ravel(picked)).long()
+rows = torch.as_tensor(np.ravel(_plain(picked))).long()
 rows = rows[blood.train.labels[rows].argsort()]
 two_each = lk.figures.image_grid(
     blood.train.images[rows],
@@ -113,8 +157,15 @@ two_each = lk.figures.image_grid(
 two_each
 
 # %% [markdown]
-# **Look:** which two classes would *you* confuse at this size? Write the pair down; lab 02 shows
-# which ones a network confuses.
+# **Look:** which two classes would *you* confuse at this size? Write the pair down.
+#
+# <details><summary>Answer</summary>
+#
+# There is no single right one. Many people name monocyte and immature granulocyte (both large, pale
+# blue-grey, with a big nucleus that is not cut into pieces), or basophil and neutrophil. Platelets
+# and eosinophils are the easy ones: tiny, or full of red grains. Lab 02 shows which pairs a network
+# confuses; compare.
+# </details>
 
 # %% [markdown]
 # ## How often each class occurs
@@ -135,10 +186,15 @@ lk.figures.class_distribution(blood.train)
 # Which class is the most frequent **in training**? What accuracy on the **test** split does the
 # guesser reach that always says this class? Give it as a share with at least four decimals.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `blood.train.counts()` is a pandas series: `idxmax()` gives the name of its largest entry.
-# The guesser is right exactly on the test images of that class.
+# On which test images is this guesser right? Two splits come in: one names the class, the other
+# judges.
+# </details>
+# <details><summary>Hint 2: in pandas</summary>
+#
+# `blood.train.counts()` is a series; `idxmax()` gives the name of its largest entry. A split has a
+# `len`.
 # </details>
 
 # %%
@@ -164,27 +220,44 @@ with lk.check("1.2", "majority_class", "baseline_accuracy"):
     _train, _test = blood.train.counts(), blood.test.counts()
     _number = int(_train.to_numpy().argmax())
     _name = blood.classes[_number]
-    _said = majority_class if isinstance(majority_class, str) else int(majority_class)
+    _said = majority_class
+    if not isinstance(_said, str):
+        _said = np.ravel(np.asarray(_plain(majority_class), dtype=object))
+        assert len(_said) == 1, "majority_class: give the name of the class alone, nothing more"
+        _said = _said[0]
+    _said = _said.strip().lower() if isinstance(_said, str) else _said
+    assert isinstance(_said, str) or _said in range(8), (
+        f"{_said!r} is not a class: is it the count? Give the name (idxmax, not max)"
+    )
     assert _said in (_name, _number), f"{_said!r} is not the most frequent class in training"
-    _value, _right = float(baseline_accuracy), _test[_name] / len(blood.test)
+    try:
+        _value = float(np.asarray(_plain(baseline_accuracy), dtype=float).item())
+    except (TypeError, ValueError):
+        raise AssertionError("baseline_accuracy must be one number, a share") from None
+    _right = _test[_name] / len(blood.test)
     if abs(_value - 100 * _right) < 5e-3:  # per cent
         _value /= 100
     assert abs(_value - 1 / 8) > 1e-9, "1/8 is right only where all classes are equally frequent"
     assert abs(_value - _test[_name]) > 0.5, "this is a number of images: divide by all of them"
+    assert abs(_value - (1 - _right)) > 5e-5, "this is the share of wrong answers"
     if abs(_value - _right) >= 5e-5:
         for _digits in (1, 2, 3):
             assert abs(_value - round(_right, _digits)) > 1e-9, "give at least four decimals"
-        _share = _train[_name] / len(blood.train)
-        assert abs(_value - _share) > 5e-5, (
-            "this is the share in the training split; accuracy is measured on the test split"
-        )
+        for _split in ("train", "val"):
+            _share = blood.splits[_split].counts()[_name] / len(blood.splits[_split])
+            assert abs(_value - _share) > 5e-5, (
+                f"this is the share in the {_split} split; accuracy is measured on the test split"
+            )
     assert abs(_value - _right) < 5e-5, (
         f"{_value:.4f} is not it: count the test images of {_name}, divide by all test images"
     )
 
 # %% [markdown]
-# The same guesser, seen class by class. `recall` is the share of a class that is found. Accuracy
-# looks like *something*; the recalls show that nothing was learnt.
+# The same guesser, seen class by class. **Recall** is the share of a class that is found, and
+# **precision** the share of right ones among all images that were *called* this class (0 where none
+# was). **F1** is their harmonic mean, $2 \cdot \text{precision} \cdot \text{recall} /
+# (\text{precision} + \text{recall})$: high only if both are. `support` counts the images. Accuracy
+# looks like *something*; what do the recalls show?
 
 # %%
 guess = int(blood.train.counts().to_numpy().argmax())
@@ -194,7 +267,13 @@ guesser = lk.Predictions(logits, blood.test.labels, blood.classes, blood.origin)
 guesser.report().round(3)
 
 # %% [markdown]
-# That is why the labs also report **macro F1**: it averages over the classes, whatever their size.
+# <details><summary>Answer</summary>
+#
+# One class has recall 1, all others 0: nothing was learnt.
+# </details>
+#
+# That is why the labs also report **macro F1**, the mean of the F1 over the classes, whatever their
+# size.
 
 # %% [markdown]
 # ## The numbers inside
@@ -209,10 +288,15 @@ guesser.report().round(3)
 # Over **all training pixels**, scaled to $[0, 1]$: three means and three standard deviations, in
 # the order red, green, blue.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `blood.train.images` is uint8 (N, C, H, W). Make it float, divide by 255, and take `mean` and
-# `std` over every axis but the channels: `dim=(0, 2, 3)`.
+# Which axes of (N, C, H, W) must disappear, so that one number a channel remains? And how often may
+# one average before taking a standard deviation?
+# </details>
+# <details><summary>Hint 2: in PyTorch</summary>
+#
+# `blood.train.images` is uint8: make it float first. `mean` and `std` take several axes at once,
+# `dim=(…)`.
 # </details>
 
 # %%
@@ -239,7 +323,7 @@ with lk.check("1.3", "channel_mean", "channel_std"):
 
     def _three(answer):
         answer = list(answer.values()) if isinstance(answer, dict) else answer
-        return np.ravel(np.asarray(answer, dtype=float))
+        return np.ravel(np.asarray(_plain(answer), dtype=float))
 
     _mean, _std = _three(channel_mean), _three(channel_std)
     for _numbers, _what in ((_mean, "channel_mean"), (_std, "channel_std")):
@@ -247,6 +331,7 @@ with lk.check("1.3", "channel_mean", "channel_std"):
             f"{_what} has {len(_numbers)} numbers; it needs 3: average over every axis but the "
             "channels, dim=(0, 2, 3)"
         )
+        assert np.isfinite(_numbers).all(), f"{_what} holds NaN or infinity"
     assert _mean.max() <= 1 and _std.max() <= 1, "these are on the scale 0–255: divide by 255"
 
     def _moments(splits):
@@ -256,26 +341,33 @@ with lk.check("1.3", "channel_mean", "channel_std"):
         mean = float((share * level).sum())
         return mean, float((share * (level - mean) ** 2).sum()) ** 0.5
 
-    def _table(splits):
-        return np.array([_moments([s.images[:, c] for s in splits]) for c in range(3)]).T
-
-    _right, _all = _table([blood.train]), _table(blood.splits.values())
+    def _table(*names):
+        chosen = [blood.splits[name].images for name in names]
+        return np.array([_moments([x[:, c] for x in chosen]) for c in range(3)]).T
 
     def _off(table):
         return max(abs(_mean - table[0]).max(), abs(_std - table[1]).max())
 
-    assert _off(_right) < 1e-5 or _off(_all) > 5e-6, (
-        "validation and test images are in it: use blood.train only"
-    )
+    _right = _table("train")
+    for _names in (("test",), ("val",), ("val", "test"), ("train", "val", "test")):
+        assert _off(_right) < 1e-5 or _off(_table(*_names)) > _off(_right) / 4, (
+            f"these are numbers of {' and '.join(_names)}: use the training images, blood.train, only"
+        )
+    assert _off(_right[::-1]) > 6e-4, "channel_mean and channel_std are swapped"
     assert abs(_mean - _right[0][::-1]).max() > 6e-4, "turn the order round: red, green, blue"
     assert abs(_mean - _right[0]).max() < 6e-4, (
         f"channel_mean {_mean.round(4)} is not it: all training pixels of a channel, in [0, 1]"
     )
-    _own = blood.train.images.float().div(255).std(dim=(2, 3)).mean(0).numpy()
+    _images = blood.train.images.float().div(255)
+    _own = _images.std(dim=(2, 3)).mean(0).numpy()
     assert abs(_std - _own).max() > 6e-4, (
         "this is the mean of each image's own deviation; take all pixels of a channel at once"
     )
+    assert abs(_std - _images.mean(dim=(2, 3)).std(0).numpy()).max() > 6e-4, (
+        "this is the deviation of the images' means; take all pixels of a channel at once"
+    )
     assert abs(_std - _right[1] ** 2).max() > 6e-4, "this is the variance: take its square root"
+    assert abs(_std - _right[1][::-1]).max() > 6e-4, "turn channel_std round: red, green, blue"
     assert abs(_std - _right[1]).max() < 6e-4, (
         f"channel_std {_std.round(4)} is not it: all training pixels of a channel, in [0, 1]"
     )
@@ -294,8 +386,14 @@ axes[0, 0].legend(title="channel", frameon=False)
 figure
 
 # %% [markdown]
-# **Look:** which channel has dark pixels that another lacks? What the stain colours strongly is
-# dark in that channel. Two humps mean two kinds of pixels, for instance background and cell.
+# **Look:** which channel has dark pixels that another lacks? And what may two humps mean?
+#
+# <details><summary>Answer</summary>
+#
+# What the stain colours strongly is dark in the complementary channel: a blue-violet nucleus lets
+# little green light through, so green should reach furthest to the left. Two humps mean two kinds
+# of pixels, for instance background (bright) and cell (darker).
+# </details>
 
 # %% [markdown]
 # ## What a batch holds
@@ -328,9 +426,13 @@ print("channels last: shape", tuple(last.shape), "strides", last.stride())
 # How many megabytes (1 MB = 10⁶ bytes) does a batch of 64 colour images take as float32, with 28,
 # 224 and 360 pixels a side? Calculate; do not measure.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Images · channels · rows · columns · bytes a number. A float32 has 32 bits.
+# How many numbers are in the batch, and how many bytes does one take?
+# </details>
+# <details><summary>Hint 2: the factors</summary>
+#
+# Four axes, N, C, H and W. A float32 has 32 bits; a byte has 8.
 # </details>
 
 # %%
@@ -351,12 +453,16 @@ batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 36
 
 # %%
 with lk.check("1.4", "batch_megabytes"):
-    _given = batch_megabytes
-    _given = list(_given.values()) if isinstance(_given, dict) else list(_given)
+    _given, _sides = batch_megabytes, (28, 224, 360)
+    if isinstance(_given, dict):
+        _keys = {str(key).split()[0]: value for key, value in _given.items()}
+        assert all(str(side) in _keys for side in _sides), "keep the keys 28, 224 and 360"
+        _given = [_keys[str(side)] for side in _sides]
+    _given = list(_plain(_given))
     assert not any(value is ... for value in _given), "there are still `...` in batch_megabytes"
-    _given = np.sort(np.ravel(np.asarray(_given, dtype=float)))
+    _given = np.ravel(np.asarray(_plain(_given), dtype=float))
     assert len(_given) == 3, f"there are {len(_given)} numbers; give 3, for 28, 224 and 360 pixels"
-    _right = np.array([64 * 3 * side**2 * 4 / 1e6 for side in (28, 224, 360)])
+    _right = np.array([64 * 3 * side**2 * 4 / 1e6 for side in _sides])
     _usual = {
         1 / 3: "a colour image has 3 channels",
         1 / 4: "a float32 takes 4 bytes, not 1",
@@ -366,9 +472,17 @@ with lk.check("1.4", "batch_megabytes"):
         1e6: "these are bytes: divide by 10⁶",
         1e6 / 2**20: "these are mebibytes (2²⁰ bytes): divide by 10⁶",
         1e3: "these are kilobytes: divide by 10⁶",
+        1e-3: "these are gigabytes: divide by 10⁶",
+        4 / 3: "a colour image has 3 channels, not 4",
     }
     for _factor, _text in _usual.items():
-        assert not np.allclose(_given, _factor * _right, rtol=2e-3), _text
+        assert not np.allclose(_given, _factor * _right, rtol=2e-3, atol=0), _text
+    assert not np.allclose(_given, _right / _sides, rtol=2e-3, atol=0), (
+        "an image has rows **and** columns: the side comes in twice"
+    )
+    assert not np.allclose(_given[::-1], _right, rtol=0.01, atol=0.006), (
+        "the order is turned round: 28, 224, 360"
+    )
     assert np.allclose(_given, _right, rtol=0.01, atol=0.006), (
         f"{_given} MB is not it: 64 · 3 · side · side numbers of 4 bytes each"
     )
@@ -399,8 +513,15 @@ problems["problem"].str.replace(r"same bytes.*", "same bytes as another", regex=
 problems[~problems["problem"].str.startswith("size")]
 
 # %% [markdown]
-# Each row says what was done: `left out`, or kept and how. **Look** for a file whose name begins
-# with a dot (operating systems leave such files behind), and for "under another label".
+# Each row says what was done: `left out`, or kept and how. **Look** for a file that is no picture,
+# and for one that should worry you more than a wrong size.
+#
+# <details><summary>Answer</summary>
+#
+# A name that begins with a dot: operating systems leave such files behind. And "under another
+# label": the same bytes, called two different cells. That one is no matter of tidiness: one of the
+# two labels must be wrong.
+# </details>
 #
 # Sizes next: one photograph of each size that occurs. The usual one is 360 x 363 pixels.
 
@@ -420,7 +541,8 @@ figure
 # %% [markdown]
 # A few pixels look harmless, and one cannot see them. But a network fed with a stack of images
 # needs one size; and if only some classes had odd sizes, the size alone would give the class away.
-# Which classes have them here? And do the backgrounds of these photographs tell you anything?
+# Which classes have them here? And compare the *backgrounds* of these photographs: write down what
+# you see. In exercise 1.7 you measure it.
 
 # %%
 odd = problems[problems["problem"].str.startswith("size")]
@@ -470,9 +592,14 @@ figure
 # Write `sharpness(grey)`: it gets a grey picture, uint8 (H, W) from 0 to 255, and returns the
 # variance of its Laplacian on that scale, a number.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `scipy.ndimage.laplace(x)` is the Laplacian. Which type has `x`, and can it be negative?
+# Which type has the picture, and can a number of this type be negative? The border: repeat or mirror
+# it, or leave it out.
+# </details>
+# <details><summary>Hint 2: in SciPy</summary>
+#
+# `ndimage.laplace(x)` is the Laplacian of an array and keeps its type.
 # </details>
 
 
@@ -500,44 +627,66 @@ def sharpness(grey):
 
 # %%
 with lk.check("1.5", "sharpness"):
-    _noise = np.random.default_rng(0).normal(0, 6, (240, 240))
-    _ramp = np.linspace(60, 180, 240)[None, :]
-    _grey = (_ramp + _noise).clip(0, 255).astype(np.uint8)
+    _noise = np.random.default_rng(0).normal(0, 6, (240, 200))
+    _ramp = np.linspace(60, 180, 200)[None, :] + _noise
+    _ramp[60:180:12, 40:160] = 250  # thin bright lines: a Laplacian far beyond ±127
+    _grey = _ramp.clip(0, 255).astype(np.uint8)
     _laplace = ndimage.laplace(_grey.astype(float))
     _value, _right = sharpness(_grey.copy()), float(_laplace.var())
     assert _value is not None, "sharpness returns nothing; is `return` missing?"
-    assert np.asarray(_value).size == 1, "return one number: the variance over all pixels"
-    _value = float(_value)
+    _value = np.asarray(_plain(_value), dtype=float)
+    assert _value.size == 1, "return one number: the variance over all pixels"
+    _value = float(_value.item())
 
     def _is(other):
-        return abs(_value - other) <= 0.03 * abs(other)
+        return abs(_value - other) <= 0.01 * abs(other)
 
+    _eight = ndimage.convolve(
+        _grey.astype(float), np.array([[1, 1, 1], [1, -8, 1], [1, 1, 1]]), mode="nearest"
+    )
     assert not _is(ndimage.laplace(_grey).var()), (
         "the Laplacian was taken in uint8, where −3 becomes 253: convert to float first"
     )
+    for _type in (np.int8, np.uint8):
+        for _wrapped in (_laplace.astype(int).astype(_type), ndimage.laplace(_grey.astype(_type))):
+            assert not _is(_wrapped.astype(float).var()), (
+                "an 8-bit number cannot hold the Laplacian, up to ±1020: convert to float first"
+            )
     assert not _is(_laplace.std()), "this is the standard deviation; the variance is its square"
     assert not _is(_right / 255**2), "this is on the scale 0–1; keep 0–255"
+    assert not _is(_right / 16), (
+        "4x minus the **sum** of the four neighbours, not x minus their mean"
+    )
+    assert not _is(_eight.var()), (
+        "four neighbours: left, right, above, below; not the diagonal ones"
+    )
     assert abs(_value) > 1, "this is the mean, which is about zero: take the variance"
     assert not _is(abs(_laplace).mean()) and not _is(abs(_laplace).var()), (
         "leave the signs: the variance of the Laplacian itself, not of its absolute value"
     )
     assert not _is(_grey.var()), "this is the variance of the picture, not of its Laplacian"
-    _zero_edge = ndimage.laplace(_grey.astype(float), mode="constant").var()
-    assert not _is(_zero_edge), (
-        "zeros were put around the picture, which makes an edge: repeat or mirror the border"
+    for _mode in ("constant", "wrap"):
+        _edge = ndimage.laplace(_grey.astype(float), mode=_mode).var()
+        assert not _is(_edge) or abs(_edge - _right) < 0.03 * _right, (
+            "what was put around the picture makes an edge: repeat or mirror the border"
+        )
+    assert abs(_value - _right) < 0.03 * _right, (
+        f"sharpness gives {_value:.1f}; the variance of the Laplacian: {_right:.1f}"
     )
-    assert _is(_right), f"sharpness gives {_value:.1f}; the variance of the Laplacian: {_right:.1f}"
 
 # %% [markdown]
 # Now measure each photograph, a random selection of each class:
 #
 # - **brightness**: the mean of each colour channel;
 # - **noise**: how much each pixel differs from what its eight neighbours predict
-#   (Immerkær's estimate, in the units of the pixel values; fine texture counts as noise);
+#   (Immerkær's estimate, in the units of the pixel values). Fine texture counts as noise, and so
+#   does rounding to whole numbers: a rounding error has the standard deviation $1/\sqrt{12} = 0.29$
+#   (less shows only where whole patches are equal, cut off at 255 or smoothed by JPEG);
 # - **hue**: the mean colour angle in degrees (0 red, 60 yellow, −60 magenta, −120 blue), where a
 #   pixel counts as much as it is coloured. An angle goes round: 359° and 1° are neighbours, so
 #   their mean is taken on the circle, and the scale is cut at 180°, cyan, far from stained cells;
-# - **sharpness**: your function.
+# - **sharpness**: your function;
+# - **odd size**: whether the photograph is one of those with an unusual size.
 
 
 # %%
@@ -555,20 +704,26 @@ def mean_hue(photo):
 
 
 # %%
+odd_files = set(odd["file"])
+
+
 def measure(row):
     photo = photos.images[row].float()
     grey = torch.einsum("chw,c->hw", photo, torch.tensor([0.299, 0.587, 0.114]))
     values = {"class": photos.classes[photos.labels[row]], "row": row}
     values |= dict(zip(CHANNELS, photo.mean(dim=(1, 2)).tolist(), strict=True))
     values |= {f"noise {c}": n for c, n in zip(CHANNELS, noise(photo), strict=True)}
-    return values | {"hue": mean_hue(photo), "sharpness": sharpness(grey.byte().numpy())}
+    values |= {"hue": mean_hue(photo)}
+    values |= {"sharpness": float(_plain(sharpness(grey.byte().numpy())))}
+    return values | {"odd size": photos.files[row] in odd_files}
 
 
 rng = np.random.default_rng(0)
 of_class = [np.flatnonzero(photos.labels == c) for c in range(len(photos.classes))]
 chosen = [rng.choice(r, min(PER_CLASS, len(r)), replace=False) for r in of_class]
-facts = pd.DataFrame([measure(row) for row in np.concatenate(chosen)])
-facts.drop(columns="row").groupby("class").median().round(1)
+facts = pd.DataFrame([measure(row) for row in lk.track(np.concatenate(chosen), "measuring")])
+MEASURES = [*CHANNELS, *(f"noise {c}" for c in CHANNELS), "hue", "sharpness"]
+facts.groupby("class")[MEASURES].median().round(1)
 
 
 # %%
@@ -597,6 +752,8 @@ axes[0, 0].set_title(
     "Brightness and noise of each colour channel (left to right: red, green, blue)"
 )
 boxes(axes[1, 0], [f"noise {c}" for c in CHANNELS], CHANNELS.values(), "noise (0–255)")
+axes[1, 0].axhline(12**-0.5, color="0.3", linestyle=":", label="a rounding error: 1/√12")
+axes[1, 0].legend(fontsize=8)
 figure
 
 # %%
@@ -607,15 +764,252 @@ axes[0, 0].set_title("Hue and sharpness of the photographs")
 figure
 
 # %% [markdown]
-# **Look:** do boxes of two classes not overlap at all? Then that one number tells them apart
-# without any cell being recognised. It may be the cell itself (a large dark nucleus makes the
-# picture darker) or the day of the picture. This figure alone cannot say which. Write down one case
-# of each that you suspect.
+# How well does **one** of these numbers tell two classes apart, without any cell being recognised?
+# A box shows the middle half of a class, so up to half of the photographs lie outside of their
+# boxes: even where two boxes do not overlap, the classes may. Do not guess: compute.
+#
+# The simplest classifier has one **threshold**: below it one class, above it the other. As the groups
+# may differ in size, judge it by its **balanced accuracy**, the mean of the two shares that it finds
+# (recall of the one, recall of the other).
+
+# %% [markdown]
+# ### Exercise 1.6: the best threshold
+#
+# Write `best_threshold_accuracy(a, b)`: `a` and `b` are the values of two groups. It returns the
+# balanced accuracy of the **best** threshold, whichever group lies below: a number from 0.5 to 1.
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# Nothing changes between two neighbouring values, so it is enough to try the values that occur. What
+# is the balanced accuracy of the same threshold if one swaps "below" and "above"?
+# </details>
+# <details><summary>Hint 2: in NumPy</summary>
+#
+# `(a <= t).mean()` is the share of `a` that is not above `t`. Try every `t` in
+# `np.concatenate([a, b])`.
+# </details>
+
+
+# %%
+# Exercise 1.6 - the best threshold
+def best_threshold_accuracy(a, b):
+    raise NotImplementedError("1.6: the balanced accuracy of the best threshold")
+
+
+# %%
+# Solution 1.6
+def best_threshold_accuracy(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    a_below = [((a <= t).mean() + (b > t).mean()) / 2 for t in np.concatenate([a, b])]
+    return max(max(a_below), 1 - min(a_below))
+
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# If a threshold that calls everything below it `a` has the balanced accuracy $s$, the one that calls
+# everything below it `b` has $1 - s$: each recall turns into its opposite. So the best of both
+# directions is the largest $s$, or 1 minus the smallest. A warning: this threshold was chosen on the
+# very values on which it is judged. With few values it flatters; even pure chance gives more than
+# 0.5.
+# </details>
+
+
+# %%
+with lk.check("1.6", "best_threshold_accuracy"):
+
+    def _best(a, b):
+        given = np.array(a, dtype=float), np.array(b, dtype=float)
+        answer = best_threshold_accuracy(*(v.copy() for v in given))
+        assert answer is not None, "the function returns nothing; is `return` missing?"
+        assert np.asarray(_plain(answer)).size == 1, "return one number, the best accuracy"
+        return float(np.ravel(np.asarray(_plain(answer), dtype=float))[0])
+
+    _apart = _best([1, 2, 3], [6, 7, 8, 9])
+    assert abs(_apart - 100) > 1e-6, "a share from 0.5 to 1, not per cent"
+    assert not 3 <= _apart <= 6, "this is the threshold; return its balanced accuracy"
+    assert abs(_apart - 1) < 1e-6, f"1, 2, 3 and 6, 7, 8, 9 are told apart fully, not {_apart:.3f}"
+    _turned = _best([6, 7, 8, 9], [1, 2, 3])
+    assert abs(_turned - 1) < 1e-6, (
+        f"the same groups, swapped, give {_turned:.3f}: `a` may also be the group above"
+    )
+    _same = _best([1, 2, 3, 4], [1, 2, 3, 4])
+    assert abs(_same - 0.5) < 1e-6, f"two equal groups give 0.5, not {_same:.3f}"
+    # 5 against 50, one of the few among the many: balanced 0.9, plain accuracy higher
+    _few, _many = [1.0, 2, 3, 4, 30.5], np.arange(10.0, 60)
+    _got = _best(_few, _many)
+    assert abs(_got - 54 / 55) > 1e-6, (
+        "this is the plain accuracy, in which the larger group counts more: take the mean of "
+        "both recalls"
+    )
+    assert abs(_got - 0.9) < 1e-6, f"4 of 5 below all 50 others make (0.8 + 1)/2, not {_got:.3f}"
+    # two tight groups and a far point of each: neither means nor medians are the best place
+    _a, _b = [1, 2, 3, 4, 5, 6, 100], [5.5, 7, 8, 9, 10, 11, 12]
+    _got = _best(_a, _b)
+    _true = (6 / 7 + 6 / 7) / 2
+    assert abs(_got - max((np.subtract.outer(_b, _a) > 0).mean(), 0.5)) > 1e-6, (
+        "this is the area under the ROC curve (the share of pairs in order), not one threshold's"
+    )
+    assert abs(_got - _true) < 1e-6, (
+        f"for {_a} and {_b} the best threshold reaches {_true:.3f}, not {_got:.3f}: try every "
+        "value that occurs, in both groups, not only the middle of the means"
+    )
+    _random = np.random.default_rng(0)
+    for _shift in (0.0, 0.7, -1.5):
+        _a, _b = _random.normal(size=31), _random.normal(_shift, 2, 44)
+        _s = [((_a <= t).mean() + (_b > t).mean()) / 2 for t in np.concatenate([_a, _b])]
+        _true, _got = max(max(_s), 1 - min(_s)), _best(_a, _b)
+        assert abs(_got - _true) < 0.011, (
+            f"for two groups of random numbers it is {_true:.3f}, not {_got:.3f}: try every value "
+            "that occurs, in both groups and both directions"
+        )
+
+# %% [markdown]
+# For each measure, the pair of classes that it tells apart best:
+
+# %%
+table = {}
+for measure_name in MEASURES:
+    values = {name: group.to_numpy() for name, group in facts.groupby("class")[measure_name]}
+    scores = {
+        (one, other): float(_plain(best_threshold_accuracy(values[one], values[other])))
+        for one, other in combinations(values, 2)
+    }
+    best_pair = max(scores, key=scores.get)
+    table[measure_name] = {
+        "best pair": " / ".join(best_pair),
+        "its best threshold": scores[best_pair],
+        "median of all pairs": np.median(list(scores.values())),
+    }
+pd.DataFrame(table).T.infer_objects().round(2)
+
+# %% [markdown]
+# What could be the reason where one number alone tells two classes apart? Write down one pair for
+# which you suspect the cell itself, and one for which you suspect the way the picture was taken.
+#
+# <details><summary>Answer</summary>
+#
+# It may be the cell: a large dark nucleus makes the picture darker, eosinophils' red grains change
+# the hue, a platelet leaves most of the picture empty, bright and smooth. Or it may be the day, the
+# stain, the focus. This table alone cannot say which. Nor does "noise" say much of the camera: the
+# smoothest classes lie near the dotted line of rounding, and what lies above it is mostly texture.
+# To find out, one compares photographs of the *same* class that were taken differently. You have
+# such photographs:
+# </details>
+
+# %% [markdown]
+# ### Exercise 1.7: what the odd sizes give away
+#
+# Compare the photographs of odd size with the usual ones. Below, all odd ones are measured in
+# addition, and `batch` holds all measurements of the classes that have odd ones, with the column
+# `"odd size"`.
+#
+# Which of the `MEASURES` tells odd from usual best, by your `best_threshold_accuracy`? Give its name
+# as `telling_measure`, and its median among the odd and among the usual photographs. First look at
+# all medians at once: what would you expect if size were an accident?
+#
+# <details><summary>Hint 1: the idea</summary>
+#
+# One `groupby` of `batch` shows all medians. Then your function for each measure, odd against usual,
+# and the name of the largest.
+# </details>
+# <details><summary>Hint 2: in pandas</summary>
+#
+# `batch.groupby("odd size")[MEASURES].median()`. `batch[batch["odd size"]]` are the odd ones, `~`
+# turns a mask round. `max(scores, key=scores.get)` gives the key of the largest value of a
+# dictionary.
+# </details>
+
+# %%
+all_odd = [row for row, file in enumerate(photos.files) if file in odd_files]
+missing = sorted(set(all_odd) - set(facts["row"]))
+extra = pd.DataFrame(
+    [measure(row) for row in lk.track(missing, "measuring")], columns=facts.columns
+)
+batch = pd.concat([facts, extra], ignore_index=True).astype({"odd size": bool})
+batch = batch[batch["class"].isin(batch.loc[batch["odd size"], "class"])]
+print(f"{batch['odd size'].sum()} of odd size, {(~batch['odd size']).sum()} usual")
+
+# %%
+# Exercise 1.7 - what the odd sizes give away
+telling_measure = ...  # one of MEASURES
+odd_median = ...  # its median among the photographs of odd size
+usual_median = ...  # and among the others
+
+# %%
+# Solution 1.7
+is_odd = batch["odd size"]
+scores = {m: best_threshold_accuracy(batch[m][is_odd], batch[m][~is_odd]) for m in MEASURES}
+telling_measure = max(scores, key=scores.get)
+odd_median = batch.loc[is_odd, telling_measure].median()
+usual_median = batch.loc[~is_odd, telling_measure].median()
+
+# %% [markdown] tags=["solution"]
+# <details><summary>Why this works</summary>
+#
+# If size were an accident, all medians would be about equal. On the real photographs the **hue**
+# stands out: odd ones lie near −70°, towards violet, the usual ones around 0°. (Of the whole sample,
+# 3 of 1,173 usual ones lie below −40°, and all 34 odd ones.) So these photographs are a second
+# **batch**: another stain, white balance or export. That is why they have another size, too. Nobody
+# told us; one `groupby` did. A network could use such a hue as a shortcut wherever the share of odd
+# sizes differs between the classes. On stand-ins the sizes *are* an accident, and what comes out is
+# chance.
+# </details>
+
+# %%
+with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
+    assert isinstance(telling_measure, str), "telling_measure: give the name of one of MEASURES"
+    _said, _mask = telling_measure.strip(), batch["odd size"].to_numpy()
+    assert _said in MEASURES, f"{_said!r} is not one of MEASURES: {', '.join(MEASURES)}"
+
+    def _score(name):
+        a, b = batch.loc[_mask, name].to_numpy(), batch.loc[~_mask, name].to_numpy()
+        s = [((a <= t).mean() + (b > t).mean()) / 2 for t in np.concatenate([a, b])]
+        return max(max(s), 1 - min(s))
+
+    _scores = {name: _score(name) for name in MEASURES}
+    assert _scores[_said] > max(_scores.values()) - 0.011, (
+        f"{_said} tells odd from usual with {_scores[_said]:.2f}, but another measure does better: "
+        "compute all of them"
+    )
+    _values = batch[_said].to_numpy(dtype=float)
+    _true = np.median(_values[_mask]), np.median(_values[~_mask])
+    _got = []
+    for _name, _value in (("odd_median", odd_median), ("usual_median", usual_median)):
+        _value = np.ravel(np.asarray(_plain(_value), dtype=float))
+        assert len(_value) == 1, f"{_name}: give one number, the median of {_said}"
+        _got.append(float(_value[0]))
+
+    def _same(pair):
+        return np.allclose(_got, pair, rtol=1e-3, atol=0.06)
+
+    _means = _values[_mask].mean(), _values[~_mask].mean()
+    assert _same(_true) or not _same(_true[::-1]), "odd_median and usual_median are swapped"
+    assert _same(_true) or not _same(_means), "these are the means: take the medians"
+    _whole = facts[_said].median(), batch[_said].median()
+    assert _same(_true) or not any(np.isclose(_got[1], w, atol=0.06) for w in _whole), (
+        "usual_median: leave the odd ones out, and take `batch`"
+    )
+    assert _same(_true), (
+        f"the medians of {_said} are not {_got[0]:.1f} and {_got[1]:.1f}: group by `odd size`"
+    )
+
+# %%
+figure, axes = lk.figures.new_figure(height=2.8, origin=photos.origin)
+edges = np.histogram_bin_edges(batch["hue"], 30)
+for is_odd, colour, label in ((False, COLOURS[4], "usual size"), (True, COLOURS[5], "odd size")):
+    values = batch.loc[batch["odd size"] == is_odd, "hue"]
+    axes[0, 0].hist(values, bins=edges, color=colour, alpha=0.8, label=label)
+axes[0, 0].set(xlabel="hue (degrees)", ylabel="photographs")
+axes[0, 0].set_title("The hue of photographs of usual and of odd size")
+axes[0, 0].legend(fontsize=8)
+figure
 
 # %% [markdown]
 # ### Outliers are pictures, not points
 #
-# A point far from its box may be an error, or a rare cell. Look before you delete anything.
+# A point far from its box may be an error, a rare cell, or a picture that was taken differently. Look
+# before you delete anything. Which of these are the *cell*, and which the *picture*?
 
 # %%
 facts["brightness"] = facts[list(CHANNELS)].mean(axis=1)
@@ -635,7 +1029,15 @@ lk.figures.image_grid(
 )
 
 # %%
-facts.loc[ends, ["class", "brightness", "noise", "hue", "sharpness"]].round(1)
+facts.loc[ends, ["class", "odd size", "brightness", "noise", "hue", "sharpness"]].round(1)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# See whether the picture of the lowest hue is one of odd size: then it is the second batch, no rare
+# cell. The darkest ones are often full of large dark cells, the blurred ones mostly empty: measures
+# of the whole picture say as much about what is in it as about how it was taken.
+# </details>
 
 # %% [markdown]
 # ## From a photograph to 28 x 28
@@ -662,10 +1064,51 @@ twice = lk.figures.image_grid(
 twice
 
 # %% [markdown]
-# **Look:** what is still there (size, colour, shape of the nucleus)? What is gone (granules, the
-# texture of the nucleus, the neighbours)? Which classes differ mostly in what is gone? That is
-# where a network on 28 pixels must struggle, however large it is. And is every cell in the centre?
-# What the cut leaves out is lost, and the label stays.
+# **Look:** what is still there, and what is gone? Which classes differ mostly in what is gone? And is
+# every cell in the centre?
+#
+# <details><summary>Answer</summary>
+#
+# Size, colour and the rough shape of the nucleus are still there. Granules, the texture of the
+# nucleus and the neighbours are gone. Classes that differ mostly in these (immature granulocyte and
+# monocyte; basophil, whose grains cover the nucleus) are where a network on 28 pixels must struggle,
+# however large it is. A cell that lies off the centre is cut; what the cut leaves out is lost, and
+# the label stays.
+# </details>
+#
+# ### Do changed copies stay sharp?
+#
+# Lab 05 trains on changed copies of the images: mirrored, turned, shifted (**augmentation**). A good
+# copy could be a real image. Your `sharpness` can judge one side of that. Four changes: mirror; turn
+# by 90, 180 or 270 degrees; shift by up to 2 whole pixels; rotate by up to 15 degrees. Which of them
+# change the sharpness, and why? Write it down first.
+
+# %%
+small_images = blood.val.images[:400].float() / 255
+changes = {
+    "as they are": lambda x: x,
+    "mirrored": lk.Augment(flip=True),
+    "turned by 90, 180, 270°": lk.Augment(turn=True),
+    "shifted by up to 2 pixels": lk.Augment(shift=2),
+    "rotated by up to 15°": lk.Augment(rotate=15),
+}
+lk.seed_everything(0)
+table = {}
+for name, change in changes.items():
+    luma = torch.einsum("nchw,c->nhw", change(small_images), torch.tensor([0.299, 0.587, 0.114]))
+    sharp = [float(_plain(sharpness(g))) for g in (255 * luma).round().byte().numpy()]
+    table[name] = {"median sharpness": np.median(sharp)}
+pd.DataFrame(table).T.round(0)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Mirroring and quarter turns only move whole pixels: nothing changes. A shift by whole pixels
+# repeats pixels at the border, which changes little. A rotation by any other angle must compute each
+# pixel from its neighbours (*resampling*), and a mean of neighbours is blurred: the sharpness falls
+# to about half. A network trained on such copies only sees blurred images, and is then tested on
+# sharp ones. Keep this in mind for lab 05.
+# </details>
 
 # %% [markdown]
 # ## Splitting without cheating
@@ -675,28 +1118,32 @@ twice
 # luck.
 
 # %% [markdown]
-# ### Exercise 1.6: a stratified split
+# ### Exercise 1.8: a stratified split
 #
 # Write `stratified_split(labels, seed)`. It returns three lists or arrays of row numbers: training
 # (70 %), validation (15 %) and test (15 %), with these shares *within every class*. The same seed
 # draws the same split, another seed another one. Every row is in exactly one part.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Either go class by class: shuffle its rows, cut at 70 % and at 85 %. Or use scikit-learn's
-# `train_test_split(rows, stratify=…, random_state=seed)` twice. The second call divides the
-# remaining 30 %: which share of *those* is 15 % of all?
+# Go class by class: shuffle its rows, then cut them into three. Or divide twice with a function that
+# can stratify; then ask which share of the *rest* is 15 % of all.
+# </details>
+# <details><summary>Hint 2: the names</summary>
+#
+# `np.random.default_rng(seed)` made inside the function, `rng.permutation`; or scikit-learn's
+# `train_test_split(rows, stratify=…, random_state=seed)`.
 # </details>
 
 
 # %%
-# Exercise 1.6 - a stratified split
+# Exercise 1.8 - a stratified split
 def stratified_split(labels, seed=0):
-    raise NotImplementedError("1.6: return the rows of training, validation and test")
+    raise NotImplementedError("1.8: return the rows of training, validation and test")
 
 
 # %%
-# Solution 1.6
+# Solution 1.8
 def stratified_split(labels, seed=0):
     rng = np.random.default_rng(seed)
     train, val, test = [], [], []
@@ -719,7 +1166,7 @@ def stratified_split(labels, seed=0):
 
 
 # %%
-with lk.check("1.6", "stratified_split"):
+with lk.check("1.8", "stratified_split"):
     _sizes = np.array([200, 100, 60, 40, 400])
     _labels = np.random.default_rng(1).permutation(np.repeat(np.arange(5), _sizes))
 
@@ -770,8 +1217,9 @@ pd.DataFrame(counts)
 lk.figures.split_proportions(pd.DataFrame(counts), origin=photos.origin)
 
 # %% [markdown]
-# Bars of equal height within a class: that is what "stratified" looks like. Compare the split that
-# the makers of BloodMNIST drew:
+# Bars of equal height within a class: that is what "stratified" looks like. Compare the split of
+# BloodMNIST (the line below the figure says whether this is the official file, or one that was
+# rebuilt with its counts):
 
 # %%
 official = blood.counts().drop(index="all classes", columns="all")
@@ -784,27 +1232,31 @@ lk.figures.split_proportions(official, origin=blood.origin)
 # *seen*. The result is too good, and nothing warns you. So duplicates must not cross splits.
 
 # %% [markdown]
-# ### Exercise 1.7: find the leaks
+# ### Exercise 1.9: find the leaks
 #
 # Write `leaks(groups, parts)`. `groups` (N,) gives each image a number; identical images share it.
-# `parts` are three arrays of rows, as from exercise 1.6. Return the group numbers that occur in
+# `parts` are three arrays of rows, as from exercise 1.8. Return the group numbers that occur in
 # **more than one part**, each once, in any order (a list, set or array).
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `set(groups[part].tolist())` are the groups of a part. Copies *within* one part are no leak.
-# Three parts make three pairs to compare.
+# Which groups occur in a part? Three parts make three pairs to compare. Copies *within* one part are
+# no leak.
+# </details>
+# <details><summary>Hint 2: in Python</summary>
+#
+# `set(groups[part].tolist())` are the groups of a part; `&` is what two sets share.
 # </details>
 
 
 # %%
-# Exercise 1.7 - find the leaks
+# Exercise 1.9 - find the leaks
 def leaks(groups, parts):
-    raise NotImplementedError("1.7: return the groups that occur in more than one part")
+    raise NotImplementedError("1.9: return the groups that occur in more than one part")
 
 
 # %%
-# Solution 1.7
+# Solution 1.9
 def leaks(groups, parts):
     seen, crossing = set(), set()
     for part in parts:
@@ -825,7 +1277,7 @@ def leaks(groups, parts):
 
 
 # %%
-with lk.check("1.7", "leaks"):
+with lk.check("1.9", "leaks"):
 
     def _found(groups, *parts):
         answer = leaks(np.array(groups), tuple(np.array(p) for p in parts))
@@ -878,14 +1330,15 @@ safe = [lk.data.split_indices(photos.labels, groups, seed=seed) for seed in rang
 print("leaking groups in 5 splits:", [len(leaks(groups, parts)) for parts in safe])
 
 # %% [markdown]
-# And BloodMNIST itself? Its small images can be compared in the same way.
+# And BloodMNIST? Its small images can be compared in the same way. (What you see holds for the data
+# that you have, named below; a rebuilt split is not the official one.)
 
 # %%
 everything = torch.cat([split.images for split in blood.splits.values()])
 ends = np.cumsum([0] + [len(split) for split in blood.splits.values()])
 official_parts = tuple(np.arange(a, b) for a, b in pairwise(ends))
 found = leaks(lk.data.duplicate_groups(everything), official_parts)
-print(f"identical images in more than one split: {len(found)} groups")
+print(f"identical images in more than one split: {len(found)} groups ({blood.origin})")
 
 # %% [markdown]
 # If there are some, a network that learns them by heart gains at most their share of the test
@@ -934,7 +1387,7 @@ pd.DataFrame(table).T.infer_objects().round(2)
 #   training images were scaled (lab 06). It costs no memory, only a little time.
 # - **Native size** loses nothing and takes the most memory.
 # - **Grey** takes a third, and throws away the stain's colour. Is colour the cell or the
-#   laboratory?
+#   laboratory? Both, as exercise 1.7 has shown: so try a network with and without it.
 # - **Flips** are free variety: a cell has no up and down. They are drawn anew for each image.
 #
 # The times are one measurement on this computer. Run the cell again to see how much they vary.
@@ -942,8 +1395,9 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # %% [markdown]
 # ## What these data cannot show
 #
-# Read the card once more. One hospital, one stain, one kind of analyser: a network may fail on the
-# pictures of another hospital, and nothing here can tell. The patients are unknown, so cells of one
+# Read the card once more. One hospital, one kind of analyser: a network may fail on the pictures of
+# another hospital, and nothing here can tell. You have found traces of a second batch within the one
+# hospital; nobody says how many more there are. The patients are unknown, so cells of one
 # patient may be in training *and* test. That is a leak which no check on pixels finds. The cells
 # come from people without infection or blood disease. **Not for diagnosis.**
 
@@ -951,6 +1405,7 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # ## What to take away
 #
 # - Look first: at the card, at random images of each class, at the outliers.
+# - Ask how the pictures were taken. One `groupby` by file size, date or source can find a batch.
 # - Compare any accuracy with the majority baseline, and look at each class.
 # - Statistics for normalising come from training data only.
 # - Folders hold surprises. Report them in a table; leave nothing out in silence.

@@ -21,7 +21,7 @@ def softmaxes(
 
 
 def squares(r="A @ x + b - t", end="return np.outer(r, x), r"):
-    return f"""# Exercise 0.2
+    return f"""# Exercise 0.3
 def least_squares_gradients(A, x, b, t):
     r = {r}
     {end}
@@ -37,7 +37,7 @@ def outputs(
     sigm="1 / (1 + np.exp(-logits))",
     end="return p - targets",
 ):
-    return f"""# Exercise 0.3
+    return f"""# Exercise 0.4
 output_layer = {{
     "the type of one white blood cell": {cell},
     "the findings in a chest X-ray": {xray},
@@ -57,7 +57,7 @@ def huber(
     b="pull.mean()",
     end="return grad_w, grad_b",
 ):
-    return f"""# Exercise 0.4
+    return f"""# Exercise 0.5
 def huber_gradients(X, t, w, b, delta, weight_decay):
     r = {r}
     pull = {pull}
@@ -74,7 +74,7 @@ def two_steps(
     step="lr * m / (v**0.5 + eps)",
     end="return step(m1, v1), step(m2, v2)",
 ):
-    return f"""# Exercise 0.5
+    return f"""# Exercise 0.7
 def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     m1, v1 = {m1}, {v1}
     m2, v2 = {m2}, {v2}
@@ -93,7 +93,7 @@ def adam(
     v_hat="self.v[i] / (1 - b2**self.k)",
     update="p -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)",
 ):
-    return f"""# Exercise 0.6
+    return f"""# Exercise 0.9
 class Adam:
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         self.parameters, self.lr, self.betas, self.eps = parameters, lr, (beta1, beta2), eps
@@ -112,7 +112,7 @@ class Adam:
 
 
 def factors(momentum="c", adam="c * (abs(g) + eps) / (c * abs(g) + eps)", matching="c * eps"):
-    return f"""# Exercise 0.7
+    return f"""# Exercise 0.10
 def momentum_factor(c):
     return {momentum}
 def adam_factor(c, g, eps):
@@ -127,13 +127,58 @@ def speeds(
     momentum="lr / (1 - momentum) * gradients.mean(0)",
     adam="lr * gradients.mean(0) / np.sqrt((gradients**2).mean(0))",
 ):
-    return f"""# Exercise 0.8
+    return f"""# Exercise 0.11
 def average_step(optimizer_class, gradients, **settings):
     {measured}
 def predicted_momentum(gradients, lr, momentum):
     return {momentum}
 def predicted_adam(gradients, lr):
     return {adam}
+"""
+
+
+def backward(result, before="pass"):
+    return f"""# Exercise 0.2
+def softmax_backward(y, g, temperature=1.0):
+    {before}
+    return {result}
+"""
+
+
+def valley(
+    step="theta = theta - lr * H @ theta",
+    before="pass",
+    end="theta",
+    limit="2 / np.linalg.eigvalsh(H).max()",
+):
+    return f"""# Exercise 0.6
+def gradient_descent(H, theta, lr, steps):
+    {before}
+    for k in range(steps):
+        {step}
+    return {end}
+def learning_rate_limit(H):
+    return {limit}
+"""
+
+
+def ratio(
+    step="(beta1 + c) / (1 + beta1) / np.sqrt((beta2 + c**2) / (1 + beta2))",
+    limit="np.sqrt(1 + beta2) / (1 + beta1)",
+):
+    return f"""# Exercise 0.8
+def step_ratio(c, beta1=0.9, beta2=0.999):
+    return {step}
+def ratio_limit(beta1=0.9, beta2=0.999):
+    return {limit}
+"""
+
+
+def contrasted(result, before="pass"):
+    return f"""# Exercise 0.13
+def contrast(W):
+    {before}
+    return {result}
 """
 
 
@@ -150,7 +195,7 @@ WALK = """theta = np.zeros(gradients.shape[1])
 def regression(
     d="softmax(X @ W.T + b) - np.eye(10)[labels]", n="len(X)", end="return d.T @ X, d.sum(0)"
 ):
-    return f"""# Exercise 0.9
+    return f"""# Exercise 0.12
 def softmax_regression_gradients(W, b, X, labels):
     d = ({d}) / {n}
     {end}
@@ -162,8 +207,8 @@ WRONG = {
         (softmaxes(scaled="logits * temperature"), "do not multiply"),
         (softmaxes(scaled="logits"), "the temperature changes nothing"),
         (softmaxes(total="e.sum()"), "the whole array adds up to 1"),
-        (softmaxes(total="e.sum(axis=0)"), "each row must add up to 1"),
-        (softmaxes(shift="0"), "overflows"),
+        (softmaxes(total="e.sum(axis=0)"), "but each row must"),
+        (softmaxes(shift="0"), "underflows"),
         (softmaxes().replace("return e", "e"), "return"),
         (
             softmaxes(
@@ -183,18 +228,46 @@ WRONG = {
         (softmaxes(jacobian="return ..."), "still gives `...`"),
     ],
     "0.2": [
+        (backward("y * (g - (y * g).sum()) / temperature"), "not over the whole array"),
+        (
+            backward("y * (g - (y * g).sum(-1, keepdims=True))"),
+            "the factor 1/τ is missing",
+        ),
+        (backward("y * (g - (y * g).sum(-1)) / temperature"), "keepdims=True"),
+        (backward("y * (g - (y * g).sum(0)) / temperature"), "not the first"),
+        (backward("(g - (y * g).sum(-1, keepdims=True)) / temperature"), "the factor y in front"),
+        (backward("y * (g - g.sum(-1, keepdims=True)) / temperature"), "not the plain sum"),
+        (backward("y * (1 - y) * g / temperature"), "only the diagonal"),
+        (backward("y * g / temperature"), "second term"),
+        (
+            backward(
+                "p * (g - (p * g).sum(-1, keepdims=True)) / temperature",
+                "p = softmax(y, temperature)",
+            ),
+            "do not take it again",
+        ),
+        (
+            backward(
+                "np.einsum('...ij,...j->...i', J, g) / temperature",
+                "J = y[..., None] * np.eye(y.shape[-1]) - y[..., None] * y[..., None, :]",
+            ),
+            "a matrix C x C",
+        ),
+        (backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature", "g -= 1"), "changes"),
+    ],
+    "0.3": [
         (squares(end="r"), "return"),
         (squares(end="return r, np.outer(r, x)"), "swapped"),
         (squares(end="return np.outer(x, r), r"), "not x rᵀ"),
-        (squares(end="return np.outer(r, x)"), "two arrays"),
+        (squares(end="return np.outer(r, x)"), "two things"),
         (squares(r="t - A @ x - b"), "wrong sign"),
         (squares(end="return 2 * np.outer(r, x), 2 * r"), "twice too large"),
         (squares(end="return np.outer(r, x) / 3, r / 3"), "is a mean here"),
-        (squares(r="A @ x - t"), "b is missing"),
+        (squares(r="A @ x - t"), "without b"),
         (squares(end="return np.outer(r, x), r.sum()"), "∇_b has the shape ()"),
         (squares(end="return np.outer(r, x), abs(r)"), "∇_b differs"),
     ],
-    "0.3": [
+    "0.4": [
         (outputs(xray='"softmax"'), "X-ray”: several can be true"),
         (outputs(cell='"sigmoid"'), "exactly one answer is true"),
         (outputs(digit='"relu"'), "neither softmax nor sigmoid"),
@@ -209,10 +282,10 @@ WRONG = {
         (outputs(end="return (p - targets).sum()"), "has the shape"),
         (outputs().replace("return p", "p"), "return"),
     ],
-    "0.4": [
+    "0.5": [
         (huber(end="grad_w"), "return"),
         (huber(end="return np.append(grad_w, grad_b)"), "two things"),
-        (huber(end="return grad_b, grad_w"), "the gradient for w has the shape"),
+        (huber(end="return grad_b, grad_w"), "swapped"),
         (huber(w="X.T @ pull + weight_decay * w", b="pull.sum()"), "is a sum"),
         (huber(r="t - X @ w - b"), "wrong sign"),
         (huber(pull="r"), "not clipped"),
@@ -220,9 +293,33 @@ WRONG = {
         (huber(w="X.T @ pull / len(t)"), "λw is missing"),
         (huber(w="X.T @ pull / len(t) + 2 * weight_decay * w"), "twice"),
         (huber(b="pull.mean() + weight_decay * b"), "no λb"),
-        (huber(pull="np.clip(r, 0, delta)"), "the gradient for w differs"),
+        (huber(pull="np.clip(r, 0, delta)"), "clipped on both sides"),
     ],
-    "0.5": [
+    "0.6": [
+        (valley(step="theta = theta + lr * H @ theta"), "uphill"),
+        (valley(step="theta -= lr * H @ theta"), "changes the array"),
+        (valley(step="theta = theta - lr * theta"), "Hθ, not θ"),
+        (valley(step="theta = theta - lr * g", before="g = H @ theta"), "at the start only"),
+        (valley(before="steps = steps + 1"), "one step too many"),
+        (valley(before="steps = steps - 1"), "one step too few"),
+        (valley(step="theta = theta - lr / 2 * H @ theta"), "without a ½"),
+        (
+            valley(
+                before="path = [theta]",
+                step="path.append(path[-1] - lr * H @ path[-1])",
+                end="np.array(path)",
+            ),
+            "not the whole way",
+        ),
+        (valley(limit="1 / np.linalg.eigvalsh(H).max()"), "one may go further"),
+        (valley(limit="2 / np.linalg.eigvalsh(H).min()"), "the strictest"),
+        (valley(limit="2 / np.trace(H)"), "not their sum"),
+        (valley(limit="2 / H.max()"), "largest entry"),
+        (valley(limit="2 / np.linalg.norm(H)"), "not the length of H"),
+        (valley(limit="2 / np.linalg.eigvalsh(H)[[0, -1]].sum()"), "best rate"),
+        (valley(limit="2 / np.linalg.eigvalsh(H)"), "has the shape"),
+    ],
+    "0.7": [
         (two_steps(end="step"), "return"),
         (two_steps(end="return -step(m1, v1), -step(m2, v2)"), "without the minus"),
         (
@@ -240,7 +337,7 @@ WRONG = {
             "bias correction is missing",
         ),
         (two_steps(step="lr * m / (v + eps) ** 0.5"), "outside the root"),
-        (two_steps(step="lr * m / (v + eps)"), "step 1 is"),
+        (two_steps(step="lr * m / (v + eps)"), "root of v̂ is missing"),
         (two_steps(m2="g2", v2="g2**2"), "remember g1"),
         (
             two_steps(
@@ -251,7 +348,34 @@ WRONG = {
         (two_steps(m2="(g1 + g2) / 2", v2="(g1**2 + g2**2) / 2"), "step 2 is"),
         (two_steps(end="return step(m2, v2)"), "has the shape"),
     ],
-    "0.6": [
+    "0.8": [
+        (ratio(step="1.0"), "does not stay the same"),
+        (ratio(step="c"), "not proportional"),
+        (ratio(step="(beta1 + c) / np.sqrt(beta2 + c**2)"), "bias correction is missing"),
+        (
+            ratio(step="(beta1 + c) / (1 + beta1) / ((beta2 + c**2) / (1 + beta2))"),
+            "root of v̂ is missing",
+        ),
+        (
+            ratio(step="(1 + beta1 * c) / (1 + beta1) / np.sqrt((1 + beta2 * c**2) / (1 + beta2))"),
+            "the older gradient fades",
+        ),
+        (
+            ratio(step="abs(beta1 + c) / (1 + beta1) / np.sqrt((beta2 + c**2) / (1 + beta2))"),
+            "the sign counts",
+        ),
+        (
+            ratio(step="(1 + beta1) / (beta1 + c) * np.sqrt((beta2 + c**2) / (1 + beta2))"),
+            "turned round",
+        ),
+        (ratio(limit="1.0"), "the limit is not 1"),
+        (ratio(limit="0.0"), "the limit is not 0"),
+        (ratio(limit="(1 + beta2) / (1 + beta1)"), "ratio_limit: the root is missing"),
+        (ratio(limit="1 / (1 + beta1)"), "1 + β2 too"),
+        (ratio(limit="np.sqrt(1 + beta1) / (1 + beta2)"), "swapped"),
+        (ratio(limit="None"), "return"),
+    ],
+    "0.9": [
         (adam(update="p = p - self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "did not change"),
         (adam(update="p += self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "uphill"),
         (adam(m_hat="self.m[i]", v_hat="self.v[i]"), "bias correction is missing"),
@@ -259,31 +383,31 @@ WRONG = {
         (adam(update="p -= self.lr * m_hat / np.sqrt(v_hat)"), "eps > 0"),
         (adam(before="pass", inside="self.k += 1"), "not once an array"),
         (adam(before="pass"), "must count as 1"),
-        (adam(before="self.k = 1"), "then it is off by"),
-        (adam(m="g", m_hat="self.m[i]"), "then it is off by"),
+        (adam(before="self.k = 1"), "is off by"),
+        (adam(m="g", m_hat="self.m[i]"), "is off by"),
         (adam(m_hat="self.m[i] / (1 - b1 * self.k)"), "power β to the step number"),
         (adam(before="self.k += 2"), "the first step is wrong"),
         (adam(inside="g *= 1 - b1", m="b1 * self.m[i] + g"), "changed the gradients"),
         (adam(start="pass"), "no attribute 'k'"),
     ],
-    "0.7": [
+    "0.10": [
         (factors(momentum="1"), "its step changes"),
         (factors(momentum="1 / c"), "momentum_factor is the wrong way round"),
         (factors(momentum="c / (1 - 0.9)"), "has 1/(1 − μ) in it"),
-        (factors(momentum="c ** 2"), "a sum of gradients"),
+        (factors(momentum="c ** 2"), "has no squares"),
         (factors(adam="1"), "only nearly right"),
         (
             factors(adam="(c * abs(g) + eps) / (c * (abs(g) + eps))"),
             "adam_factor is the wrong way round",
         ),
         (factors(adam="c * (g + eps) / (c * g + eps)"), "not g"),
-        (factors(adam="c"), "the factor is"),
+        (factors(adam="c"), "the factor for SGD"),
         (factors(matching="eps"), "does not cancel c"),
         (factors(matching="eps / c"), "matching_eps is the wrong way round"),
         (factors(matching="c ** 2 * eps"), "not by c²"),
         (factors(matching="None"), "return"),
     ],
-    "0.8": [
+    "0.11": [
         (speeds("return end_point(optimizer_class, gradients, **settings) / 50"), "the sign"),
         (speeds("return -end_point(optimizer_class, gradients, **settings)"), "the whole way"),
         (speeds(FORGETFUL), "forgets"),
@@ -303,11 +427,14 @@ WRONG = {
             speeds(adam="lr * gradients.mean(0) / np.sqrt(gradients.mean(0) ** 2)"),
             "first square, then average",
         ),
-        (speeds(adam="gradients.mean(0) / np.sqrt((gradients**2).mean(0))"), "lr · mean"),
+        (
+            speeds(adam="gradients.mean(0) / np.sqrt((gradients**2).mean(0))"),
+            "the learning rate is missing",
+        ),
     ],
-    "0.9": [
+    "0.12": [
         (regression(end="d.T @ X"), "return"),
-        (regression(end="return d.T @ X"), "two arrays"),
+        (regression(end="return d.T @ X"), "two things"),
         (regression(end="return X.T @ d, d.sum(0)"), "the shape of W"),
         (regression(end="return d.sum(0), d.T @ X"), "swapped"),
         (regression(end="return d.T @ X, d"), "add up over the images"),
@@ -315,8 +442,19 @@ WRONG = {
         (regression(n="10"), "not the classes"),
         (regression(d="np.eye(10)[labels] - softmax(X @ W.T + b)"), "probabilities minus targets"),
         (regression(d="softmax(X @ W.T + b)"), "targets are missing"),
-        (regression(d="softmax(X @ W.T) - np.eye(10)[labels]"), "differs from autograd"),
+        (regression(d="softmax(X @ W.T) - np.eye(10)[labels]"), "b is missing"),
         (regression(end="return d.T @ X, d.mean(0)"), "gradient for b"),
+    ],
+    "0.13": [
+        (contrasted("W - W.mean(axis=1, keepdims=True)"), "over the classes, axis 0"),
+        (contrasted("W - W.mean()"), "its own mean"),
+        (contrasted("W - W[0]"), "a column must add up to 0"),
+        (contrasted("(W - W.mean(0)) / W.std(0)"), "do not divide by the spread"),
+        (contrasted("W - W.sum(0)"), "the mean, not the sum"),
+        (contrasted("W", "W -= W.mean(0)"), "changes the array"),
+        (contrasted("W - W.mean(axis=1)"), "keepdims=True"),
+        (contrasted("W.mean(axis=0)"), "has the shape"),
+        (contrasted("None"), "return"),
     ],
 }
 
@@ -349,33 +487,51 @@ def softmax_jacobian(logits, temperature=1.0):
 """,
     ],
     "0.2": [
+        backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature"),
+        backward("(y * g - y * np.einsum('...c,...c->...', y, g)[..., None]) / temperature"),
+        backward(
+            "[float(a * (b - sum(y * g))) / temperature for a, b in zip(y, g)]",
+            "if y.ndim == 2: return [softmax_backward(a, b, temperature) for a, b in zip(y, g)]",
+        ),
+        """# Exercise 0.2
+def softmax_backward(y, g, temperature=1.0):
+    z = (torch.log(torch.tensor(y)) * temperature).requires_grad_()
+    torch.softmax(z / temperature, -1).backward(torch.tensor(g))
+    return z.grad
+""",
+        backward(
+            "torch.tensor(y * (g - (y * g).sum(-1)[..., None]) / temperature, requires_grad=True)"
+        ),
+        backward("(y * (g - (y * g).sum(-1, keepdims=True)) / temperature).astype(np.float32)"),
+    ],
+    "0.3": [
         squares(end="return np.einsum('i,j->ij', r, x), r.copy()"),
         squares(end="return [[[a * c for c in x] for a in r], list(r)]"),
         squares(end="return r[:, None] @ x[None], r[:, None]"),
-        """# Exercise 0.2
+        """# Exercise 0.3
 def least_squares_gradients(A, x, b, t):
     A, x, b, t = (torch.tensor(v, requires_grad=True) for v in (A, x, b, t))
     return torch.autograd.grad(0.5 * ((A @ x + b - t) ** 2).sum(), (A, b))
 """,
     ],
-    "0.3": [
+    "0.4": [
         outputs(sigm="torch.sigmoid(torch.tensor(logits)).numpy()"),
         outputs(cell='"Softmax"', xray='" SIGMOID"', sigm="np.exp(-np.logaddexp(0, -logits))"),
         outputs(end="return [float(a - b) for a, b in zip(p, targets)]"),
         outputs(end="return torch.tensor(p - targets, requires_grad=True)"),
         outputs(sigm="0.5 + 0.5 * np.tanh(logits / 2)"),
     ],
-    "0.4": [
+    "0.5": [
         huber(pull="np.where(abs(r) <= delta, r, delta * np.sign(r))"),
         huber(w="np.einsum('nf,n->f', X, pull) / len(X) + weight_decay * w", b="sum(pull) / 12"),
         huber(w="(pull[:, None] * X).mean(0) + weight_decay * w", b="[pull.mean()]"),
-        """# Exercise 0.4
+        """# Exercise 0.5
 def huber_gradients(X, t, w, b, delta, weight_decay):
     X, t, w, b = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (X, t, w, b))
     loss = F.huber_loss(X @ w + b, t, delta=delta) + weight_decay / 2 * w @ w
     return torch.autograd.grad(loss, (w, b))
 """,
-        """# Exercise 0.4
+        """# Exercise 0.5
 def huber_gradients(X, t, w, b, delta, weight_decay):
     grad_w, grad_b = weight_decay * w, 0.0
     for x, target in zip(X, t):
@@ -384,7 +540,25 @@ def huber_gradients(X, t, w, b, delta, weight_decay):
     return [grad_w, grad_b]
 """,
     ],
-    "0.5": [
+    "0.6": [
+        valley(),
+        valley(before="return np.linalg.matrix_power(np.eye(len(H)) - lr * H, steps) @ theta"),
+        valley(before="theta = theta.copy()", step="theta -= lr * (H @ theta)"),
+        valley(limit="2 / np.linalg.norm(H, 2)"),
+        valley(limit="2 / max(np.linalg.eig(H)[0])"),
+        valley(limit="2 / torch.linalg.eigvalsh(torch.tensor(H))[-1:]"),
+        """# Exercise 0.6
+def gradient_descent(H, theta, lr, steps):
+    H, theta = torch.tensor(H), torch.tensor(theta, requires_grad=True)
+    for _ in range(steps):
+        (gradient,) = torch.autograd.grad(0.5 * theta @ H @ theta, theta)
+        theta = (theta - lr * gradient).detach().requires_grad_()
+    return theta
+def learning_rate_limit(H):
+    return 2 / np.linalg.svd(H)[1][0]
+""",
+    ],
+    "0.7": [
         two_steps(end="return np.array([step(m1, v1), step(m2, v2)])"),
         two_steps(
             m1="(1 - beta1) * g1 / (1 - beta1)",
@@ -392,7 +566,7 @@ def huber_gradients(X, t, w, b, delta, weight_decay):
             v2="(1 - beta2) * (beta2 * g1**2 + g2**2) / (1 - beta2**2)",
             end="return [step(m1, v1), step(m2, v2)]",
         ),
-        """# Exercise 0.5
+        """# Exercise 0.7
 def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     m, v, steps = 0.0, 0.0, []
     for k, g in enumerate((g1, g2), 1):
@@ -400,7 +574,7 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         steps.append(lr * m / (1 - beta1**k) / ((v / (1 - beta2**k)) ** 0.5 + eps))
     return steps
 """,
-        """# Exercise 0.5
+        """# Exercise 0.7
 def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     theta, ends = torch.zeros(1, dtype=torch.float64, requires_grad=True), [0.0]
     optimizer = torch.optim.Adam([theta], lr, (beta1, beta2), eps)
@@ -415,7 +589,13 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
             "for s in (step(m1, v1), step(m2, v2)))"
         ),
     ],
-    "0.6": [
+    "0.8": [
+        ratio(step="np.divide(*first_two_steps(1.0, c, 1.0, beta1, beta2, 0.0)[::-1])"),
+        ratio(step="np.sqrt((1 + beta2) / (beta2 + c * c)) * (beta1 + c) / (1 + beta1)"),
+        ratio(limit="torch.tensor(1 + beta2, requires_grad=True) ** 0.5 / (1 + beta1)"),
+        ratio(limit="step_ratio(1e9, beta1, beta2)"),
+    ],
+    "0.9": [
         adam(),
         adam(update="p[...] = p - self.lr * m_hat / (v_hat ** 0.5 + self.eps)"),
         adam(
@@ -423,7 +603,7 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
             v="self.v[i] + (1 - b2) * (g * g - self.v[i])",
             update="np.subtract(p, self.lr * m_hat / (np.sqrt(v_hat) + self.eps), out=p)",
         ),
-        """# Exercise 0.6
+        """# Exercise 0.9
 class Adam:
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         self.parameters = parameters
@@ -438,7 +618,7 @@ class Adam:
             p[...] = leaf.numpy()
 """,
     ],
-    "0.7": [
+    "0.10": [
         factors(adam="(abs(g) + eps) / (abs(g) + eps / c)", matching="eps * c"),
         factors(
             momentum="np.float64(c)",
@@ -446,7 +626,7 @@ class Adam:
         ),
         factors(momentum="torch.tensor(c)", matching="torch.tensor([c * eps])"),
     ],
-    "0.8": [
+    "0.11": [
         speeds(WALK),
         speeds(
             momentum="sum(gradients) / len(gradients) * lr / (1 - momentum)",
@@ -459,16 +639,16 @@ class Adam:
         ),
         speeds(adam="lr * gradients.mean(0) / np.sqrt(gradients.var(0) + gradients.mean(0) ** 2)"),
     ],
-    "0.9": [
+    "0.12": [
         regression(end="return np.einsum('nc,np->cp', d, X), np.einsum('nc->c', d)"),
         regression(n="1", end="return (d[:, :, None] * X[:, None]).mean(0), d.mean(0)"),
-        """# Exercise 0.9
+        """# Exercise 0.12
 def softmax_regression_gradients(W, b, X, labels):
     W, b = (torch.tensor(v, requires_grad=True) for v in (W, b))
     loss = F.cross_entropy(torch.tensor(X) @ W.T + b, torch.tensor(labels))
     return torch.autograd.grad(loss, [W, b])
 """,
-        """# Exercise 0.9
+        """# Exercise 0.12
 def softmax_regression_gradients(W, b, X, labels):
     grad_W, grad_b = np.zeros_like(W), np.zeros_like(b)
     for x, label in zip(X, labels):
@@ -478,5 +658,13 @@ def softmax_regression_gradients(W, b, X, labels):
         grad_b += d / len(X)
     return [grad_W, grad_b]
 """,
+    ],
+    "0.13": [
+        contrasted("W - W.mean(0)"),
+        contrasted("torch.tensor(W) - torch.tensor(W).mean(dim=0, keepdim=True)"),
+        contrasted("(W.T - W.T.mean(1, keepdims=True)).T"),
+        contrasted("W - sum(W) / len(W)"),
+        contrasted("(np.eye(len(W)) - 1 / len(W)) @ W"),
+        contrasted("np.array([row - W.mean(axis=0) for row in W]).tolist()"),
     ],
 }

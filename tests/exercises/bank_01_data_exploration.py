@@ -34,8 +34,25 @@ def sharp(body):
     return f"# Exercise 1.5\nfrom scipy.ndimage import laplace\ndef sharpness(grey):\n    {body}\n"
 
 
+def threshold(body):
+    return f"# Exercise 1.6\ndef best_threshold_accuracy(a, b):\n    {body}\n"
+
+
+def tell(
+    name="max(scores, key=scores.get)", odd="values[mask].median()", usual="values[~mask].median()"
+):
+    return f"""# Exercise 1.7
+mask = batch["odd size"]
+scores = {{m: best_threshold_accuracy(batch[m][mask], batch[m][~mask]) for m in MEASURES}}
+telling_measure = {name}
+values = batch[telling_measure] if isinstance(telling_measure, str) else batch["hue"]
+odd_median = {odd}
+usual_median = {usual}
+"""
+
+
 def split(body):
-    return f"""# Exercise 1.6
+    return f"""# Exercise 1.8
 from sklearn.model_selection import train_test_split
 def stratified_split(labels, seed=0):
     rows = np.arange(len(labels))
@@ -54,7 +71,15 @@ def two_cuts(shuffle="rng.permutation(np.flatnonzero(labels == c))", rng="seed",
 
 
 def leak(body):
-    return f"# Exercise 1.7\ndef leaks(groups, parts):\n    train, val, test = parts\n    {body}\n"
+    return f"# Exercise 1.9\ndef leaks(groups, parts):\n    train, val, test = parts\n    {body}\n"
+
+
+def scan(
+    score="(a <= t).mean() + (b > t).mean()",
+    over="np.concatenate([a, b])",
+    end="max(max(s), 1 - min(s))",
+):
+    return threshold(f"s = [({score}) / 2 for t in {over}]\n    return {end}")
 
 
 CHANNELS = "x.mean((0, 2, 3))", "x.std((0, 2, 3))"
@@ -66,6 +91,10 @@ SETS = "t, v, s = (set(groups[p].tolist()) for p in parts)\n    return "
 WRONG = {
     "1.1": [
         (pick("[i for c in range(8) for i in of(c)[:2]]"), "first two"),
+        (pick("[i for c in range(8) for i in of(c)[-2:]]"), "last two"),
+        (pick("[i for c in range(8) for i in of(c)[[5, 9]]]"), "same two places"),
+        (pick("[labels[i] for c in range(8) for i in rng.choice(of(c), 2, False)]"), "classes 0"),
+        (pick("blood.train.images[[i for c in range(8) for i in of(c)[:2]]]"), "these are images"),
         (pick("[i for c in range(8) for i in rng.choice(of(c)[:1], 2)]"), "twice"),
         (pick("[i for c in range(8) for i in 20 * c + rng.choice(20, 2, False)]"), "whole split"),
         (pick("rng.choice(len(labels), 16, replace=False)"), "not 2 each"),
@@ -74,7 +103,11 @@ WRONG = {
     ],
     "1.2": [
         (baseline("1 / 8"), "equally frequent"),
-        (baseline("blood.train.counts().max() / len(blood.train)"), "training split"),
+        (baseline("0.19", "blood.train.counts().max()"), "is it the count"),
+        (baseline("0.19", "('neutrophil', 2330)"), "name of the class alone"),
+        (baseline("1 - blood.test.counts().max() / len(blood.test)"), "wrong answers"),
+        (baseline("'19.5 %'"), "one number"),
+        (baseline("blood.train.counts().max() / len(blood.train)"), "share in the train split"),
         (baseline("blood.test.counts().max()"), "number of images"),
         (baseline("round(blood.test.counts().max() / len(blood.test), 2)"), "four decimals"),
         (baseline("0.1947", "blood.train.counts().idxmin()"), "most frequent"),
@@ -82,6 +115,11 @@ WRONG = {
     ],
     "1.3": [
         (moments("x.mean()", "x.std()"), "dim=(0, 2, 3)"),
+        (moments(*CHANNELS, "blood.test.images"), "numbers of test"),
+        (moments(*CHANNELS, "blood.val.images"), "numbers of val"),
+        (moments(*CHANNELS[::-1]), "swapped"),
+        (moments(CHANNELS[0], "x.mean((2, 3)).std(0)"), "images' means"),
+        (moments(CHANNELS[0], "x.std((0, 2, 3)).flip(0)"), "channel_std round"),
         (moments("x.mean(0)", "x.std(0)"), "dim=(0, 2, 3)"),
         (moments("x.mean((2, 3))", "x.std((2, 3))"), "dim=(0, 2, 3)"),
         (moments(*CHANNELS, scale=1), "255"),
@@ -90,7 +128,7 @@ WRONG = {
         (moments("x.mean((0, 2, 3)).flip(0)", CHANNELS[1]), "red, green, blue"),
         (
             moments(*CHANNELS, "torch.cat([s.images for s in blood.splits.values()])"),
-            "blood.train only",
+            "blood.train, only",
         ),
     ],
     "1.4": [
@@ -101,10 +139,22 @@ WRONG = {
         (memory("{s: 64 * 3 * s * s * 4 for s in (28, 224, 360)}"), "10⁶"),
         (memory("{s: 64 * 3 * s * s * 4 / 2**20 for s in (28, 224, 360)}"), "mebibytes"),
         (memory("{28: 0.602112, 224: ..., 360: ...}"), "..."),
-        (memory("{s: 64 * 3 * s * 4 / 1e6 for s in (28, 224, 360)}"), "is not it"),
+        (memory("{s: 64 * 3 * s * 4 / 1e6 for s in (28, 224, 360)}"), "rows **and** columns"),
+        (memory("{28: 99.5, 224: 38.5, 360: 0.6}"), "turned round"),
+        (memory("{s: 64 * 3 * s * s * 8 / 1e6 for s in (28, 224, 360)}"), "float64"),
     ],
     "1.5": [
         (sharp("return laplace(grey).var()"), "float"),
+        (sharp("return laplace(grey.astype(int)).astype(np.int8).var()"), "8-bit"),
+        (sharp("return laplace(grey / 4).var()"), "**sum** of the four"),
+        (
+            sharp(
+                "k = np.array([[1, 1, 1], [1, -8, 1], [1, 1, 1]])\n"
+                "    return ndimage.convolve(grey.astype(float), k, mode='nearest').var()"
+            ),
+            "diagonal",
+        ),
+        (sharp("return laplace(grey.astype(float), mode='wrap').var()"), "border"),
         (sharp("return laplace(grey.astype(float)).std()"), "standard deviation"),
         (sharp("return laplace(grey.astype(float)).mean()"), "mean"),
         (sharp("return laplace(grey / 255).var()"), "0–1"),
@@ -116,6 +166,43 @@ WRONG = {
         (sharp("laplace(grey.astype(float)).var()"), "return"),
     ],
     "1.6": [
+        (scan(end="max(s)"), "may also be the group above"),
+        (scan(end="s"), "one number"),
+        (scan(end="100 * max(max(s), 1 - min(s))"), "not per cent"),
+        (scan(end="np.concatenate([a, b])[np.argmax(s)]"), "the threshold"),
+        (
+            threshold(
+                "t = (a.mean() + b.mean()) / 2\n    s = ((a <= t).mean() + (b > t).mean()) / 2\n"
+                "    return max(s, 1 - s)"
+            ),
+            "4 of 5 below",
+        ),
+        (
+            threshold(
+                "n = len(a) + len(b)\n    s = [((a <= t).sum() + (b > t).sum()) / n "
+                "for t in np.concatenate([a, b])]\n    return max(max(s), 1 - min(s))"
+            ),
+            "plain accuracy",
+        ),
+        (
+            threshold(
+                "s = (np.subtract.outer(b, a) > 0).mean() "
+                "+ (np.subtract.outer(b, a) == 0).mean() / 2\n    return max(s, 1 - s)"
+            ),
+            "",
+        ),
+        (scan(score="(a <= t).mean() + (b > t).mean()", end="None"), "return"),
+    ],
+    "1.7": [
+        (tell("min(scores, key=scores.get)"), "another measure does better"),
+        (tell(odd="values[~mask].median()", usual="values[mask].median()"), "swapped"),
+        (tell(odd="values[mask].mean()", usual="values[~mask].mean()"), "take the medians"),
+        (tell(usual="values.median()"), "leave the odd ones out"),
+        (tell("'colour'", "0", "0").replace("batch[telling_measure]", "batch['hue']"), "MEASURES"),
+        (tell("scores", "0", "0"), "the name of one"),
+        (tell(odd="values[mask]"), "one number"),
+    ],
+    "1.8": [
         (
             split(
                 "r = np.random.default_rng(seed).permutation(rows); n = len(r)\n"
@@ -135,7 +222,7 @@ WRONG = {
         (two_cuts(rng="None"), "same seed"),
         (two_cuts(a=0.6, b=0.8), "70, 15 and 15 %"),
     ],
-    "1.7": [
+    "1.9": [
         (leak("return sorted(set(train) & set(test) | set(train) & set(val))"), "not found"),
         (leak(SETS + "t & s"), "train and val"),
         (leak(SETS + "(t & v) | (t & s)"), "val and test"),
@@ -171,6 +258,7 @@ RIGHT = {
     "1.3": [
         moments("[x[:, c].mean().item() for c in range(3)]", "[x[:, c].std() for c in range(3)]"),
         moments("x.numpy().mean((0, 2, 3), dtype=float)", "x.numpy().std((0, 2, 3), dtype=float)"),
+        moments("x.mean((0, 2, 3)).requires_grad_()", CHANNELS[1]),
         moments("x.mean((0, 2, 3), keepdim=True)", "x.std((0, 2, 3)).numpy().round(3)"),
         moments("dict(zip('rgb', x.mean((0, 2, 3)).tolist()))", CHANNELS[1]),
     ],
@@ -192,12 +280,36 @@ RIGHT = {
         ),
     ],
     "1.6": [
+        scan(),
+        scan("(a < t).mean() + (b >= t).mean()"),
+        scan(end="0.5 + max(abs(v - 0.5) for v in s)"),
+        scan(over="(np.sort(np.r_[a, b])[1:] + np.sort(np.r_[a, b])[:-1]) / 2"),
+        threshold(
+            "from sklearn.metrics import roc_curve\n"
+            "    f, t, _ = roc_curve(np.r_[0 * a, 0 * b + 1], np.r_[a, b], "
+            "drop_intermediate=False)\n    return 0.5 + max(abs(t - f)) / 2"
+        ),
+        threshold(
+            "from scipy.stats import ks_2samp\n"
+            "    return torch.tensor(0.5 + ks_2samp(a, b).statistic / 2, requires_grad=True)"
+        ),
+    ],
+    "1.7": [
+        tell(),
+        tell(odd="round(values[mask].median(), 1)", usual="torch.tensor(values[~mask].median())"),
+        tell(
+            odd="batch.groupby('odd size')[MEASURES].median().loc[True, telling_measure]",
+            usual="batch.groupby('odd size')[[telling_measure]].median().loc[False]",
+        ),
+        tell("MEASURES[int(np.argmax(list(scores.values())))]"),
+    ],
+    "1.8": [
         split(TWICE.format(share=0.5, end="train, val, test")),
         two_cuts(),
         split(TWICE.format(share=0.5, end="[torch.as_tensor(p) for p in (train, val, test)]")),
-        split("return split_indices(labels, seed=seed)"),
+        split("return lk.data.split_indices(labels, seed=seed)"),
     ],
-    "1.7": [
+    "1.9": [
         leak(SETS + "(t & v) | (t & s) | (v & s)"),
         leak(
             "return np.array([g for g in np.unique(groups)"
