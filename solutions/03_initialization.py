@@ -329,7 +329,9 @@ with lk.check("3.2", "predict_std", "relu_mean_squares"):
         assert _factor == 1 or not _is(*[_true[0]] * 4), (
             "all layers have the same number: the mean square of one is the input of the next"
         )
-        assert not _is(1.5, *_true[:3]), "the list starts after the first layer, not with the input"
+        assert _factor == 1 or not _is(1.5, *_true[:3]), (
+            "the list starts after the first layer, not with the input"
+        )
         assert not (_is(*_roots[1:]) or _is(*_late[1:])), (
             "predict_std gives a standard deviation: square it before you go on"
         )
@@ -433,7 +435,9 @@ with lk.check("3.3", "activation_statistics"):
         _layers = [nn.Flatten(), nn.Linear(784, 30), _kind(), nn.Linear(30, 20), _kind()]
         _network = nn.Sequential(*_layers, nn.Linear(20, 10))
         with torch.no_grad():
-            nn.init.normal_(_network[1].bias)
+            for _layer in (_network[1], _network[3]):  # units that differ in mean and spread
+                _layer.weight.mul_(torch.linspace(0.1, 4, len(_layer.bias))[:, None])
+                nn.init.normal_(_layer.bias)
             _first = _network[:3](_images)
             _outputs = [_first, _network[3:5](_first)]
             _last = _network[5](_outputs[1])
@@ -472,12 +476,12 @@ with lk.check("3.3", "activation_statistics"):
         _got = np.array([[float(v) for v in pair] for pair in _answer])
 
         def _is(function, outputs=_outputs, got=_got):
-            return np.allclose(got, [[float(v) for v in function(o)] for o in outputs], rtol=1e-2,
-                               atol=1e-3)  # fmt: skip
+            return np.allclose(got, [[float(v) for v in function(o)] for o in outputs], rtol=3e-3,
+                               atol=3e-4)  # fmt: skip
 
         assert not _is(lambda o: (o.std(), o.mean())), "swapped: (mean, std)"
         assert not np.allclose(_got[::-1], [[o.mean().item(), o.std().item()] for o in _outputs],
-                               rtol=1e-2, atol=1e-3), "the order: from the input to the output"  # fmt: skip
+                               rtol=3e-3, atol=3e-4), "the order: from the input to the output"  # fmt: skip
         with torch.no_grad():
             _before = [_network[:2](_images), _network[3](_first)]
         assert not _is(lambda o: (o.mean(), o.std()), _before), (
