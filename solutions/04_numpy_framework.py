@@ -166,9 +166,6 @@ with lk.check("4.1", "Module"):
         assert isinstance(_got, dict) and not _got, (
             f"without parameters, {_method}() returns an empty dict, not {_got!r}"
         )
-    _other = _Double()
-    _other.eval()
-    assert _module.training is True, "eval() of one module switched another: use self.training"
 
 # %% [markdown]
 # ## The linear layer
@@ -746,18 +743,20 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
             )
             assert np.allclose(_grad, _slope), f"the gradient is not (p - one_hot) / B ({_kind})"
     with np.errstate(all="ignore"):
+        _far = SoftmaxCrossEntropy().forward(np.array([[1000.0, 0.0]]), np.array([0]))
         _loss = SoftmaxCrossEntropy()
-        _far = _loss.forward(np.array([[1000.0, 0.0], [0.0, -1000.0]]), np.array([0, 0]))
+        _apart = _loss.forward(np.array([[1000.0, 999.0], [0.0, 1.0]]), np.array([0, 1]))
         _slope = _loss.backward()
-        _apart = SoftmaxCrossEntropy().forward(np.array([[1000.0, 999.0], [0.0, 1.0]]),
-                                               np.array([0, 1]))  # fmt: skip
         _lost = SoftmaxCrossEntropy().forward(np.array([[0.0, 1000.0]]), np.array([0]))
     assert np.isfinite(_far) and np.isclose(_far, 0), (
         "logits of 1000 overflow: subtract the maximum"
     )
-    assert np.allclose(_slope, 0), "logits of 1000 overflow in backward: subtract the maximum there"
     assert np.isclose(_apart, np.log1p(np.exp(-1))), (
         "rows of different size spoil each other: subtract each row's own maximum (axis 1)"
+    )
+    _share = 1 / (1 + np.e) / 2
+    assert np.allclose(_slope, [[-_share, _share], [_share, -_share]]), (
+        "logits of 1000 overflow in backward: subtract each row's maximum there as well"
     )
     assert np.isclose(_lost, 1000), "a loss of 1000 came out as another: take the log of the sum"
 
@@ -959,7 +958,9 @@ with lk.check("4.6", "Sequential"):
     assert np.allclose(_back, _above @ _first.arrays["weight"].T), (
         "backward must hand the gradient from layer to layer, and return the first one's"
     )
-    assert _net.training is True, "a new Sequential is in training mode: super().__init__()"
+    assert getattr(_net, "training", None) is True, (
+        "a new Sequential is in training mode: super().__init__()"
+    )
     _net.eval()
     assert not any(m.training for m in (_first, _middle, _last)), "eval() must reach every layer"
     assert _net.training is False, "eval() must also set the Sequential's own flag"
@@ -1099,16 +1100,16 @@ with lk.check("4.7", "gradient_check"):
             self.training = False
 
     class _Loss:
-        """The mean of wave(y - t) over everything, with its derivative."""
+        """50 times the mean of cosh(y - t) over everything, with its derivative."""
 
         def forward(self, y, t):
             self.d = y - (np.eye(3)[t] if np.ndim(t) == 1 else t)
-            return np.mean(np.cosh(self.d))
+            return 50 * np.mean(np.cosh(self.d))
 
         __call__ = forward
 
         def backward(self):
-            return np.sinh(self.d) / self.d.size
+            return 50 * np.sinh(self.d) / self.d.size
 
     _x, _c = np.random.RandomState(0).randn(5, 4), np.array([0, 1, 2, 0, 1])
     _good, _keep = _Net(), _x.copy()
@@ -1133,6 +1134,11 @@ with lk.check("4.7", "gradient_check"):
     )
     assert 1e-5 < gradient_check(_good, _Loss(), _x, _c, epsilon=0.2), (
         "epsilon is not used: with 0.2 the differences are much coarser"
+    )
+    with np.errstate(all="ignore"):
+        _error = gradient_check(_good, _Loss(), _x * [1, 0, 1, 1], _c)
+    assert _error < 1e-6, (
+        "where both numbers are exactly 0 the error is 0: the 10⁻³ is there to divide by"
     )
     _places = {"0.weight": (0, 7, 11), "0.bias": (0, 2), "1.weight": (0, 8), "input": (0, 19)}
     for _part, _entries in _places.items():
@@ -1568,9 +1574,10 @@ for name, values in times.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# In float64 the two are usually close: nearly all the time goes into matrix products, and both hand
-# those to a library of the same kind. float32 is a good deal faster. What PyTorch has beyond that,
-# several threads, graphics cards, fused operations, is switched off or absent here.
+# Nearly all the time goes into matrix products, and in float64 both hand those to a library of the same
+# kind, so expect the first two lines near each other. float32 moves half as many bytes; how much of that
+# is seen depends on the processor, and on how much time goes into the calls instead. What PyTorch has
+# beyond that, several threads, graphics cards, fused operations, is switched off or absent here.
 # </details>
 
 # %% [markdown]
@@ -1650,14 +1657,13 @@ with lk.check("4.9", "Dropout"):
     assert isinstance(_y, np.ndarray), "forward must return an array; is `return` missing?"
     assert np.array_equal(_x, _keep), "forward changes its input: make a new array"
     assert np.shape(_y) == np.shape(_x), "the output has the shape of the input"
-    _zero = np.mean(_y == 0)
+    _zero, _columns, _rows = np.mean(_y == 0), (_y == 0).mean(0), (_y == 0).mean(1)
     assert _zero > 0, "in training mode nothing is dropped (a new module is in training mode)"
-    assert not 0.65 < _zero < 0.75, "p is the share that is dropped, not the share that is kept"
-    assert 0.27 < _zero < 0.33, f"with p = 0.3 the share of zeros is {_zero:.2f}"
-    _columns, _rows = (_y == 0).mean(0), (_y == 0).mean(1)
-    assert _columns.max() < 0.6 and _rows.max() < 0.8, (
+    assert max(_columns.max(), _rows.max()) < 1, (
         "whole rows or columns are dropped: each number is drawn for itself"
     )
+    assert not 0.65 < _zero < 0.75, "p is the share that is dropped, not the share that is kept"
+    assert 0.27 < _zero < 0.33, f"with p = 0.3 the share of zeros is {_zero:.2f}"
     _factor = (_y / _x)[_y != 0]
     assert not np.allclose(_factor, 1), "what survives must become larger, to keep the mean"
     assert not np.allclose(_factor, 1 / 0.3), "divide by the share that is kept, 1 - p, not by p"
