@@ -1,9 +1,11 @@
 import math
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+import labkit as lk
 from labkit.probes import Probe
 
 
@@ -97,3 +99,13 @@ def test_what_cannot_be_watched_is_said():
         Probe(nn.Sequential(nn.Linear(2, 2)))
     with pytest.raises(ValueError, match="saturation is 2"):
         Probe(network(nn.Tanh()), saturation=2)
+
+
+def test_a_level_line_looks_level_on_the_log_axes():
+    level = pd.DataFrame({"mean": 0.0, "std": [0.50, 0.51], "saturated": 0.0, "dead": math.nan,
+                          "gradient_norm": [0.055, 0.064]})  # fmt: skip
+    curves = lk.figures.depth_curves({"a": level}, {"gradient_norm": "gradient"})
+    panels = lk.figures.layer_statistics({"a": level})
+    for ax in (curves.axes[0], panels.axes[2]):
+        low, high = ax.get_ylim()
+        assert high / low >= 99

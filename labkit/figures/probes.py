@@ -36,6 +36,7 @@ def layer_statistics(
         _draw_log(column[2], depth, table["gradient_norm"], PALETTE[2], "gradient")
         column[2].set_xlabel("hidden layer")
         column[2].set_xticks(_ticks(len(table)))
+    _at_least_two_decades(axes[2, 0])
     labels = ("activation:\nmean ± std", "share (%)", "gradient norm\n(log scale)")
     for ax, label in zip(axes[:, 0], labels, strict=True):
         ax.set_ylabel(label)
@@ -76,6 +77,7 @@ def depth_curves(
         ax.set(xlabel="hidden layer", ylabel=label)
         ax.set_xticks(_ticks(max(map(len, tables.values()))))
         ax.grid(alpha=0.3)
+        _at_least_two_decades(ax)
     axes[0, 0].legend(fontsize=8)
     figure.suptitle(title, fontsize=11)
     return figure
@@ -95,6 +97,13 @@ def _draw_log(
     ax.set_yscale("log")
     style = {"marker": "o", "markersize": 4, **style}
     ax.plot(depth, values.where(values > 0), color=colour, label=label, **style)
+
+
+def _at_least_two_decades(ax: Axes) -> None:
+    """Widen a log axis, or autoscaling makes a level line look like a mountain range."""
+    low, high = np.log10(ax.get_ylim())
+    if high - low < 2:
+        ax.set_ylim(10 ** ((low + high) / 2 - 1), 10 ** ((low + high) / 2 + 1))
 
 
 def _say_where_zero(axes: np.ndarray, columns: list[pd.Series]) -> None:

@@ -63,7 +63,7 @@ def gradient_norms(network, images, labels):
 _BACKWARD = {
     "add": "insert(0, grad_out[0].norm())",
     "reduction": "",
-    "after": "[h.remove() for h in handles]",
+    "after": "[h.remove() for h in handles]; network.zero_grad()",
 }
 
 
@@ -93,6 +93,44 @@ def _diagnose(**changes):
     return _DIAGNOSE.format(**{**_RULES, **changes})
 
 
+_PREDICT = """# Exercise 3.2
+def predict_std(s, f, v):
+    return {std}
+def relu_mean_squares(depth, s, width, v):
+    found = {first}
+    for _ in range({depth}):
+        {step}
+        found.append({kept})
+    return {result}
+"""
+_SQUARES = {
+    "std": "(s * f * v) ** 0.5",
+    "first": "[]",
+    "depth": "depth",
+    "step": "s = predict_std(s, width, v) ** 2 / 2",
+    "kept": "s",
+    "result": "found",
+}
+
+
+def _predict(**changes):
+    return _PREDICT.format(**{**_SQUARES, **changes})
+
+
+def _shares(
+    saturated="(outputs.abs() > limit).float().mean()",
+    dead="(outputs == 0).all(0).float().mean()",
+):
+    return (
+        "# Exercise 3.5\ndef share_saturated(outputs, limit=0.97):\n"
+        f"    return {saturated}\ndef share_dead(outputs):\n    return {dead}\n"
+    )
+
+
+def _orthogonal(matrix):
+    return f"# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n    return {matrix}\n"
+
+
 WRONG = {
     "3.1": [
         (_init(xavier="2 / (fan_in + fan_out)"), "is the variance"),
@@ -100,7 +138,12 @@ WRONG = {
         (_init(xavier="(1 / (fan_in + fan_out)) ** 0.5"), "xavier: a factor of 2"),
         (_init(he="(2 / fan_out) ** 0.5"), "uses fan_out"),
         (_init(he="(1 / fan_in) ** 0.5"), "he: a factor of 2"),
-        (_init(small="0.1"), "it must be 0.0100"),
+        (_init(small="0.1"), "small: 0.01 is the standard deviation"),
+        (_init(small="0.05"), "it must be 0.0100"),
+        (_init(xavier="(2 / fan_in + fan_out) ** 0.5"), "brackets"),
+        (_init(xavier="(2 / fan_in) ** 0.5"), "He's variance"),
+        (_init(he="(2 / (fan_in + fan_out)) ** 0.5"), "Xavier's variance"),
+        (_init().replace("torch.randn(shape)", "torch.randn(shape[0], 1).expand(shape)"), "repeat"),
         (_init(unknown="return torch.randn(shape)"), "must raise a ValueError"),
         (_init(unknown="raise KeyError(method)"), "not KeyError"),
         (_init(unknown="raise ValueError('wrong')"), "must name the method"),
@@ -129,6 +172,17 @@ WRONG = {
          "    return [(s * (width * v / 2) ** (k + 1)) ** 0.5 for k in range(depth)]", "roots"),
         ("# Exercise 3.2\ndef predict_std(s, f, v):\n    return (f * v) ** 0.5 * s\n"
          "def relu_mean_squares(depth, s, width, v):\n    return []", "under the root too"),
+        (_predict(std="f ** 0.5 * v * s ** 0.5"), "variance of the weights belongs"),
+        (_predict(std="(s * v) ** 0.5"), "fan_in is missing"),
+        (_predict(std="(s * v / f) ** 0.5"), "not their mean"),
+        (_predict(std="(s * f * v / 2) ** 0.5"), "before it"),
+        (_predict(step="s = predict_std(s, width, v) / 2"), "square it before"),
+        (_predict(step="s = predict_std(s, width, v)"), "square it before"),
+        (_predict(step="s = (predict_std(s, width, v) / 2) ** 2"), "quarters"),
+        (_predict(step="pass", kept="predict_std(s, width, v) ** 2 / 2"), "all layers have the same"),
+        (_predict(first="[s]", depth="depth - 1"), "not with the input"),
+        (_predict(step="s = s * width * v * (0.5 - 0.5 / np.pi)"), "variance after ReLU"),
+        (_predict(result="found[-1]"), "one number"),
     ],
     "3.3": [
         (_hooks(after="pass"), "left behind"),
@@ -137,16 +191,51 @@ WRONG = {
         (_hooks(pair="(inputs[0].mean().item(), inputs[0].std().item())"), "before the activation"),
         (_hooks(pair="(output.mean().item(), output.var().item())"), "the variance"),
         (_hooks().replace("    return found\n", ""), "is `return` missing"),
+        (_hooks(pair="(output.mean().item(), output.std(0).mean().item())"), "mean of standard"),
+        (_hooks(pair="(output.mean().item(), output.std(1).mean().item())"), "mean of standard"),
+        (_hooks(pair="(output.mean().item(), output.mean(0).std().item())"), "means of the units"),
+        (_hooks(pair="(output.mean().item(), output.square().mean().sqrt().item())"), "root mean"),
+        (_hooks(pair="(output.abs().mean().item(), output.std().item())"), "absolute"),
+        (_hooks(pair="(output[0].mean().item(), output[0].std().item())"), "not only the first"),
+        (_hooks(pair="(output.mean(0), output.std(0))"), "one number each"),
+        (_hooks(pair="output.mean().item()"), "must be a pair"),
+        (_hooks().replace("found.append((", "(found.append((").replace(
+            ".item()))))", ".item())), 2 * output)[1]))"), "replaces the layer's output"),
+        (_hooks().replace("found.append((", "[found.append((").replace(
+            ".item()))))", ".item()))]))"), "returns something"),
+        (_hooks(kinds="isinstance(layer, nn.Linear)"), "not for the linear layers"),
+        (_hooks().replace("    network(images)\n", ""), "were the images sent"),
+        (_hooks(after="[h.remove() for h in handles]; found.reverse()"), "the order"),
     ],
     "3.4": [
         (_back(after="pass"), "left behind"),
         (_back(add="append(grad_out[0].norm())"), "turn the list round"),
         (_back(add="insert(0, grad_out[0].square().sum())"), "squared norms"),
         (_back(reduction=", reduction='sum'"), "mean over the batch"),
+        (_back(add="insert(0, grad_in[0].norm())"), "grad_input"),
+        (_back(add="insert(0, grad_out[0].abs().mean())"), "not absolute values"),
+        (_back(add="insert(0, grad_out[0].norm(dim=1).mean())"), "each image's norm"),
+        (_back(add="insert(0, grad_out[0].norm(dim=1))"), "one number for each layer"),
+        (_back(add="insert(0, grad_out[0].std())"), "not of their mean"),
+        (_back(add="insert(0, grad_out[0][0].norm())"), "not only the first"),
+        (_back(after="[h.remove() for h in handles]"), "gradients are left"),
+        (_back(after="[h.remove() for h in handles]; found = [network[1].weight.grad.norm(), "
+                     "network[3].weight.grad.norm()]; network.zero_grad()"), "of the weights"),
+        (_back().replace("    loss.backward()\n", ""), "sent backward"),
+        (_back().replace("    return found\n", ""), "`return` missing"),
         (_back(after="[h.remove() for h in handles]; "
                      "torch.optim.SGD(network.parameters(), 0.1).step()"), "weights changed"),
     ],
     "3.5": [
+        (_shares(saturated="(outputs.abs() >= limit).float().mean()"), "exactly `limit`"),
+        (_shares(saturated="100 * (outputs.abs() > limit).float().mean()"), "no per cent"),
+        (_shares(saturated="(outputs.abs() > limit).float().mean(0)"), "one number"),
+        (_shares(saturated="(outputs.abs() < limit).float().mean()"), "not saturated"),
+        (_shares(dead="(outputs == 0).any(0).float().mean()"), "for some image"),
+        (_shares(dead="(outputs == 0).all(0).sum()"), "a count"),
+        (_shares(dead="(outputs == 0).all(0).sum() / len(outputs)"), "not of images"),
+        (_shares(dead="(outputs.abs() < 1e-3).all(0).float().mean()"), "1e-4 is small"),
+        (_shares(dead="(outputs != 0).any(0).float().mean()"), "share that is alive"),
         ("# Exercise 3.5\ndef share_saturated(outputs, limit=0.97):\n"
          "    return (outputs > limit).float().mean()\n"
          "def share_dead(outputs):\n    return 0", "absolute value"),
@@ -170,6 +259,14 @@ WRONG = {
         (_diagnose(rest="return 'saturated' if saturated > 0.5 else 'healthy'"), "dead, not"),
         (_diagnose(small="stds[-1]"), "vanishing, not healthy"),
         (_diagnose(rest="pass"), "missing in a branch"),
+        (_diagnose().replace("0.01", "0.1"), "a factor of 50"),
+        (_diagnose().replace("> 100", "> 10"), "a factor of 50"),
+        (_diagnose().replace("    if stds[0] == 0:\n        return \"zero\"\n", ""), "Zero"),
+        (_diagnose(rest="return 'dead' if dead > 0.5 else 'saturated' if saturated > 0.5 "
+                        "else 'healthy'"), "saturated and dead"),
+        (_diagnose().replace("forward, backward = stds[-1] / stds[0]",
+                             "forward, backward = stds[-1] / max(stds)"), "exploding, not"),
+        (_diagnose(rest="return 'healthy' if stds[-1] > 0.1 else 'vanishing'"), "saturated, not"),
     ],
     "3.7": [
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n"
@@ -182,6 +279,15 @@ WRONG = {
          "    return gain ** 0.5 * torch.linalg.qr(torch.randn(size, size))[0]", "has gain²"),
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n    return gain * torch.eye(size)",
          "not I"),
+        (_orthogonal("torch.linalg.qr(torch.randn(size, size))[1]"), "this is R"),
+        (_orthogonal("gain ** 2 * torch.linalg.qr(torch.randn(size, size))[0]"), "power of 4"),
+        (_orthogonal("gain * nn.functional.normalize(torch.randn(size, size), dim=0)"),
+         "dividing each by its length"),
+        (_orthogonal("(torch.manual_seed(0), gain * torch.linalg.qr(torch.randn(size, size))[0])"
+                     "[1]"), "draw anew"),
+        (_orthogonal("gain * torch.linalg.qr(torch.randn(size, size - 1))[0]"), "not square"),
+        ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n    torch.randn(size, size)",
+         "`return` missing"),
     ],
 }  # fmt: skip
 
@@ -206,6 +312,11 @@ def initialize_weights(shape, method):
         case "he": return nn.init.kaiming_normal_(w.T, nonlinearity="relu").T
     raise ValueError(method)
 """,
+        _init().replace("torch.randn(shape)", "torch.randn(*shape, requires_grad=True)"),
+        _init(small="0.01, dtype=torch.float64", he="(2 / fan_in) ** 0.5").replace(
+            "torch.randn(shape) * 0.01, dtype=torch.float64",
+            "nn.Parameter(torch.randn(shape, dtype=torch.float64) * 0.01)",
+        ),
     ],
     "3.2": [
         "# Exercise 3.2\ndef predict_std(s, f, v):\n    return np.sqrt(s * f * v)\n"
@@ -215,10 +326,15 @@ def initialize_weights(shape, method):
         "    return math.sqrt(fan_in * weight_variance) * math.sqrt(mean_square)\n"
         "def relu_mean_squares(depth, mean_square, width, weight_variance):\n"
         "    return mean_square * np.cumprod(np.full(depth, width * weight_variance / 2))",
+        _predict(std="torch.sqrt(torch.tensor(s * f * v))", result="tuple(found)"),
     ],
     "3.3": [
         _hooks(),
         _hooks(which=".modules()", pair="[float(output.mean()), float(output.std())]"),
+        _hooks(pair="(output.detach().numpy().mean(), output.detach().numpy().std())"),
+        _hooks()
+        .replace("found.append((", "(found.append((")
+        .replace(".item()))))", ".item())), output)[1]))"),
         """# Exercise 3.3
 def activation_statistics(network, images):
     results, x = [], images
@@ -242,6 +358,14 @@ def gradient_norms(network, images, labels):
     loss = nn.CrossEntropyLoss()(x, labels)
     return [g.norm().item() for g in torch.autograd.grad(loss, outputs)]
 """,
+        _back(
+            add="append((grad_out[0] ** 2).sum().sqrt().item())",
+            after="[h.remove() for h in handles]; network.zero_grad(); found.reverse()",
+        ),
+        _back(
+            add="insert(0, np.linalg.norm(grad_out[0].numpy()))",
+            after="[h.remove() for h in handles]\n    for p in network.parameters(): p.grad = None",
+        ),
     ],
     "3.5": [
         "# Exercise 3.5\ndef share_saturated(outputs, limit=0.97):\n"
@@ -251,9 +375,14 @@ def gradient_norms(network, images, labels):
         "    return ((outputs > limit) | (outputs < -limit)).sum() / outputs.numel()\n"
         "def share_dead(outputs):\n    alive = (outputs > 0).any(0).sum()\n"
         "    return 1 - alive / outputs.shape[1]",
+        _shares(dead="float((outputs.amax(0) == 0).sum()) / outputs.shape[1]"),
     ],
     "3.6": [
         _diagnose(),
+        _diagnose(
+            rest="return ('saturated' if saturated > .5 else 'dead' if dead > .5 else "
+            "'healthy').capitalize()"
+        ),
         """# Exercise 3.6
 def diagnose(stds, gradients, saturated=0.0, dead=0.0):
     if not any(stds):
@@ -274,5 +403,6 @@ def diagnose(stds, gradients, saturated=0.0, dead=0.0):
         "    u, s, v = torch.linalg.svd(torch.randn(size, size))\n    return gain * u @ v",
         "# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n"
         "    return gain * np.linalg.qr(np.random.randn(size, size))[0]",
+        _orthogonal("nn.Parameter(gain * torch.linalg.qr(torch.randn(size, size)).Q)"),
     ],
 }

@@ -30,8 +30,8 @@ class Linear(Module):
     def __init__(self, fan_in, fan_out):
         super().__init__()
         self.weight = {weight}
-        self.bias = np.zeros(fan_out)
-        self.dW, self.db = np.zeros(self.weight.shape), np.zeros(fan_out)
+        self.bias = {bias}
+        {start}
     def forward(self, x):
         self.x = x
         {forward}
@@ -42,13 +42,16 @@ class Linear(Module):
     def parameters(self):
         return {{"weight": self.weight, "bias": self.bias}}
     def gradients(self):
-        return {{"weight": self.dW, "bias": self.db}}
+        {gradients}
 """
 
 
 def linear(**changes):
     parts = {
         "weight": "np.random.normal(0, (2 / fan_in) ** 0.5, (fan_out, fan_in))",
+        "bias": "np.zeros(fan_out)",
+        "start": "self.dW, self.db = np.zeros(self.weight.shape), np.zeros(fan_out)",
+        "gradients": "return {'weight': self.dW, 'bias': self.db}",
         "forward": "return x @ self.weight.T + self.bias",
         "dw": "self.dW += grad.T @ self.x",
         "db": "self.db += grad.sum(0)",
@@ -228,6 +231,169 @@ def optimizer(**changes):
     return OPTIMIZER.format(**parts | changes)
 
 
+DROPOUT = """# Exercise 4.9
+class Dropout(Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+    def forward(self, x):
+        if {mode}:
+            self.m = ({random} {draw}) / ({scale})
+            return x * self.m
+        {clean}
+        return {evaluate}
+    def backward(self, grad):
+        return {back}
+"""
+
+
+def dropout(**changes):
+    parts = {
+        "mode": "self.training",
+        "random": "np.random.rand({size})",
+        "size": "*x.shape",
+        "draw": ">= self.p",
+        "scale": "1 - self.p",
+        "clean": "self.m = np.ones_like(x)",
+        "evaluate": "x",
+        "back": "grad * self.m",
+    } | changes
+    parts["random"] = parts["random"].format(
+        size=parts["size"] if "rand(" in parts["random"] else parts["size"] + ","
+    )
+    return DROPOUT.format(**parts)
+
+
+NORM = """# Exercise 4.10
+class BatchNorm(Module):
+    def __init__(self, features, epsilon=1e-5):
+        super().__init__()
+        self.epsilon = epsilon
+        self.weight, self.bias = np.ones(features), np.zeros(features)
+        self.grad_weight, self.grad_bias = np.zeros(features), np.zeros(features)
+        self.running_mean, self.running_var = np.zeros(features), np.ones(features)
+    def forward(self, x):
+        if {mode}:
+            m, v = {mean}, {var}
+            self.running_mean = {keep} * self.running_mean + {new} * m
+            self.running_var = {keep} * self.running_var + {new} * v
+        else:
+            m, v = self.running_mean, self.running_var
+        self.s = {std}
+        self.h = (x - m) / self.s
+        return {out}
+    def backward(self, grad):
+        self.grad_weight += np.sum(grad * self.h, 0)
+        {db}
+        g = {g}
+        return {dx}
+    def parameters(self):
+        return {{"weight": self.weight, "bias": self.bias}}
+    def gradients(self):
+        return {{"weight": self.grad_weight, "bias": self.grad_bias}}
+"""
+
+
+def norm(**changes):
+    parts = {
+        "mode": "self.training",
+        "mean": "x.mean(0)",
+        "var": "x.var(0)",
+        "keep": "0.9",
+        "new": "0.1",
+        "std": "np.sqrt(v + self.epsilon)",
+        "out": "self.weight * self.h + self.bias",
+        "db": "self.grad_bias += grad.sum(0)",
+        "g": "grad * self.weight",
+        "dx": "(g - g.mean(0) - self.h * (g * self.h).mean(0)) / self.s",
+    }
+    return NORM.format(**parts | changes)
+
+
+TAPE = """# Exercise 4.11
+def fit(grad, shape):
+    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+    return grad.sum(axis=tuple(k for k, n in enumerate(shape) if n == 1), keepdims=True)
+class Tensor:
+    made = 0
+    def __init__(self, data, parents=()):
+        self.data = np.asarray(data, dtype=float)
+        self.grad = np.zeros_like(self.data)
+        self.parents = parents
+        Tensor.made += 1
+        self.number = Tensor.made
+    def __add__(self, other):
+        return Tensor(self.data + other.data, [
+            (self, lambda g: fit(g, self.data.shape)), (other, lambda g: fit(g, other.data.shape))])
+    def __mul__(self, other):
+        return Tensor(self.data * other.data, [
+            (self, lambda g: fit(g * other.data, self.data.shape)),
+            (other, lambda g: fit(g * self.data, other.data.shape))])
+    def sum(self, axis=None):
+        data = self.data.sum(axis=axis, keepdims=axis is not None)
+        return Tensor(data, [(self, lambda g: g * np.ones_like(self.data))])
+    def exp(self):
+        data = np.exp(self.data)
+        return Tensor(data, [(self, lambda g: g * data)])
+    def log(self):
+        return Tensor(np.log(self.data), [(self, lambda g: g / self.data)])
+    def __matmul__(self, other):
+        return Tensor(self.data @ other.data,
+                      [(self, lambda g: {left}), (other, lambda g: {right})])
+    def relu(self):
+        return Tensor(np.maximum(self.data, 0), [(self, lambda g: {relu})])
+    def backward(self):
+        {seed}
+        {walk}
+"""
+SORTED = """order, seen = [], set()
+        def visit(t):
+            if t not in seen:
+                seen.add(t)
+                for parent, _ in t.parents:
+                    visit(parent)
+                {order}
+        visit(self)
+        for t in order[::-1]:
+            for parent, pull in t.parents:
+                {add}"""
+RECURSIVE = """def go(t):
+            for parent, pull in t.parents:
+                parent.grad = parent.grad + pull(t.grad)
+                go(parent)
+        go(self)"""
+BREADTH = """queue, seen = [self], {self}
+        for t in queue:
+            for parent, pull in t.parents:
+                parent.grad = parent.grad + pull(t.grad)
+                if parent not in seen:
+                    seen.add(parent)
+                    queue.append(parent)"""
+COUNTED = """import heapq
+        heap, seen = [(-self.number, self)], {self}
+        while heap:
+            _, t = heapq.heappop(heap)
+            for parent, pull in t.parents:
+                parent.grad += pull(t.grad)
+                if parent not in seen:
+                    seen.add(parent)
+                    heapq.heappush(heap, (-parent.number, parent))"""
+
+
+def tape(**changes):
+    parts = {
+        "left": "g @ other.data.T",
+        "right": "self.data.T @ g",
+        "relu": "g * (self.data > 0)",
+        "seed": "self.grad = np.ones_like(self.data)",
+        "order": "order.append(t)",
+        "add": "parent.grad = parent.grad + pull(t.grad)",
+        "walk": SORTED,
+    } | changes
+    parts["walk"] = parts["walk"].replace("{order}", parts["order"]).replace("{add}", parts["add"])
+    return TAPE.format(**parts)
+
+
 WRONG = {
     "4.1": [
         (module(start="False"), "in training mode"),
@@ -235,6 +401,8 @@ WRONG = {
         (module(eval="self.training = True"), "eval() must set"),
         (module(train="pass"), "train() must set"),
         (module(parameters="pass"), "empty dict"),
+        (module(parameters="return []"), "not []"),
+        (module(eval="Module.training = False"), "eval() must set"),
     ],
     "4.2": [
         (linear(weight="np.random.randn(fan_in, fan_out)"), "(out, in)"),
@@ -248,6 +416,53 @@ WRONG = {
         (linear(dw="self.dW += grad.T @ self.x / len(grad)"), "mean belongs to the loss"),
         (linear(dw="self.dW[...] = grad.T @ self.x"), "add to the gradients"),
         (linear(db="self.db += grad.mean(0)"), "sum over the rows"),
+        (linear(db="self.db = self.db + grad.sum(0, keepdims=True)"), "has the shape (1, 2)"),
+        (
+            linear(
+                start="self.dW = self.db = None",
+                dw="self.dW = grad.T @ self.x",
+                db="self.db = grad.sum(0)",
+            ),
+            "before the first backward",
+        ),
+        (
+            linear(gradients="return {'weight': self.dW.copy(), 'bias': self.db.copy()}"),
+            "returns copies",
+        ),
+        (
+            linear(
+                weight="(np.random.randn(fan_out, fan_in) * (2 / fan_in) ** 0.5).astype(np.float32)"
+            ),
+            "keep NumPy's float64",
+        ),
+        (
+            linear(weight="np.random.uniform(-1, 1, (fan_out, fan_in)) * (6 / fan_in) ** 0.5"),
+            "normal distribution",
+        ),
+        (linear(weight="np.random.randn(fan_out, fan_in) * 2 / fan_in"), "is the variance"),
+        (linear(weight="np.random.randn(fan_out, fan_in) * (1 / fan_in) ** 0.5"), "factor of 2"),
+        (
+            linear(weight="np.random.randn(fan_out, fan_in) * (2 / (fan_in + fan_out)) ** 0.5"),
+            "Xavier",
+        ),
+        (
+            linear(
+                weight="np.random.default_rng(0).normal(0, (2 / fan_in) ** 0.5, (fan_out, fan_in))"
+            ),
+            "without a fixed seed",
+        ),
+        (linear(bias="np.ones(fan_out)"), "starts at zero"),
+        (linear(bias="np.zeros((1, fan_out))"), "shape (out,)"),
+        (
+            linear(
+                start="self.dW, self.db = np.zeros((fan_in, fan_out)), np.zeros(fan_out)",
+                dw="self.dW += self.x.T @ grad",
+            ),
+            "the weight (2, 3)",
+        ),
+        (linear(db="self.db[...] = grad.sum(0)"), "add to the gradients"),
+        (linear(dw="self.dW -= grad.T @ self.x"), "the sign"),
+        (linear(back="grad *= 1.5; return grad / 1.5 @ self.weight"), "changes the array"),
         (linear(back="pass"), "must return the gradient of the input"),
         (linear(back="return grad @ self.weight / len(grad)"), "returns G W"),
     ],
@@ -257,6 +472,20 @@ WRONG = {
         (activations(relu_back="grad"), "ReLU.backward is not"),
         (activations(tanh_back="grad * (1 - self.x ** 2)"), "Tanh.backward is not"),
         (activations(sigmoid="1 / (1 + np.exp(-x))"), "overflows"),
+        (
+            activations(
+                sigmoid="np.where(x > 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))"
+            ),
+            "both of its branches",
+        ),
+        (activations(relu_back="np.where(self.x >= 0, grad, 0)"), "exactly 0 is 0"),
+        (activations(tanh_back="grad * np.tanh(self.x)"), "by the output"),
+        (activations(tanh_back="1 - np.tanh(self.x) ** 2"), "the slope alone"),
+        (activations(relu="np.maximum(x, 0, out=x)"), "changes its input"),
+        (
+            activations().replace("grad * (self.y - self.y * self.y)", "grad * self.y"),
+            "by the output",
+        ),
     ],
     "4.4": [
         (mse(loss="((p - t) ** 2).sum()"), "this is the sum"),
@@ -266,6 +495,12 @@ WRONG = {
         (mse(grad="2 * (self.t - self.p) / self.p.size"), "sign"),
         (mse(grad="2 * (self.p - self.t)"), "mean is missing"),
         (mse(grad="2 * (self.p - self.t) / len(self.p)"), "not by the batch size"),
+        (mse(loss="((p - t) ** 2).mean() / 2"), "no factor"),
+        (mse(loss="((p - t) ** 2).mean() ** 0.5"), "no root"),
+        (mse(loss="abs(p - t).mean()"), "squares"),
+        (mse(grad="2 * (self.p - self.t) / 12"), "is not the derivative"),
+        (mse(grad="np.mean(2 * (self.p - self.t))"), "prediction's shape"),
+        (mse(loss="np.mean(np.square(np.subtract(p, t, out=p)))"), "changes the prediction"),
     ],
     "4.5": [
         (cross_entropy(stable="z = logits"), "subtract the maximum"),
@@ -281,6 +516,35 @@ WRONG = {
             cross_entropy(loss="return -np.log(self.p[np.arange(len(z)), c] + 1e-12).mean()"),
             "log of the sum",
         ),
+        (cross_entropy(stable="z = logits - logits.max()"), "each row's own maximum"),
+        (
+            cross_entropy(stable="logits -= logits.max(1)[:, None]; z = logits"),
+            "changes the logits",
+        ),
+        (
+            cross_entropy(grad="(grad if self.onehot else grad / len(grad))").replace(
+                "targets = np.asarray(targets)", "self.onehot = targets.ndim == 2"
+            ),
+            "one-hot targets",
+        ),
+        (cross_entropy().replace("self.c] -= 1", "self.c] -= 0"), "are not subtracted"),
+        (cross_entropy(grad="grad / grad.size"), "too small"),
+        (
+            cross_entropy(
+                loss="return ((np.log(e.sum(1)) - z[np.arange(len(z)), c]).sum() / logits.size)"
+            ),
+            "number of images",
+        ),
+        (
+            cross_entropy(loss="return (np.log(e.sum(0)).mean() - z[np.arange(len(z)), c].mean())"),
+            "the loss is",
+        ),
+        (
+            cross_entropy(
+                targets="c = targets if targets.shape[0] != logits.shape[1] else targets.argmax(1)"
+            ),
+            "1",
+        ),
     ],
     "4.6": [
         (sequential(order="self.layers"), "reverse order"),
@@ -289,6 +553,26 @@ WRONG = {
         (sequential(value="value.copy()"), "copies"),
         (sequential(back="layer.backward(grad)"), "reverse order"),
         (sequential(eval="pass"), "every layer"),
+        (
+            sequential(eval="[layer.eval() for layer in self.layers]").replace(
+                "        self.training = False\n", ""
+            ),
+            "own flag",
+        ),
+        (sequential(key="(i, name)"), "must be strings"),
+        (sequential().replace("        return grad\n", ""), "gradient of the network's input"),
+        (
+            sequential().replace(
+                "[layer.eval() for layer in self.layers]", "self.layers[0].eval()"
+            ),
+            "every layer",
+        ),
+        (sequential(key='f"{i}{name}"'), "the keys must be"),
+        (sequential().replace("        super().__init__()\n", ""), "training mode"),
+        (
+            sequential(forward="for f in self.layers: y = f.forward(x)\n        return y"),
+            "in order",
+        ),
         (
             sequential(forward="return self.layers[-1].forward(x[:, :1] * np.ones((1, 4)))"),
             "in order",
@@ -303,9 +587,44 @@ WRONG = {
         (check(size="1"), "by the formula"),
         (check(result="sum(errors) / len(errors)"), "by the formula"),
         (check(result="0.0"), "goes unnoticed"),
+        (check(size="(abs(m) + abs(slope[i]))", result="np.max(errors)"), "exactly 0"),
+        (check().replace("abs(m - slope[i]) /", "(m - slope[i]) /"), "goes unnoticed"),
+        (check().replace("range(flat.size)", "range(a.shape[-1])"), "goes unnoticed"),
+        (check().replace("range(flat.size)", "range(min(flat.size, 10))"), "goes unnoticed"),
+        (check().replace("range(flat.size)", "range(1, flat.size)"), "goes unnoticed"),
+        (
+            check()
+            .replace("keep + sign * epsilon", "keep + sign * 1e-5")
+            .replace("(2 * epsilon)", "2e-5"),
+            "epsilon is not used",
+        ),
+        (check(size="max(abs(m), 1e-3)"), "by the formula"),
+        (check(result="errors"), "one number"),
+        (check(result="print(max(errors))"), "`return` missing"),
+        (check(result="errors[-1]"), "goes unnoticed"),
     ],
     "4.8": [
-        (optimizer(step="p[k] = p[k] - self.lr * self.v[k]"), "the step is not"),
+        (optimizer(step="p[k] = p[k] - self.lr * self.v[k]"), "in place"),
+        (
+            optimizer(velocity="g[k]", step="p[k] -= self.lr * (1 + self.momentum) * g[k]"),
+            "differ from v",
+        ),
+        (
+            optimizer(zero="[g.fill(0) for k, g in self.model.gradients().items() if 'w' in k]"),
+            "leaves gradients",
+        ),
+        (
+            optimizer(zero="self.model.g = {k: g * 0 for k, g in self.model.g.items()}").replace(
+                "self.model.g", "self.model.other"
+            ),
+            "other",
+        ),
+        (optimizer(step="p[k] -= self.v[k]"), "is not w -= lr"),
+        (
+            optimizer(zero="g = self.model.gradients()\n        for k in g: g[k] = np.zeros(1)"),
+            "leaves gradients",
+        ),
+        (optimizer(velocity="self.momentum * self.v.get(k, 0) - g[k]"), "uphill"),
         (optimizer(step="p[k] += self.lr * self.v[k]"), "uphill"),
         (optimizer(velocity="g[k]"), "with momentum 0.9"),
         (
@@ -314,6 +633,58 @@ WRONG = {
         ),
         (optimizer(zero="pass"), "zero_grad() leaves"),
         (optimizer(keys="[k for k in p if 'weight' in k]"), "the bias does not move"),
+    ],
+    "4.9": [
+        (dropout(back="grad * (self.m > 0)"), "backward needs the division"),
+        (dropout(scale="1"), "to keep the mean"),
+        (dropout(scale="self.p"), "not by p"),
+        (dropout(scale="1 / (1 - self.p)"), "do not multiply"),
+        (dropout(draw="< self.p"), "not the share that is kept"),
+        (
+            dropout(back="grad * (np.random.rand(*grad.shape) >= self.p) / (1 - self.p)"),
+            "draw once",
+        ),
+        (dropout(back="grad"), "lets everything through"),
+        (dropout(size="1, x.shape[1]"), "each number is drawn for itself"),
+        (dropout(evaluate="x * (1 - self.p)"), "nothing is scaled"),
+        (dropout(mode="True"), "in evaluation mode"),
+        (dropout(clean="pass"), "an old mask"),
+        (dropout(random="np.random.default_rng().random(({size}))"), "np.random.seed"),
+    ],
+    "4.10": [
+        (norm(dx="g / self.s"), "as constants"),
+        (norm(dx="(g - g.mean(0)) / self.s"), "through the variance"),
+        (norm(dx="(g - self.h * (g * self.h).mean(0)) / self.s"), "through the mean"),
+        (norm(g="grad"), "the weight is missing"),
+        (norm(var="x.var(0, ddof=1)"), "not by B - 1"),
+        (norm(mean="x.mean()", var="x.var()"), "axis 0"),
+        (norm(std="np.sqrt(v)"), "epsilon is missing"),
+        (norm(std="np.sqrt(v) + self.epsilon"), "under the root"),
+        (norm(std="v + self.epsilon"), "not by the variance"),
+        (norm(out="self.h"), "not used"),
+        (norm(mode="True"), "in evaluation mode"),
+        (norm(db="self.grad_bias[...] = grad.sum(0)"), "must add"),
+        (norm(db="self.grad_bias += grad.mean(0)"), "mean belongs to the loss"),
+        (norm(keep="0.1", new="0.9"), "a tenth"),
+        (norm(keep="1", new="0"), "does not move"),
+        (norm(dx="(g - g.mean(0) - self.h * (g * self.h).mean(0))"), "not the derivative"),
+    ],
+    "4.11": [
+        (tape(seed="pass"), "begins with the gradient 1"),
+        (tape(add="parent.grad = pull(t.grad)"), "used twice gets two"),
+        (tape(relu="g * (self.data >= 0)"), "exactly 0 is 0"),
+        (tape(relu="1.0 * (self.data > 0)"), "multiply the slope"),
+        (tape(left="other.data.T @ g"), "do not fit"),
+        (tape(left="g @ other.data"), "do not fit"),
+        (tape(left="g"), "A @ B"),
+        (tape(walk=RECURSIVE), "too early or more than once"),
+        (tape(order="order.insert(0, t)"), "backward through"),
+        (tape(walk=BREADTH), "order"),
+        (
+            tape().replace("        return Tensor(self.data @", "        Tensor(self.data @"),
+            "`return` missing",
+        ),
+        (tape(walk="pass"), "all gradients stay 0"),
     ],
 }
 
@@ -324,6 +695,12 @@ RIGHT = {
     ],
     "4.2": [
         linear(),
+        linear(dw="self.dW = self.dW + (self.x.T @ grad).T", db="self.db = self.db + sum(grad)"),
+        linear(
+            weight="np.random.default_rng().normal(0, np.sqrt(2 / fan_in), (fan_out, fan_in))",
+            forward="return (self.weight @ x.T).T + self.bias",
+            back="return (self.weight.T @ grad.T).T",
+        ),
         linear(
             weight="np.sqrt(2 / fan_in) * np.random.standard_normal(size=(fan_out, fan_in))",
             forward="return np.einsum('bi,oi->bo', x, self.weight) + self.bias[None]",
@@ -339,19 +716,69 @@ RIGHT = {
             tanh_back="grad * (1 - np.tanh(self.x) ** 2)",
             sigmoid="np.where(x >= 0, 1, np.exp(-np.abs(x))) / (1 + np.exp(-np.abs(x)))",
         ),
+        activations(relu="x * (x > 0)", sigmoid="1 / (1 + np.exp(np.clip(-x, -500, 500)))"),
+        activations(
+            relu_back="grad * np.where(self.x > 0, 1.0, 0.0)",
+            tanh_back="(1 - np.square(np.tanh(self.x))) * grad",
+        ),
     ],
-    "4.4": [mse(), mse(loss="np.square(p - t).sum() / p.size")],
+    "4.4": [
+        mse(),
+        mse(loss="np.square(p - t).sum() / p.size"),
+        mse(loss="float(np.mean((t - p) ** 2))", grad="-(self.t - self.p) * 2 / self.p.size"),
+    ],
     "4.5": [
         cross_entropy(),
         cross_entropy(
             loss="return float(np.mean([np.log(e[i].sum()) - z[i, c[i]] for i in range(len(c))]))"
         ),
+        cross_entropy(
+            targets="c = targets if targets.shape != logits.shape else np.argmax(targets, axis=1)"
+        ).replace("targets = np.asarray(targets)", "pass"),
+        cross_entropy(
+            targets="c = np.argmax(targets, 1) if len(targets.shape) > 1 else targets"
+        ).replace("targets = np.asarray(targets)", "n = targets.ndim"),
     ],
-    "4.6": [sequential(), sequential(order="reversed(self.layers)", key="str(i) + '.' + name")],
+    "4.6": [
+        sequential(),
+        sequential(order="reversed(self.layers)", key="str(i) + '.' + name"),
+        sequential(
+            forward="import functools\n        return functools.reduce("
+            "lambda v, layer: layer(v), self.layers, x)"
+        ).replace("self.layers", "self.chain"),
+    ],
     "4.7": [
         check(),
         check(result="float(np.max(errors))", keys="list(p)[::-1]"),
         check(size="max(abs(m) + abs(slope[i]), 1e-8)"),
+        check(result="np.array(max(errors))", zero="for g in model.gradients().values(): g *= 0"),
     ],
-    "4.8": [optimizer(), optimizer(step="np.subtract(p[k], self.lr * self.v[k], out=p[k])")],
+    "4.8": [
+        optimizer(),
+        optimizer(step="np.subtract(p[k], self.lr * self.v[k], out=p[k])"),
+        optimizer(
+            velocity="self.momentum * self.v.get(k, 0) + self.lr * g[k]", step="p[k] -= self.v[k]"
+        ),
+        optimizer(
+            step="p[k][:] = p[k] - self.lr * self.v[k]",
+            zero="for g in self.model.gradients().values(): g *= 0",
+        ),
+    ],
+    "4.9": [
+        dropout(),
+        dropout(random="np.random.random_sample(({size}))".replace("({size})", "x.shape")),
+        dropout(random="np.random.binomial(1, 1 - self.p, x.shape)", draw="* 1.0"),
+    ],
+    "4.10": [
+        norm(),
+        norm(dx="(len(g) * g - g.sum(0) - self.h * (g * self.h).sum(0)) / (len(g) * self.s)"),
+        norm(keep="(1 - 0.1)", var="((x - x.mean(0)) ** 2).mean(0)").replace(
+            "{new} * v", "0.1 * x.var(0, ddof=1)"
+        ),
+    ],
+    "4.11": [
+        tape(),
+        tape(walk=COUNTED),
+        tape(left="np.einsum('ij,kj->ik', g, other.data)", relu="np.where(self.data > 0, g, 0)"),
+    ],
 }
