@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
 
 import labkit as lk
+from labkit.notebook import judge  # what the checks read your answers with
 
 threadpool_limits(1, user_api="blas")  # small matrices: NumPy's threads only wait for each other
 EPOCHS = 1 if lk.settings.fast() else 4  # fast mode: a quick test run of the whole lab
@@ -47,12 +48,6 @@ print("after one call:  ", leaf.grad)
 (leaf**2).sum().backward()
 print("after a second:  ", leaf.grad)
 print("back to NumPy:   ", leaf.detach().numpy())
-
-
-def as_array(value):
-    """A number, a list or a tensor as a NumPy array of floats."""
-    value = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
-    return np.asarray(value, dtype=float)
 
 
 # %% [markdown]
@@ -158,62 +153,10 @@ def softmax_jacobian(logits, temperature=1.0):
 
 # %%
 with lk.check("0.1", "softmax", "softmax_jacobian"):
-
-    def _array(value, shape, name):
-        """The value as floats of this shape, or an assertion that says what came instead."""
-
-        def plain(v):
-            if isinstance(v, tuple | list):
-                return [plain(part) for part in v]
-            return v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v
-
-        assert value is not None, f"{name} gives None: is `return` missing?"
-        assert value is not ..., f"{name} still gives `...`"
-        try:
-            value = np.asarray(plain(value), dtype=float)
-        except (TypeError, ValueError):
-            raise AssertionError(f"{name} must give numbers in an array") from None
-        if value.squeeze().shape == tuple(side for side in shape if side != 1):
-            value = value.reshape(shape)
-        assert value.shape == shape, f"{name} has the shape {value.shape}; it must be {shape}"
-        assert np.isfinite(value).all(), f"{name} holds NaN or infinity"
-        return value
-
-    def _call(function, *arguments, **settings):
-        """What a function gives for copies of these arguments, which it must leave alone."""
-        name = getattr(function, "__name__", "your function")
-        given = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
-        try:
-            with np.errstate(all="ignore"):
-                answer = function(*given, **settings)
-        except ValueError as error:
-            assert "broadcast" not in str(error), (
-                f"{name}: shapes that do not fit ({error}); print them on the way. A sum or "
-                "maximum along an axis needs keepdims=True to be put beside its array again"
-            )
-            raise
-        for now, before in zip(given, arguments, strict=True):
-            assert not isinstance(now, np.ndarray) or np.array_equal(now, before), (
-                f"{name} changes the array that it is given: compute on a new one (no `-=`)"
-            )
-        assert answer is not None, f"{name} gives None: is `return` missing?"
-        return answer
-
-    def _near(a, b, tolerance=1e-5):
-        return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=tolerance, atol=tolerance)
-
-    def _judge(got, true, slips, otherwise, tolerance=1e-5):
-        """Assert that an answer is true; a usual slip gets its own words."""
-        for words, slip in slips.items():
-            same = _near(true, slip, tolerance)  # here the slip makes no difference
-            assert same or not _near(got, slip, tolerance), words
-        off = np.abs(np.asarray(got) - true).max()
-        assert _near(got, true, tolerance), f"{otherwise} (largest difference {off:.2g})"
-
     _z = np.array([[2.0, 1.0, 0.1, -1.0], [0.0, 3.0, -2.0, 1.0]])
     for _tau in (0.5, 4.0, 1.0):
         _soft = [torch.softmax(torch.tensor(_z) * f, -1).numpy() for f in (1 / _tau, _tau, 1.0)]
-        _y = _array(_call(softmax, _z, _tau), (2, 4), "softmax of two rows of four")
+        _y = judge.read_array(judge.call(softmax, _z, _tau), (2, 4), "softmax of two rows of four")
         _e = np.exp(_z / _tau)
         _slips = {
             "divide the logits by the temperature, do not multiply": _soft[1],
@@ -223,29 +166,31 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             "this is the sigmoid of each logit: divide by the sum over the classes": 1
             / (1 + np.exp(-_z / _tau)),
         }
-        assert not _near(_y.sum(), 1.0), (
+        assert not judge.near(_y.sum(), 1.0), (
             "the whole array adds up to 1: sum along the last axis only"
         )
-        assert not _near(_y.sum(0), np.ones(4)), (
+        assert not judge.near(_y.sum(0), np.ones(4)), (
             "the columns add up to 1, but each row must: sum along the last axis, not the first"
         )
-        _judge(_y, _soft[0], _slips, "softmax differs from PyTorch's")
-        _row = _array(_call(softmax, _z[0], _tau), (4,), "softmax of one row")
-        assert _near(_row, _soft[0][0]), (
+        judge.compare(_y, _soft[0], _slips, "softmax differs from PyTorch's")
+        _row = judge.read_array(judge.call(softmax, _z[0], _tau), (4,), "softmax of one row")
+        assert judge.near(_row, _soft[0][0]), (
             "softmax is right for two rows, but not for one: use the last axis, axis=-1"
         )
     _much = np.array([[1000.0, 999.0], [0.0, 1.0], [-1000.0, -999.0]])
     for _row in _much:
-        _y = as_array(_call(softmax, _row, 1.0))
+        _y = judge.as_array(judge.call(softmax, _row, 1.0))
         assert np.isfinite(_y).all(), (
             f"logits of {_row.tolist()} give NaN: exp over- or underflows; subtract the largest "
             "logit first"
         )
-        assert _near(_y, torch.softmax(torch.tensor(_row), 0).numpy()), (
+        assert judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy()), (
             f"logits of {_row.tolist()} give wrong probabilities: subtract the largest, cut nothing"
         )
-    _y = as_array(_call(softmax, _much, 1.0))
-    assert np.isfinite(_y).all() and _near(_y, torch.softmax(torch.tensor(_much), 1).numpy()), (
+    _y = judge.as_array(judge.call(softmax, _much, 1.0))
+    assert np.isfinite(_y).all() and judge.near(
+        _y, torch.softmax(torch.tensor(_much), 1).numpy()
+    ), (
         "rows of 1000 and of 0 together go wrong: subtract the largest logit of **each row**, "
         "max(axis=-1, keepdims=True), not that of the whole array"
     )
@@ -254,7 +199,9 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
         _true = torch.autograd.functional.jacobian(lambda z, t=_tau: torch.softmax(z / t, 0), _row)
         _true, _y = _true.numpy(), torch.softmax(_row / _tau, 0).numpy()
         _cold, _outer = torch.softmax(_row, 0).numpy(), np.outer(_y, _y)
-        _j = _array(_call(softmax_jacobian, _z[0], _tau), (4, 4), "softmax_jacobian of 4 logits")
+        _j = judge.read_array(
+            judge.call(softmax_jacobian, _z[0], _tau), (4, 4), "softmax_jacobian of 4 logits"
+        )
         _slips = {
             "the sign is wrong: what is on the diagonal must be positive": -_true,
             "the factor 1/τ is missing": _true * _tau,
@@ -269,13 +216,13 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             "the first term is y_i on the diagonal, not 1": (np.eye(4) - _outer) / _tau,
             "this is the derivative of log y: multiply row i by y_i": (np.eye(4) - _y) / _tau,
         }
-        _judge(_j, _true, _slips, f"at temperature {_tau}, J differs from autograd's")
+        judge.compare(_j, _true, _slips, f"at temperature {_tau}, J differs from autograd's")
 
 # %% [markdown]
 # Your Jacobian and autograd's, in numbers:
 
 # %% tags=["nbval-check-output"]
-by_hand = as_array(softmax_jacobian(logits, 2.0))
+by_hand = judge.as_array(softmax_jacobian(logits, 2.0))
 by_machine = torch.autograd.functional.jacobian(
     lambda z: torch.softmax(z / 2.0, 0), torch.tensor(logits)
 ).numpy()
@@ -298,8 +245,8 @@ rows = {"logits 2, 1, 0.1, −1": logits, "logits 1.2, 1, 0.8, 0.7": np.array([1
 def draw_confidence(temperature):
     figure, axes = lk.figures.new_figure(1, 2, 3.0, "logits chosen by hand", sharey=True)
     for shift, ((name, row), colour) in enumerate(zip(rows.items(), COLOURS, strict=False)):
-        y = as_array(softmax(row, temperature))
-        curve = [as_array(softmax(row, tau)).max() for tau in temperatures]
+        y = judge.as_array(softmax(row, temperature))
+        curve = [judge.as_array(softmax(row, tau)).max() for tau in temperatures]
         axes[0, 0].bar(np.arange(4) + 0.4 * shift, y, 0.4, color=colour)
         axes[0, 1].plot(temperatures, curve, color=colour, label=name)
         axes[0, 1].plot(temperature, y.max(), "o", color=colour)
@@ -383,8 +330,8 @@ with lk.check("0.2", "softmax_backward"):
     for _tau in (0.5, 4.0, 1.0):
         _true = np.stack([(np.diag(y) - np.outer(y, y)).T @ g for y, g in zip(_y, _g, strict=True)])
         _true = _true / _tau
-        _got = _call(softmax_backward, _y[0], _g[0], _tau)
-        _got = _array(_got, (4,), "softmax_backward of one row")
+        _got = judge.call(softmax_backward, _y[0], _g[0], _tau)
+        _got = judge.read_array(_got, (4,), "softmax_backward of one row")
         _slips = {
             "the sign is wrong: diag(y) g minus y (yᵀg)": -_true[0],
             "the factor 1/τ is missing": _true[0] * _tau,
@@ -408,10 +355,12 @@ with lk.check("0.2", "softmax_backward"):
                 lambda p, g, t: p * (g - p @ g) / t
             )(torch.softmax(torch.tensor(_y[0]) / _tau, 0).numpy(), _g[0], _tau),
         }
-        _judge(
+        judge.compare(
             _got, _true[0], _slips, f"at temperature {_tau} it differs from J transposed times g"
         )
-        _got = _array(_call(softmax_backward, _y, _g, _tau), (2, 4), "softmax_backward of two rows")
+        _got = judge.read_array(
+            judge.call(softmax_backward, _y, _g, _tau), (2, 4), "softmax_backward of two rows"
+        )
         _slips = {
             "one row is right, two are mixed: sum along the last axis of each row, not over the "
             "whole array": _y * (_g - (_y * _g).sum()) / _tau,
@@ -419,11 +368,11 @@ with lk.check("0.2", "softmax_backward"):
             * (_g - (_y * _g).sum(0))
             / _tau,
         }
-        _judge(_got, _true, _slips, "one row is right, but two rows are not")
+        judge.compare(_got, _true, _slips, "one row is right, but two rows are not")
     _many = np.full(2000, 1 / 2000), np.arange(2000.0)
     tracemalloc.start()
     try:
-        _call(softmax_backward, *_many, 1.0)
+        judge.call(softmax_backward, *_many, 1.0)
         _peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -444,8 +393,8 @@ with lk.check("0.2", "softmax_backward"):
 # $\tau = 1$)? Work it out before you run the cell.
 
 # %% tags=["nbval-check-output"]
-y, t = as_array(softmax(logits)), np.array([0.0, 1.0, 0.0, 0.0])
-print("by the chain: ", np.round(as_array(softmax_backward(y, -t / y)), 4))
+y, t = judge.as_array(softmax(logits)), np.array([0.0, 1.0, 0.0, 0.0])
+print("by the chain: ", np.round(judge.as_array(softmax_backward(y, -t / y)), 4))
 print("y − t:        ", np.round(y - t, 4))
 
 # %% [markdown]
@@ -514,17 +463,11 @@ def least_squares_gradients(A, x, b, t):
 
 # %%
 with lk.check("0.3", "least_squares_gradients"):
-
-    def _two(answer, what):
-        """The two parts of an answer."""
-        assert isinstance(answer, tuple | list) and len(answer) == 2, f"return two things: {what}"
-        return answer
-
     _random = np.random.default_rng(1)
     _A, _x = _random.normal(size=(3, 5)), _random.normal(size=5)
     _b, _t = _random.normal(size=3), _random.normal(size=3)
-    _answer = _call(least_squares_gradients, _A, _x, _b, _t)
-    _answer = _two(_answer, "first the gradient for A, then the one for b")
+    _answer = judge.call(least_squares_gradients, _A, _x, _b, _t)
+    _answer = judge.read_pair(_answer, "first the gradient for A, then the one for b")
     _shapes = [tuple(np.shape(part)) for part in _answer]
     assert _shapes[1] != (3, 5), "swapped: first the gradient for A, then the one for b"
     assert _shapes[0] != (5, 3), "∇_A must have the shape of A, (3, 5): it is r xᵀ, not x rᵀ"
@@ -547,8 +490,8 @@ with lk.check("0.3", "least_squares_gradients"):
             "made of Ax + b + t: the target is subtracted": _with(_A @ _x + _b + _t),
         }
         _slips = {f"∇_{_name} is {words}": slip for words, slip in _slips.items()}
-        _part = _array(_part, _true.shape, f"∇_{_name}")
-        _judge(_part, _true, _slips, f"∇_{_name} differs from autograd's")
+        _part = judge.read_array(_part, _true.shape, f"∇_{_name}")
+        judge.compare(_part, _true, _slips, f"∇_{_name} differs from autograd's")
 
 # %% [markdown]
 # ## One label or many?
@@ -672,7 +615,9 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
     for _output, _t in _targets.items():
         _p, _other = _ps[_output], _ps["sigmoid" if _output == "softmax" else "softmax"]
         _true = _p - _t
-        _got = _array(_call(loss_gradient, _z, _t, _output), (4,), f"the {_output} gradient")
+        _got = judge.read_array(
+            judge.call(loss_gradient, _z, _t, _output), (4,), f"the {_output} gradient"
+        )
         _slips = {
             "the sign is wrong, probability minus target": -_true,
             "these are the probabilities; the target is missing": _p,
@@ -688,7 +633,7 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
             - ((1 - _t) * np.log(1 - _p) if _output == "sigmoid" else 0),
         }
         _slips = {f"{_output}: {words}": slip for words, slip in _slips.items()}
-        _judge(_got, _true, _slips, f"{_output}: differs from autograd's")
+        judge.compare(_got, _true, _slips, f"{_output}: differs from autograd's")
 
 # %% [markdown]
 # ## A loss that forgives outliers
@@ -802,11 +747,11 @@ with lk.check("0.5", "huber_gradients"):
     _X, _t = _random.normal(size=(12, 3)), 3 * _random.normal(size=12)
     _w, _b = _random.normal(size=3), 0.7
     for _delta, _decay in ((100.0, 0.0), (0.8, 0.0), (0.8, 0.3)):
-        _answer = _call(huber_gradients, _X, _t, _w, _b, _delta, _decay)
-        _answer = _two(_answer, "the gradient for w, then the one for b")
-        assert np.size(as_array(_answer[1])) != 3 or np.size(as_array(_answer[0])) != 1, (
-            "swapped: first the gradient for w, then the one for b"
-        )
+        _answer = judge.call(huber_gradients, _X, _t, _w, _b, _delta, _decay)
+        _answer = judge.read_pair(_answer, "the gradient for w, then the one for b")
+        assert (
+            np.size(judge.as_array(_answer[1])) != 3 or np.size(judge.as_array(_answer[0])) != 1
+        ), "swapped: first the gradient for w, then the one for b"
         _leaf_w = torch.tensor(_w, requires_grad=True)
         _leaf_b = torch.tensor(_b, requires_grad=True, dtype=torch.float64)
         _prediction = torch.tensor(_X) @ _leaf_w + _leaf_b
@@ -860,9 +805,9 @@ with lk.check("0.5", "huber_gradients"):
                 }
             else:
                 _slips["b is not in the L2 term: no λb"] = _true + _decay * _b
-            _part = _array(_part, _true.shape, _is)
+            _part = judge.read_array(_part, _true.shape, _is)
             _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-            _judge(_part, _true, _slips, f"{_is} differs from autograd's{_case}")
+            judge.compare(_part, _true, _slips, f"{_is} differs from autograd's{_case}")
 
 # %% [markdown]
 # The loss and its derivative, drawn from the formulas. Is the right panel what you sketched?
@@ -892,7 +837,7 @@ def fit_line(t, delta, weight_decay=0.0, lr=0.5, steps=500):
     w, b = np.zeros(1), 0.0
     for _ in range(steps):
         grad_w, grad_b = huber_gradients(x[:, None], t, w, b, delta, weight_decay)
-        w, b = w - lr * as_array(grad_w).reshape(1), b - lr * as_array(grad_b).item()
+        w, b = w - lr * judge.as_array(grad_w).reshape(1), b - lr * judge.as_array(grad_b).item()
     return float(w[0]), b
 
 
@@ -1064,10 +1009,10 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
         return np.linalg.matrix_power(np.eye(3) + sign * _lr * _H, steps) @ _theta
 
     for _steps in (1, 4, 0):
-        _got = _call(gradient_descent, _H, _theta, _lr, _steps)
-        _shape = np.shape(as_array(_got))
+        _got = judge.call(gradient_descent, _H, _theta, _lr, _steps)
+        _shape = np.shape(judge.as_array(_got))
         assert _shape != (_steps + 1, 3), "return only the last place, not the whole way"
-        _got = _array(_got, (3,), "gradient_descent")
+        _got = judge.read_array(_got, (3,), "gradient_descent")
         _slips = {
             "it walks uphill: subtract the gradient": _after(_steps, 1),
             "one step too many": _after(_steps + 1),
@@ -1082,10 +1027,10 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             "return the place, not how far it moved": _after(_steps) - _theta,
         }
         _words = f"gradient_descent is not where {_steps} steps lead"
-        _judge(_got, _after(_steps), _slips, _words)
+        judge.compare(_got, _after(_steps), _slips, _words)
     for _case in (_H, np.diag([0.5, 4.0]), 10 * _H):
         _values = np.linalg.eigvalsh(_case)
-        _got = _array(_call(learning_rate_limit, _case), (), "learning_rate_limit")
+        _got = judge.read_array(judge.call(learning_rate_limit, _case), (), "learning_rate_limit")
         _slips = {
             "at 1/λ_max the steepest direction is done in one step; one may go further, until "
             "1 − αλ is −1": 1 / _values.max(),
@@ -1101,7 +1046,9 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             "2/λ_max is turned round": _values.max() / 2,
         }
         _slips = {f"learning_rate_limit: {words}": slip for words, slip in _slips.items()}
-        _judge(_got, 2 / _values.max(), _slips, "learning_rate_limit: |1 − αλ| < 1 for every λ")
+        judge.compare(
+            _got, 2 / _values.max(), _slips, "learning_rate_limit: |1 − αλ| < 1 for every λ"
+        )
 
 # %% [markdown]
 # Test the limit in a long narrow valley, 25 times steeper across than along: a little below it, and
@@ -1110,10 +1057,10 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
 # %% tags=["nbval-check-output"]
 valley = np.diag([1.0, 25.0])
 start = np.array([-4.0, 1.5])
-limit = as_array(learning_rate_limit(valley)).item()
+limit = judge.as_array(learning_rate_limit(valley)).item()
 print(f"limit of the learning rate: {limit:.3f}")
 for factor in (0.95, 1.05):
-    end = np.linalg.norm(as_array(gradient_descent(valley, start, factor * limit, 500)))
+    end = np.linalg.norm(judge.as_array(gradient_descent(valley, start, factor * limit, 500)))
     print(f"{factor} of it, after 500 steps: distance {end:.1e} from the minimum")
 
 # %% [markdown]
@@ -1135,7 +1082,7 @@ def valley_path(make_optimizer, steps=60):
     return torch.stack(path).numpy()
 
 
-plain = [as_array(gradient_descent(valley, start, 0.9 * limit, steps)) for steps in range(61)]
+plain = [judge.as_array(gradient_descent(valley, start, 0.9 * limit, steps)) for steps in range(61)]
 paths = {
     "plain, lr 0.072": np.array(plain),
     "momentum, lr 0.01": valley_path(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)),
@@ -1307,8 +1254,8 @@ with lk.check("0.7", "first_two_steps"):
         _betas = (0.8, 0.95)
         _path = _torch_path([_g1, _g2], lambda p, e=_eps: torch.optim.Adam(p, 0.01, (0.8, 0.95), e))
         _true = np.array([-_path[0], _path[0] - _path[1]])
-        _answer = _call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
-        _got = _array(_answer, (2,), "first_two_steps")
+        _answer = judge.call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
+        _got = judge.read_array(_answer, (2,), "first_two_steps")
         _alone = 0.01 * _g2 / (abs(_g2) + _eps)
         _older = 0.01 * (_g1 + 0.8 * _g2) / 1.8
         _older = _older / (np.sqrt((_g1**2 + 0.95 * _g2**2) / 1.95) + _eps)
@@ -1331,7 +1278,7 @@ with lk.check("0.7", "first_two_steps"):
         for _words, _slip in _slipped_paths(np.array([_g1, _g2]), 0.01, _betas, _eps).items():
             _slips[_words] = -np.diff(_slip, prepend=0.0)
         _words = f"for g1 = {_g1}, g2 = {_g2} the steps are {_true.round(6).tolist()}, not "
-        _judge(_got, _true, _slips, _words + f"{_got.round(6).tolist()}", 1e-7)
+        judge.compare(_got, _true, _slips, _words + f"{_got.round(6).tolist()}", 1e-7)
 
 # %% [markdown]
 # ### Does a step shrink when gradients grow?
@@ -1399,7 +1346,10 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
     ):
         _raw = (_b1 + _c) / np.sqrt(_b2 + _c**2)
         _true = _raw * np.sqrt(1 + _b2) / (1 + _b1)
-        _got = [_array(_call(step_ratio, float(c), _b1, _b2), (), "step_ratio") for c in _c]
+        _got = [
+            judge.read_array(judge.call(step_ratio, float(c), _b1, _b2), (), "step_ratio")
+            for c in _c
+        ]
         _uncorrected = (1 - _b1) / np.sqrt(1 - _b2)
         _slips = {
             "the step does not stay the same: m̂ and v̂ still hold a part of g1": np.ones(len(_c)),
@@ -1421,8 +1371,8 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
             "both steps need the bias correction, or none": _true / _uncorrected,
         }
         _slips = {f"step_ratio: {words}": slip for words, slip in _slips.items()}
-        _judge(np.array(_got), _true, _slips, "step_ratio differs from PyTorch's Adam", 1e-4)
-        _got = _array(_call(ratio_limit, _b1, _b2), (), "ratio_limit")
+        judge.compare(np.array(_got), _true, _slips, "step_ratio differs from PyTorch's Adam", 1e-4)
+        _got = judge.read_array(judge.call(ratio_limit, _b1, _b2), (), "ratio_limit")
         _slips = {
             "the limit is not 1: m̂ has divided the new gradient by 1 + β1": 1.0,
             "the limit is not 0: above and below both grow like c": 0.0,
@@ -1434,7 +1384,7 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
         }
         _slips = {f"ratio_limit: {words}": slip for words, slip in _slips.items()}
         _words = f"ratio_limit: for c = 10⁶ the ratio is {_true[0]:.4f} already, not {_got:.4f}"
-        _judge(_got, np.sqrt(1 + _b2) / (1 + _b1), _slips, _words, 1e-5)
+        judge.compare(_got, np.sqrt(1 + _b2) / (1 + _b1), _slips, _words, 1e-5)
 
 # %% [markdown]
 # Compare with what you wrote down.
@@ -1442,9 +1392,9 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
 # %%
 c = np.linspace(-10, 30, 401)
 figure, axes = lk.figures.new_figure(height=2.8, origin="computed: β₁ = 0.9, β₂ = 0.999, ε = 0")
-ratios = [as_array(step_ratio(value, 0.9, 0.999)).item() for value in c]
+ratios = [judge.as_array(step_ratio(value, 0.9, 0.999)).item() for value in c]
 axes[0, 0].plot(c, ratios, color=COLOURS[5], label="second step / first step")
-axes[0, 0].axhline(as_array(ratio_limit(0.9, 0.999)).item(), color="0.4", linestyle=":")
+axes[0, 0].axhline(judge.as_array(ratio_limit(0.9, 0.999)).item(), color="0.4", linestyle=":")
 axes[0, 0].axhline(0, color="0.8", lw=0.8)
 axes[0, 0].set(xlabel="c: the second gradient divided by the first", ylabel="ratio of the steps")
 axes[0, 0].set_title("A steady gradient gives the full step; dotted: the limit for c → ∞")
@@ -1704,7 +1654,7 @@ def matching_eps(c, eps):
 # %%
 with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
     for _c in (3.0, 0.01, 1000.0):
-        _got = _array(_call(momentum_factor, _c), (), "momentum_factor")
+        _got = judge.read_array(judge.call(momentum_factor, _c), (), "momentum_factor")
         _slips = {
             "momentum SGD does not divide by anything: its step changes": 1.0,
             "momentum_factor is the wrong way round": 1 / _c,
@@ -1713,7 +1663,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             "momentum SGD has no squares": _c**2,
             "momentum SGD has no root": np.sqrt(_c),
         }
-        _judge(_got, _c, _slips, f"for c = {_c} a sum of gradients is {_c} times as large")
+        judge.compare(_got, _c, _slips, f"for c = {_c} a sum of gradients is {_c} times as large")
         for _g, _eps in ((2.0, 1e-8), (-0.3, 0.1), (1e-4, 1e-2)):
             _settings = {"lr": 0.01, "eps": _eps}
             _a, _b = (
@@ -1721,7 +1671,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
                 for v in (_g, _c * _g)
             )
             _true = float(_b / _a)
-            _got = _array(_call(adam_factor, _c, _g, _eps), (), "adam_factor")
+            _got = judge.read_array(judge.call(adam_factor, _c, _g, _eps), (), "adam_factor")
             _slips = {
                 "1 is only nearly right: with a large eps or a small g, eps matters": 1.0,
                 "adam_factor is the wrong way round: new step divided by old step": 1 / _true,
@@ -1736,8 +1686,8 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             if abs(_c * _g + _eps) > 1e-12:
                 _slips["√(g²) is |g|, not g"] = _c * (_g + _eps) / (_c * _g + _eps)
             _words = f"adam_factor for c = {_c}, g = {_g}, eps = {_eps} is {_true:.4g}, not "
-            _judge(_got, _true, _slips, _words + f"{_got:.4g}")
-        _got = _array(_call(matching_eps, _c, 0.1), (), "matching_eps")
+            judge.compare(_got, _true, _slips, _words + f"{_got:.4g}")
+        _got = judge.read_array(judge.call(matching_eps, _c, 0.1), (), "matching_eps")
         _slips = {
             "the same eps does not cancel c": 0.1,
             "matching_eps is the wrong way round: c must cancel": 0.1 / _c,
@@ -1745,7 +1695,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             "eps stands outside the root: c, not √c": 0.1 * np.sqrt(_c),
             "matching_eps is the new eps itself, c times the old one": _c,
         }
-        _judge(_got, 0.1 * _c, _slips, f"with eps = {_got:.3g} the c = {_c} does not cancel")
+        judge.compare(_got, 0.1 * _c, _slips, f"with eps = {_got:.3g} the c = {_c} does not cancel")
 
 # %% [markdown]
 # And what is $\varepsilon$ for? A parameter whose gradients were all zero has $\hat v = 0$, and
@@ -1782,7 +1732,7 @@ reference = end_point(Adam, gradients)
 table = {}
 for c in (1e-10, 1e-8, 1e-6, 1e-3, 1.0, 1e3):
     usual = end_point(Adam, c * gradients)
-    matched = end_point(Adam, c * gradients, eps=as_array(matching_eps(c, 1e-8)).item())
+    matched = end_point(Adam, c * gradients, eps=judge.as_array(matching_eps(c, 1e-8)).item())
     sgd = end_point(MomentumSGD, c * gradients) / end_point(MomentumSGD, gradients)
     table[f"c = {c:g}"] = {
         "Adam, eps 1e-8": np.linalg.norm(usual - reference) / np.linalg.norm(reference),
@@ -1902,7 +1852,9 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
     for _class, (_options, _make, _default) in _makers.items():
         _path, _is = _torch_path(list(_g), _make), f"average_step with {_class.__name__}"
         _fresh = sum(_torch_path([row], _make)[0] for row in _g)
-        _got = _array(_call(average_step, _class, _g, **_options), (3,), "average_step")
+        _got = judge.read_array(
+            judge.call(average_step, _class, _g, **_options), (3,), "average_step"
+        )
         _steps = np.diff(_path, axis=0, prepend=np.zeros((1, 3)))
         _slips = {
             "the sign; downhill counts as positive": _path[-1] / 50,
@@ -1920,9 +1872,13 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
             "this is the mean of the places, not of the steps": -_path.mean(0),
         }
         _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-        _judge(_got, -_path[-1] / 50, _slips, f"{_is} is {_got.round(4)}, not as it should be")
+        judge.compare(
+            _got, -_path[-1] / 50, _slips, f"{_is} is {_got.round(4)}, not as it should be"
+        )
     _mean, _square = _g.mean(0), (_g**2).mean(0)
-    _got = _array(_call(predicted_momentum, _g, 0.1, 0.8), (3,), "predicted_momentum")
+    _got = judge.read_array(
+        judge.call(predicted_momentum, _g, 0.1, 0.8), (3,), "predicted_momentum"
+    )
     _slips = {
         "the factor 1/(1 − momentum) is missing": 0.1 * _mean,
         "divide by 1 − momentum": 0.1 * _mean / 0.8,
@@ -1933,8 +1889,10 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         "the mean over the steps, not the sum": 0.5 * _g.sum(0),
     }
     _slips = {f"predicted_momentum: {words}": slip for words, slip in _slips.items()}
-    _judge(_got, 0.5 * _mean, _slips, "predicted_momentum: what do the weights 1, μ, μ², … add to?")
-    _got = _array(_call(predicted_adam, _g, 0.1), (3,), "predicted_adam")
+    judge.compare(
+        _got, 0.5 * _mean, _slips, "predicted_momentum: what do the weights 1, μ, μ², … add to?"
+    )
+    _got = judge.read_array(judge.call(predicted_adam, _g, 0.1), (3,), "predicted_adam")
     _slips = {
         "the root of the mean square, not the standard deviation": 0.1 * _mean / _g.std(0),
         "the root of the mean square, not the mean of |g|": 0.1 * _mean / abs(_g).mean(0),
@@ -1948,7 +1906,9 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
     }
     _slips = {f"predicted_adam: {words}": slip for words, slip in _slips.items()}
     _true = 0.1 * _mean / np.sqrt(_square)
-    _judge(_got, _true, _slips, "predicted_adam: lr times the mean, divided by the root of what?")
+    judge.compare(
+        _got, _true, _slips, "predicted_adam: lr times the mean, divided by the root of what?"
+    )
 
 # %%
 STEPS = 20_000
@@ -1969,8 +1929,8 @@ for ax, (title, (across, g, label)) in zip(axes[0], panels.items(), strict=True)
     for (name, (measured, formula)), colour in zip(
         runs.items(), (COLOURS[0], COLOURS[5]), strict=True
     ):
-        ax.plot(across, as_array(formula), color=colour, label=f"{name}: formula")
-        ax.plot(across, as_array(measured), "o", color=colour, label=f"{name}: measured")
+        ax.plot(across, judge.as_array(formula), color=colour, label=f"{name}: formula")
+        ax.plot(across, judge.as_array(measured), "o", color=colour, label=f"{name}: measured")
     ax.set(title=title, xlabel=label, ylabel="average step")
 axes[0, 0].set(xscale="log", yscale="log")
 axes[0, 1].set_ylim(0)
@@ -2058,8 +2018,8 @@ with lk.check("0.12", "softmax_regression_gradients"):
     _random = np.random.default_rng(6)
     _W, _b = 0.1 * _random.normal(size=(10, 784)), _random.normal(size=10)
     _X, _y = _random.random((7, 784)), np.array([3, 1, 4, 1, 5, 9, 2])
-    _answer = _call(softmax_regression_gradients, _W, _b, _X, _y)
-    _answer = _two(_answer, "the gradient for W, then the one for b")
+    _answer = judge.call(softmax_regression_gradients, _W, _b, _X, _y)
+    _answer = judge.read_pair(_answer, "the gradient for W, then the one for b")
     _shapes = [tuple(np.shape(part)) for part in _answer]
     assert _shapes[0] != (784, 10), (
         "the gradient for W must have the shape of W, (10, 784): turn it round"
@@ -2095,8 +2055,8 @@ with lk.check("0.12", "softmax_regression_gradients"):
             "the label is a number of a class: make it one-hot": _mean(_Y - _y[:, None]),
         }
         _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-        _part = _array(_part, _true.shape, _is)
-        _judge(_part, _true, _slips, f"{_is} differs from autograd's", 1e-6)
+        _part = judge.read_array(_part, _true.shape, _is)
+        judge.compare(_part, _true, _slips, f"{_is} differs from autograd's", 1e-6)
 
 # %% [markdown]
 # ## Train: your gradient, your optimiser
@@ -2130,7 +2090,7 @@ def train(optimizer_class, epochs=EPOCHS, c=1.0, seed=0, **settings):
     for _ in range(epochs):
         for images, labels in train_loader:
             gradients = softmax_regression_gradients(W, b, *to_arrays(images, labels))
-            optimizer.step([c * as_array(g) for g in gradients])
+            optimizer.step([c * judge.as_array(g) for g in gradients])
         losses.append(predict(W, b, val_loader, mnist.val).loss)
     return W, b, losses
 
@@ -2146,7 +2106,7 @@ W, b = np.zeros((10, 784)), np.zeros(10)
 optimizer = Adam([W, b], lr=1e-3)
 for images, labels in batches:
     gradients = softmax_regression_gradients(W, b, *to_arrays(images, labels))
-    optimizer.step([as_array(g) for g in gradients])
+    optimizer.step([judge.as_array(g) for g in gradients])
 
 W_torch = torch.zeros(10, 784, dtype=torch.float64, requires_grad=True)
 b_torch = torch.zeros(10, dtype=torch.float64, requires_grad=True)
@@ -2333,8 +2293,8 @@ with lk.check("0.13", "contrast"):
         "add nothing: subtract the mean": _W + _W.mean(0),
         "this is the mean itself: subtract it from W": np.broadcast_to(_W.mean(0), _W.shape),
     }
-    _got = _array(_call(contrast, _W), (4, 6), "contrast of a matrix (4, 6)")
-    _judge(_got, _true, _slips, "the columns must add up to 0, and no difference may change")
+    _got = judge.read_array(judge.call(contrast, _W), (4, 6), "contrast of a matrix (4, 6)")
+    judge.compare(_got, _true, _slips, "the columns must add up to 0, and no difference may change")
 
 # %% [markdown]
 # Above the weights as they are, below without what all digits share.
@@ -2342,7 +2302,7 @@ with lk.check("0.13", "contrast"):
 # %%
 figure, axes = lk.figures.new_figure(2, 10, 2.9, mnist.origin)
 for row, (name, weights) in enumerate({"as trained": W, "contrast": contrast(W)}.items()):
-    weights = as_array(weights)
+    weights = judge.as_array(weights)
     limit = np.quantile(np.abs(weights), 0.99)
     for digit, ax in enumerate(axes[row]):
         image = ax.imshow(weights[digit].reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)
@@ -2428,3 +2388,6 @@ pd.DataFrame(table).T
 lk.report_result(
     "test accuracy", result, f"softmax regression, Adam by hand, {EPOCHS} epochs, 1 seed"
 )
+
+# %%
+lk.progress()

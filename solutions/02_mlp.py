@@ -1869,3 +1869,6 @@ with lk.check("2.9", "mean_curves", "figure"):
 # %%
 lk.models.save_trained("BloodMLP", first_network, blood)
 lk.report_result("test accuracy", result)
+
+# %%
+lk.progress()

@@ -1590,3 +1590,6 @@ for activation, method in (("tanh", "xavier"), ("tanh", "he"), ("ReLU", "xavier"
     lk.report_result(
         "test accuracy", results[activation, method], f"{activation}, {method}, {EPOCHS} epochs"
     )
+
+# %%
+lk.progress()

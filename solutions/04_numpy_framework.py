@@ -2348,3 +2348,6 @@ print(" ← ".join(chain))
 
 # %%
 lk.report_result("test accuracy", result, f"NumPy network, {EPOCHS} epochs, one seed")
+
+# %%
+lk.progress()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from labkit.figures.base import PALETTE, WIDTH, SmallFigure, new_figure, short_name
+from labkit.figures.base import PALETTE, WIDTH, new_figure, short_name
 
 _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 
@@ -43,7 +43,7 @@ def overlays(
     side = min((WIDTH - 0.8) / columns, 1.6)
     lines = max((fill(t, 15).count("\n") + 1 for t in titles), default=0)
     height = rows * side + 0.17 * lines + 0.9
-    figure, axes = new_figure(rows, columns, height, origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(rows, columns, height, origin)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     for column, picture in enumerate(pictures):
@@ -97,7 +97,7 @@ def attribution_grid(
     limit = max(float(np.quantile(np.abs(attributions), 0.995)), 1e-12)
     side = min((WIDTH - 1.2) / columns, 1.5)
     height = rows * (side + 0.05) + 1.1
-    figure, axes = new_figure(rows, columns, height, origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(rows, columns, height, origin)
     names = [short_name(name) for name in column_titles]
     width = max(8, int(13 * side))
     for row in range(rows):
@@ -143,7 +143,7 @@ def faithfulness_curves(
         >>> curve = np.array([0.0, 1.0]), np.array([[1.0, 0.0]])
         >>> figure = faithfulness_curves({"a": curve}, {"a": curve})
     """
-    figure, axes = new_figure(1, 2, 3.7, origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(1, 2, 3.7, origin)
     styles = ("-", "--", "-.", ":") * 4
     panels = {"Deletion: low is good": deletion, "Insertion: high is good": insertion}
     for ax, (name, curves) in zip(axes[0], panels.items(), strict=True):
@@ -176,7 +176,7 @@ def randomisation_curves(tables: Mapping[str, object], origin: str = "") -> Figu
         >>> table = pd.DataFrame({"layer": ["as trained", "top"], "rank_correlation": [1.0, 0.1]})
         >>> figure = randomisation_curves({"a": table})
     """
-    figure, axes = new_figure(height=3.6, origin=origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(height=3.6, origin=origin)
     ax = axes[0, 0]
     for place, (method, table) in enumerate(tables.items()):
         ax.plot(

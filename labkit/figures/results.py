@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import auc, roc_curve
 
-from labkit.figures.base import PALETTE, SmallFigure, new_figure, short_name
+from labkit.figures.base import PALETTE, new_figure, short_name
 from labkit.metrics import Predictions
 from labkit.training.history import History
 
@@ -59,7 +59,7 @@ def draw_curves(ax: Axes, histories: Mapping[str, History], metric: str) -> None
 
 def run_summary(history: History, result: Predictions) -> Figure:
     """Sum up a run in one figure: curves, validation metrics, confusion matrix and settings."""
-    figure, axes = new_figure(2, 2, 7.6, result.origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(2, 2, 7.6, result.origin)
     draw_curves(axes[0, 0], {"": history}, "loss")
     draw_curves(axes[0, 1], {"": history}, "accuracy")
     for metric, colour in zip(("precision", "recall", "f1"), PALETTE, strict=False):
@@ -107,7 +107,7 @@ def reliability_diagram(results: Mapping[str, Predictions], bins: int = 15) -> F
         >>> figure = reliability_diagram({"net": Predictions([[1, 0]], [0], ("a", "b"))})
     """
     origin = next(iter(results.values())).origin
-    figure, axes = new_figure(height=4.2, origin=origin, FigureClass=SmallFigure)
+    figure, axes = new_figure(height=4.2, origin=origin)
     ax = axes[0, 0]
     ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="perfectly calibrated")
     for (name, result), colour in zip(results.items(), PALETTE, strict=False):

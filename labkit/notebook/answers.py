@@ -157,6 +157,8 @@ def start_lab(lab: str, stubs: str | dict[str, str] = "") -> None:
     """
     load_into_running_shell()
     pairs = stubs if isinstance(stubs, dict) else (pair.split(":") for pair in stubs.split())
+    if lab != session.lab:
+        session.outcomes = {}  # another lab in the same kernel: `progress` is about this one
     session.lab, session.stubs = lab, dict(pairs)
 
 
