@@ -22,6 +22,7 @@ from .device import seed_everything as seed_everything
 from .display import track as track
 from .liveplot.plot import LivePlot as LivePlot
 from .metrics import Predictions as Predictions
+from .notebook import judge as judge
 from .notebook.answers import start_lab as start_lab
 from .notebook.answers import use_solution as use_solution
 from .notebook.exercise import check as check

@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
 
 import labkit as lk
-from labkit.notebook import judge  # what the checks read your answers with
 
 threadpool_limits(1, user_api="blas")  # small matrices: NumPy's threads only wait for each other
 EPOCHS = 1 if lk.settings.fast() else 4  # fast mode: a quick test run of the whole lab
@@ -156,7 +155,9 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
     _z = np.array([[2.0, 1.0, 0.1, -1.0], [0.0, 3.0, -2.0, 1.0]])
     for _tau in (0.5, 4.0, 1.0):
         _soft = [torch.softmax(torch.tensor(_z) * f, -1).numpy() for f in (1 / _tau, _tau, 1.0)]
-        _y = judge.read_array(judge.call(softmax, _z, _tau), (2, 4), "softmax of two rows of four")
+        _y = lk.judge.read_array(
+            lk.judge.call(softmax, _z, _tau), (2, 4), "softmax of two rows of four"
+        )
         _e = np.exp(_z / _tau)
         _slips = {
             "divide the logits by the temperature, do not multiply": _soft[1],
@@ -166,29 +167,29 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             "this is the sigmoid of each logit: divide by the sum over the classes": 1
             / (1 + np.exp(-_z / _tau)),
         }
-        assert not judge.near(_y.sum(), 1.0), (
+        assert not lk.judge.near(_y.sum(), 1.0), (
             "the whole array adds up to 1: sum along the last axis only"
         )
-        assert not judge.near(_y.sum(0), np.ones(4)), (
+        assert not lk.judge.near(_y.sum(0), np.ones(4)), (
             "the columns add up to 1, but each row must: sum along the last axis, not the first"
         )
-        judge.compare(_y, _soft[0], _slips, "softmax differs from PyTorch's")
-        _row = judge.read_array(judge.call(softmax, _z[0], _tau), (4,), "softmax of one row")
-        assert judge.near(_row, _soft[0][0]), (
+        lk.judge.compare(_y, _soft[0], _slips, "softmax differs from PyTorch's")
+        _row = lk.judge.read_array(lk.judge.call(softmax, _z[0], _tau), (4,), "softmax of one row")
+        assert lk.judge.near(_row, _soft[0][0]), (
             "softmax is right for two rows, but not for one: use the last axis, axis=-1"
         )
     _much = np.array([[1000.0, 999.0], [0.0, 1.0], [-1000.0, -999.0]])
     for _row in _much:
-        _y = judge.as_array(judge.call(softmax, _row, 1.0))
+        _y = lk.judge.as_array(lk.judge.call(softmax, _row, 1.0))
         assert np.isfinite(_y).all(), (
             f"logits of {_row.tolist()} give NaN: exp over- or underflows; subtract the largest "
             "logit first"
         )
-        assert judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy()), (
+        assert lk.judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy()), (
             f"logits of {_row.tolist()} give wrong probabilities: subtract the largest, cut nothing"
         )
-    _y = judge.as_array(judge.call(softmax, _much, 1.0))
-    assert np.isfinite(_y).all() and judge.near(
+    _y = lk.judge.as_array(lk.judge.call(softmax, _much, 1.0))
+    assert np.isfinite(_y).all() and lk.judge.near(
         _y, torch.softmax(torch.tensor(_much), 1).numpy()
     ), (
         "rows of 1000 and of 0 together go wrong: subtract the largest logit of **each row**, "
@@ -199,8 +200,8 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
         _true = torch.autograd.functional.jacobian(lambda z, t=_tau: torch.softmax(z / t, 0), _row)
         _true, _y = _true.numpy(), torch.softmax(_row / _tau, 0).numpy()
         _cold, _outer = torch.softmax(_row, 0).numpy(), np.outer(_y, _y)
-        _j = judge.read_array(
-            judge.call(softmax_jacobian, _z[0], _tau), (4, 4), "softmax_jacobian of 4 logits"
+        _j = lk.judge.read_array(
+            lk.judge.call(softmax_jacobian, _z[0], _tau), (4, 4), "softmax_jacobian of 4 logits"
         )
         _slips = {
             "the sign is wrong: what is on the diagonal must be positive": -_true,
@@ -216,13 +217,13 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             "the first term is y_i on the diagonal, not 1": (np.eye(4) - _outer) / _tau,
             "this is the derivative of log y: multiply row i by y_i": (np.eye(4) - _y) / _tau,
         }
-        judge.compare(_j, _true, _slips, f"at temperature {_tau}, J differs from autograd's")
+        lk.judge.compare(_j, _true, _slips, f"at temperature {_tau}, J differs from autograd's")
 
 # %% [markdown]
 # Your Jacobian and autograd's, in numbers:
 
 # %% tags=["nbval-check-output"]
-by_hand = judge.as_array(softmax_jacobian(logits, 2.0))
+by_hand = lk.judge.as_array(softmax_jacobian(logits, 2.0))
 by_machine = torch.autograd.functional.jacobian(
     lambda z: torch.softmax(z / 2.0, 0), torch.tensor(logits)
 ).numpy()
@@ -245,8 +246,8 @@ rows = {"logits 2, 1, 0.1, −1": logits, "logits 1.2, 1, 0.8, 0.7": np.array([1
 def draw_confidence(temperature):
     figure, axes = lk.figures.new_figure(1, 2, 3.0, "logits chosen by hand", sharey=True)
     for shift, ((name, row), colour) in enumerate(zip(rows.items(), COLOURS, strict=False)):
-        y = judge.as_array(softmax(row, temperature))
-        curve = [judge.as_array(softmax(row, tau)).max() for tau in temperatures]
+        y = lk.judge.as_array(softmax(row, temperature))
+        curve = [lk.judge.as_array(softmax(row, tau)).max() for tau in temperatures]
         axes[0, 0].bar(np.arange(4) + 0.4 * shift, y, 0.4, color=colour)
         axes[0, 1].plot(temperatures, curve, color=colour, label=name)
         axes[0, 1].plot(temperature, y.max(), "o", color=colour)
@@ -330,8 +331,8 @@ with lk.check("0.2", "softmax_backward"):
     for _tau in (0.5, 4.0, 1.0):
         _true = np.stack([(np.diag(y) - np.outer(y, y)).T @ g for y, g in zip(_y, _g, strict=True)])
         _true = _true / _tau
-        _got = judge.call(softmax_backward, _y[0], _g[0], _tau)
-        _got = judge.read_array(_got, (4,), "softmax_backward of one row")
+        _got = lk.judge.call(softmax_backward, _y[0], _g[0], _tau)
+        _got = lk.judge.read_array(_got, (4,), "softmax_backward of one row")
         _slips = {
             "the sign is wrong: diag(y) g minus y (yᵀg)": -_true[0],
             "the factor 1/τ is missing": _true[0] * _tau,
@@ -355,11 +356,11 @@ with lk.check("0.2", "softmax_backward"):
                 lambda p, g, t: p * (g - p @ g) / t
             )(torch.softmax(torch.tensor(_y[0]) / _tau, 0).numpy(), _g[0], _tau),
         }
-        judge.compare(
+        lk.judge.compare(
             _got, _true[0], _slips, f"at temperature {_tau} it differs from J transposed times g"
         )
-        _got = judge.read_array(
-            judge.call(softmax_backward, _y, _g, _tau), (2, 4), "softmax_backward of two rows"
+        _got = lk.judge.read_array(
+            lk.judge.call(softmax_backward, _y, _g, _tau), (2, 4), "softmax_backward of two rows"
         )
         _slips = {
             "one row is right, two are mixed: sum along the last axis of each row, not over the "
@@ -368,11 +369,11 @@ with lk.check("0.2", "softmax_backward"):
             * (_g - (_y * _g).sum(0))
             / _tau,
         }
-        judge.compare(_got, _true, _slips, "one row is right, but two rows are not")
+        lk.judge.compare(_got, _true, _slips, "one row is right, but two rows are not")
     _many = np.full(2000, 1 / 2000), np.arange(2000.0)
     tracemalloc.start()
     try:
-        judge.call(softmax_backward, *_many, 1.0)
+        lk.judge.call(softmax_backward, *_many, 1.0)
         _peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -393,8 +394,8 @@ with lk.check("0.2", "softmax_backward"):
 # $\tau = 1$)? Work it out before you run the cell.
 
 # %% tags=["nbval-check-output"]
-y, t = judge.as_array(softmax(logits)), np.array([0.0, 1.0, 0.0, 0.0])
-print("by the chain: ", np.round(judge.as_array(softmax_backward(y, -t / y)), 4))
+y, t = lk.judge.as_array(softmax(logits)), np.array([0.0, 1.0, 0.0, 0.0])
+print("by the chain: ", np.round(lk.judge.as_array(softmax_backward(y, -t / y)), 4))
 print("y − t:        ", np.round(y - t, 4))
 
 # %% [markdown]
@@ -466,8 +467,8 @@ with lk.check("0.3", "least_squares_gradients"):
     _random = np.random.default_rng(1)
     _A, _x = _random.normal(size=(3, 5)), _random.normal(size=5)
     _b, _t = _random.normal(size=3), _random.normal(size=3)
-    _answer = judge.call(least_squares_gradients, _A, _x, _b, _t)
-    _answer = judge.read_pair(_answer, "first the gradient for A, then the one for b")
+    _answer = lk.judge.call(least_squares_gradients, _A, _x, _b, _t)
+    _answer = lk.judge.read_pair(_answer, "first the gradient for A, then the one for b")
     _shapes = [tuple(np.shape(part)) for part in _answer]
     assert _shapes[1] != (3, 5), "swapped: first the gradient for A, then the one for b"
     assert _shapes[0] != (5, 3), "∇_A must have the shape of A, (3, 5): it is r xᵀ, not x rᵀ"
@@ -490,8 +491,8 @@ with lk.check("0.3", "least_squares_gradients"):
             "made of Ax + b + t: the target is subtracted": _with(_A @ _x + _b + _t),
         }
         _slips = {f"∇_{_name} is {words}": slip for words, slip in _slips.items()}
-        _part = judge.read_array(_part, _true.shape, f"∇_{_name}")
-        judge.compare(_part, _true, _slips, f"∇_{_name} differs from autograd's")
+        _part = lk.judge.read_array(_part, _true.shape, f"∇_{_name}")
+        lk.judge.compare(_part, _true, _slips, f"∇_{_name} differs from autograd's")
 
 # %% [markdown]
 # ## One label or many?
@@ -615,8 +616,8 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
     for _output, _t in _targets.items():
         _p, _other = _ps[_output], _ps["sigmoid" if _output == "softmax" else "softmax"]
         _true = _p - _t
-        _got = judge.read_array(
-            judge.call(loss_gradient, _z, _t, _output), (4,), f"the {_output} gradient"
+        _got = lk.judge.read_array(
+            lk.judge.call(loss_gradient, _z, _t, _output), (4,), f"the {_output} gradient"
         )
         _slips = {
             "the sign is wrong, probability minus target": -_true,
@@ -633,7 +634,7 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
             - ((1 - _t) * np.log(1 - _p) if _output == "sigmoid" else 0),
         }
         _slips = {f"{_output}: {words}": slip for words, slip in _slips.items()}
-        judge.compare(_got, _true, _slips, f"{_output}: differs from autograd's")
+        lk.judge.compare(_got, _true, _slips, f"{_output}: differs from autograd's")
 
 # %% [markdown]
 # ## A loss that forgives outliers
@@ -747,10 +748,11 @@ with lk.check("0.5", "huber_gradients"):
     _X, _t = _random.normal(size=(12, 3)), 3 * _random.normal(size=12)
     _w, _b = _random.normal(size=3), 0.7
     for _delta, _decay in ((100.0, 0.0), (0.8, 0.0), (0.8, 0.3)):
-        _answer = judge.call(huber_gradients, _X, _t, _w, _b, _delta, _decay)
-        _answer = judge.read_pair(_answer, "the gradient for w, then the one for b")
+        _answer = lk.judge.call(huber_gradients, _X, _t, _w, _b, _delta, _decay)
+        _answer = lk.judge.read_pair(_answer, "the gradient for w, then the one for b")
         assert (
-            np.size(judge.as_array(_answer[1])) != 3 or np.size(judge.as_array(_answer[0])) != 1
+            np.size(lk.judge.as_array(_answer[1])) != 3
+            or np.size(lk.judge.as_array(_answer[0])) != 1
         ), "swapped: first the gradient for w, then the one for b"
         _leaf_w = torch.tensor(_w, requires_grad=True)
         _leaf_b = torch.tensor(_b, requires_grad=True, dtype=torch.float64)
@@ -805,9 +807,9 @@ with lk.check("0.5", "huber_gradients"):
                 }
             else:
                 _slips["b is not in the L2 term: no λb"] = _true + _decay * _b
-            _part = judge.read_array(_part, _true.shape, _is)
+            _part = lk.judge.read_array(_part, _true.shape, _is)
             _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-            judge.compare(_part, _true, _slips, f"{_is} differs from autograd's{_case}")
+            lk.judge.compare(_part, _true, _slips, f"{_is} differs from autograd's{_case}")
 
 # %% [markdown]
 # The loss and its derivative, drawn from the formulas. Is the right panel what you sketched?
@@ -837,7 +839,10 @@ def fit_line(t, delta, weight_decay=0.0, lr=0.5, steps=500):
     w, b = np.zeros(1), 0.0
     for _ in range(steps):
         grad_w, grad_b = huber_gradients(x[:, None], t, w, b, delta, weight_decay)
-        w, b = w - lr * judge.as_array(grad_w).reshape(1), b - lr * judge.as_array(grad_b).item()
+        w, b = (
+            w - lr * lk.judge.as_array(grad_w).reshape(1),
+            b - lr * lk.judge.as_array(grad_b).item(),
+        )
     return float(w[0]), b
 
 
@@ -1009,10 +1014,10 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
         return np.linalg.matrix_power(np.eye(3) + sign * _lr * _H, steps) @ _theta
 
     for _steps in (1, 4, 0):
-        _got = judge.call(gradient_descent, _H, _theta, _lr, _steps)
-        _shape = np.shape(judge.as_array(_got))
+        _got = lk.judge.call(gradient_descent, _H, _theta, _lr, _steps)
+        _shape = np.shape(lk.judge.as_array(_got))
         assert _shape != (_steps + 1, 3), "return only the last place, not the whole way"
-        _got = judge.read_array(_got, (3,), "gradient_descent")
+        _got = lk.judge.read_array(_got, (3,), "gradient_descent")
         _slips = {
             "it walks uphill: subtract the gradient": _after(_steps, 1),
             "one step too many": _after(_steps + 1),
@@ -1027,10 +1032,12 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             "return the place, not how far it moved": _after(_steps) - _theta,
         }
         _words = f"gradient_descent is not where {_steps} steps lead"
-        judge.compare(_got, _after(_steps), _slips, _words)
+        lk.judge.compare(_got, _after(_steps), _slips, _words)
     for _case in (_H, np.diag([0.5, 4.0]), 10 * _H):
         _values = np.linalg.eigvalsh(_case)
-        _got = judge.read_array(judge.call(learning_rate_limit, _case), (), "learning_rate_limit")
+        _got = lk.judge.read_array(
+            lk.judge.call(learning_rate_limit, _case), (), "learning_rate_limit"
+        )
         _slips = {
             "at 1/λ_max the steepest direction is done in one step; one may go further, until "
             "1 − αλ is −1": 1 / _values.max(),
@@ -1046,7 +1053,7 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             "2/λ_max is turned round": _values.max() / 2,
         }
         _slips = {f"learning_rate_limit: {words}": slip for words, slip in _slips.items()}
-        judge.compare(
+        lk.judge.compare(
             _got, 2 / _values.max(), _slips, "learning_rate_limit: |1 − αλ| < 1 for every λ"
         )
 
@@ -1057,10 +1064,10 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
 # %% tags=["nbval-check-output"]
 valley = np.diag([1.0, 25.0])
 start = np.array([-4.0, 1.5])
-limit = judge.as_array(learning_rate_limit(valley)).item()
+limit = lk.judge.as_array(learning_rate_limit(valley)).item()
 print(f"limit of the learning rate: {limit:.3f}")
 for factor in (0.95, 1.05):
-    end = np.linalg.norm(judge.as_array(gradient_descent(valley, start, factor * limit, 500)))
+    end = np.linalg.norm(lk.judge.as_array(gradient_descent(valley, start, factor * limit, 500)))
     print(f"{factor} of it, after 500 steps: distance {end:.1e} from the minimum")
 
 # %% [markdown]
@@ -1082,7 +1089,9 @@ def valley_path(make_optimizer, steps=60):
     return torch.stack(path).numpy()
 
 
-plain = [judge.as_array(gradient_descent(valley, start, 0.9 * limit, steps)) for steps in range(61)]
+plain = [
+    lk.judge.as_array(gradient_descent(valley, start, 0.9 * limit, steps)) for steps in range(61)
+]
 paths = {
     "plain, lr 0.072": np.array(plain),
     "momentum, lr 0.01": valley_path(lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9)),
@@ -1254,8 +1263,8 @@ with lk.check("0.7", "first_two_steps"):
         _betas = (0.8, 0.95)
         _path = _torch_path([_g1, _g2], lambda p, e=_eps: torch.optim.Adam(p, 0.01, (0.8, 0.95), e))
         _true = np.array([-_path[0], _path[0] - _path[1]])
-        _answer = judge.call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
-        _got = judge.read_array(_answer, (2,), "first_two_steps")
+        _answer = lk.judge.call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
+        _got = lk.judge.read_array(_answer, (2,), "first_two_steps")
         _alone = 0.01 * _g2 / (abs(_g2) + _eps)
         _older = 0.01 * (_g1 + 0.8 * _g2) / 1.8
         _older = _older / (np.sqrt((_g1**2 + 0.95 * _g2**2) / 1.95) + _eps)
@@ -1278,7 +1287,7 @@ with lk.check("0.7", "first_two_steps"):
         for _words, _slip in _slipped_paths(np.array([_g1, _g2]), 0.01, _betas, _eps).items():
             _slips[_words] = -np.diff(_slip, prepend=0.0)
         _words = f"for g1 = {_g1}, g2 = {_g2} the steps are {_true.round(6).tolist()}, not "
-        judge.compare(_got, _true, _slips, _words + f"{_got.round(6).tolist()}", 1e-7)
+        lk.judge.compare(_got, _true, _slips, _words + f"{_got.round(6).tolist()}", 1e-7)
 
 # %% [markdown]
 # ### Does a step shrink when gradients grow?
@@ -1347,7 +1356,7 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
         _raw = (_b1 + _c) / np.sqrt(_b2 + _c**2)
         _true = _raw * np.sqrt(1 + _b2) / (1 + _b1)
         _got = [
-            judge.read_array(judge.call(step_ratio, float(c), _b1, _b2), (), "step_ratio")
+            lk.judge.read_array(lk.judge.call(step_ratio, float(c), _b1, _b2), (), "step_ratio")
             for c in _c
         ]
         _uncorrected = (1 - _b1) / np.sqrt(1 - _b2)
@@ -1371,8 +1380,10 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
             "both steps need the bias correction, or none": _true / _uncorrected,
         }
         _slips = {f"step_ratio: {words}": slip for words, slip in _slips.items()}
-        judge.compare(np.array(_got), _true, _slips, "step_ratio differs from PyTorch's Adam", 1e-4)
-        _got = judge.read_array(judge.call(ratio_limit, _b1, _b2), (), "ratio_limit")
+        lk.judge.compare(
+            np.array(_got), _true, _slips, "step_ratio differs from PyTorch's Adam", 1e-4
+        )
+        _got = lk.judge.read_array(lk.judge.call(ratio_limit, _b1, _b2), (), "ratio_limit")
         _slips = {
             "the limit is not 1: m̂ has divided the new gradient by 1 + β1": 1.0,
             "the limit is not 0: above and below both grow like c": 0.0,
@@ -1384,7 +1395,7 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
         }
         _slips = {f"ratio_limit: {words}": slip for words, slip in _slips.items()}
         _words = f"ratio_limit: for c = 10⁶ the ratio is {_true[0]:.4f} already, not {_got:.4f}"
-        judge.compare(_got, np.sqrt(1 + _b2) / (1 + _b1), _slips, _words, 1e-5)
+        lk.judge.compare(_got, np.sqrt(1 + _b2) / (1 + _b1), _slips, _words, 1e-5)
 
 # %% [markdown]
 # Compare with what you wrote down.
@@ -1392,9 +1403,9 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
 # %%
 c = np.linspace(-10, 30, 401)
 figure, axes = lk.figures.new_figure(height=2.8, origin="computed: β₁ = 0.9, β₂ = 0.999, ε = 0")
-ratios = [judge.as_array(step_ratio(value, 0.9, 0.999)).item() for value in c]
+ratios = [lk.judge.as_array(step_ratio(value, 0.9, 0.999)).item() for value in c]
 axes[0, 0].plot(c, ratios, color=COLOURS[5], label="second step / first step")
-axes[0, 0].axhline(judge.as_array(ratio_limit(0.9, 0.999)).item(), color="0.4", linestyle=":")
+axes[0, 0].axhline(lk.judge.as_array(ratio_limit(0.9, 0.999)).item(), color="0.4", linestyle=":")
 axes[0, 0].axhline(0, color="0.8", lw=0.8)
 axes[0, 0].set(xlabel="c: the second gradient divided by the first", ylabel="ratio of the steps")
 axes[0, 0].set_title("A steady gradient gives the full step; dotted: the limit for c → ∞")
@@ -1654,7 +1665,7 @@ def matching_eps(c, eps):
 # %%
 with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
     for _c in (3.0, 0.01, 1000.0):
-        _got = judge.read_array(judge.call(momentum_factor, _c), (), "momentum_factor")
+        _got = lk.judge.read_array(lk.judge.call(momentum_factor, _c), (), "momentum_factor")
         _slips = {
             "momentum SGD does not divide by anything: its step changes": 1.0,
             "momentum_factor is the wrong way round": 1 / _c,
@@ -1663,7 +1674,9 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             "momentum SGD has no squares": _c**2,
             "momentum SGD has no root": np.sqrt(_c),
         }
-        judge.compare(_got, _c, _slips, f"for c = {_c} a sum of gradients is {_c} times as large")
+        lk.judge.compare(
+            _got, _c, _slips, f"for c = {_c} a sum of gradients is {_c} times as large"
+        )
         for _g, _eps in ((2.0, 1e-8), (-0.3, 0.1), (1e-4, 1e-2)):
             _settings = {"lr": 0.01, "eps": _eps}
             _a, _b = (
@@ -1671,7 +1684,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
                 for v in (_g, _c * _g)
             )
             _true = float(_b / _a)
-            _got = judge.read_array(judge.call(adam_factor, _c, _g, _eps), (), "adam_factor")
+            _got = lk.judge.read_array(lk.judge.call(adam_factor, _c, _g, _eps), (), "adam_factor")
             _slips = {
                 "1 is only nearly right: with a large eps or a small g, eps matters": 1.0,
                 "adam_factor is the wrong way round: new step divided by old step": 1 / _true,
@@ -1686,8 +1699,8 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             if abs(_c * _g + _eps) > 1e-12:
                 _slips["√(g²) is |g|, not g"] = _c * (_g + _eps) / (_c * _g + _eps)
             _words = f"adam_factor for c = {_c}, g = {_g}, eps = {_eps} is {_true:.4g}, not "
-            judge.compare(_got, _true, _slips, _words + f"{_got:.4g}")
-        _got = judge.read_array(judge.call(matching_eps, _c, 0.1), (), "matching_eps")
+            lk.judge.compare(_got, _true, _slips, _words + f"{_got:.4g}")
+        _got = lk.judge.read_array(lk.judge.call(matching_eps, _c, 0.1), (), "matching_eps")
         _slips = {
             "the same eps does not cancel c": 0.1,
             "matching_eps is the wrong way round: c must cancel": 0.1 / _c,
@@ -1695,7 +1708,9 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
             "eps stands outside the root: c, not √c": 0.1 * np.sqrt(_c),
             "matching_eps is the new eps itself, c times the old one": _c,
         }
-        judge.compare(_got, 0.1 * _c, _slips, f"with eps = {_got:.3g} the c = {_c} does not cancel")
+        lk.judge.compare(
+            _got, 0.1 * _c, _slips, f"with eps = {_got:.3g} the c = {_c} does not cancel"
+        )
 
 # %% [markdown]
 # And what is $\varepsilon$ for? A parameter whose gradients were all zero has $\hat v = 0$, and
@@ -1732,7 +1747,7 @@ reference = end_point(Adam, gradients)
 table = {}
 for c in (1e-10, 1e-8, 1e-6, 1e-3, 1.0, 1e3):
     usual = end_point(Adam, c * gradients)
-    matched = end_point(Adam, c * gradients, eps=judge.as_array(matching_eps(c, 1e-8)).item())
+    matched = end_point(Adam, c * gradients, eps=lk.judge.as_array(matching_eps(c, 1e-8)).item())
     sgd = end_point(MomentumSGD, c * gradients) / end_point(MomentumSGD, gradients)
     table[f"c = {c:g}"] = {
         "Adam, eps 1e-8": np.linalg.norm(usual - reference) / np.linalg.norm(reference),
@@ -1852,8 +1867,8 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
     for _class, (_options, _make, _default) in _makers.items():
         _path, _is = _torch_path(list(_g), _make), f"average_step with {_class.__name__}"
         _fresh = sum(_torch_path([row], _make)[0] for row in _g)
-        _got = judge.read_array(
-            judge.call(average_step, _class, _g, **_options), (3,), "average_step"
+        _got = lk.judge.read_array(
+            lk.judge.call(average_step, _class, _g, **_options), (3,), "average_step"
         )
         _steps = np.diff(_path, axis=0, prepend=np.zeros((1, 3)))
         _slips = {
@@ -1872,12 +1887,12 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
             "this is the mean of the places, not of the steps": -_path.mean(0),
         }
         _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-        judge.compare(
+        lk.judge.compare(
             _got, -_path[-1] / 50, _slips, f"{_is} is {_got.round(4)}, not as it should be"
         )
     _mean, _square = _g.mean(0), (_g**2).mean(0)
-    _got = judge.read_array(
-        judge.call(predicted_momentum, _g, 0.1, 0.8), (3,), "predicted_momentum"
+    _got = lk.judge.read_array(
+        lk.judge.call(predicted_momentum, _g, 0.1, 0.8), (3,), "predicted_momentum"
     )
     _slips = {
         "the factor 1/(1 − momentum) is missing": 0.1 * _mean,
@@ -1889,10 +1904,10 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         "the mean over the steps, not the sum": 0.5 * _g.sum(0),
     }
     _slips = {f"predicted_momentum: {words}": slip for words, slip in _slips.items()}
-    judge.compare(
+    lk.judge.compare(
         _got, 0.5 * _mean, _slips, "predicted_momentum: what do the weights 1, μ, μ², … add to?"
     )
-    _got = judge.read_array(judge.call(predicted_adam, _g, 0.1), (3,), "predicted_adam")
+    _got = lk.judge.read_array(lk.judge.call(predicted_adam, _g, 0.1), (3,), "predicted_adam")
     _slips = {
         "the root of the mean square, not the standard deviation": 0.1 * _mean / _g.std(0),
         "the root of the mean square, not the mean of |g|": 0.1 * _mean / abs(_g).mean(0),
@@ -1906,7 +1921,7 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
     }
     _slips = {f"predicted_adam: {words}": slip for words, slip in _slips.items()}
     _true = 0.1 * _mean / np.sqrt(_square)
-    judge.compare(
+    lk.judge.compare(
         _got, _true, _slips, "predicted_adam: lr times the mean, divided by the root of what?"
     )
 
@@ -1929,8 +1944,8 @@ for ax, (title, (across, g, label)) in zip(axes[0], panels.items(), strict=True)
     for (name, (measured, formula)), colour in zip(
         runs.items(), (COLOURS[0], COLOURS[5]), strict=True
     ):
-        ax.plot(across, judge.as_array(formula), color=colour, label=f"{name}: formula")
-        ax.plot(across, judge.as_array(measured), "o", color=colour, label=f"{name}: measured")
+        ax.plot(across, lk.judge.as_array(formula), color=colour, label=f"{name}: formula")
+        ax.plot(across, lk.judge.as_array(measured), "o", color=colour, label=f"{name}: measured")
     ax.set(title=title, xlabel=label, ylabel="average step")
 axes[0, 0].set(xscale="log", yscale="log")
 axes[0, 1].set_ylim(0)
@@ -2018,8 +2033,8 @@ with lk.check("0.12", "softmax_regression_gradients"):
     _random = np.random.default_rng(6)
     _W, _b = 0.1 * _random.normal(size=(10, 784)), _random.normal(size=10)
     _X, _y = _random.random((7, 784)), np.array([3, 1, 4, 1, 5, 9, 2])
-    _answer = judge.call(softmax_regression_gradients, _W, _b, _X, _y)
-    _answer = judge.read_pair(_answer, "the gradient for W, then the one for b")
+    _answer = lk.judge.call(softmax_regression_gradients, _W, _b, _X, _y)
+    _answer = lk.judge.read_pair(_answer, "the gradient for W, then the one for b")
     _shapes = [tuple(np.shape(part)) for part in _answer]
     assert _shapes[0] != (784, 10), (
         "the gradient for W must have the shape of W, (10, 784): turn it round"
@@ -2055,8 +2070,8 @@ with lk.check("0.12", "softmax_regression_gradients"):
             "the label is a number of a class: make it one-hot": _mean(_Y - _y[:, None]),
         }
         _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
-        _part = judge.read_array(_part, _true.shape, _is)
-        judge.compare(_part, _true, _slips, f"{_is} differs from autograd's", 1e-6)
+        _part = lk.judge.read_array(_part, _true.shape, _is)
+        lk.judge.compare(_part, _true, _slips, f"{_is} differs from autograd's", 1e-6)
 
 # %% [markdown]
 # ## Train: your gradient, your optimiser
@@ -2090,7 +2105,7 @@ def train(optimizer_class, epochs=EPOCHS, c=1.0, seed=0, **settings):
     for _ in range(epochs):
         for images, labels in train_loader:
             gradients = softmax_regression_gradients(W, b, *to_arrays(images, labels))
-            optimizer.step([c * judge.as_array(g) for g in gradients])
+            optimizer.step([c * lk.judge.as_array(g) for g in gradients])
         losses.append(predict(W, b, val_loader, mnist.val).loss)
     return W, b, losses
 
@@ -2106,7 +2121,7 @@ W, b = np.zeros((10, 784)), np.zeros(10)
 optimizer = Adam([W, b], lr=1e-3)
 for images, labels in batches:
     gradients = softmax_regression_gradients(W, b, *to_arrays(images, labels))
-    optimizer.step([judge.as_array(g) for g in gradients])
+    optimizer.step([lk.judge.as_array(g) for g in gradients])
 
 W_torch = torch.zeros(10, 784, dtype=torch.float64, requires_grad=True)
 b_torch = torch.zeros(10, dtype=torch.float64, requires_grad=True)
@@ -2293,8 +2308,10 @@ with lk.check("0.13", "contrast"):
         "add nothing: subtract the mean": _W + _W.mean(0),
         "this is the mean itself: subtract it from W": np.broadcast_to(_W.mean(0), _W.shape),
     }
-    _got = judge.read_array(judge.call(contrast, _W), (4, 6), "contrast of a matrix (4, 6)")
-    judge.compare(_got, _true, _slips, "the columns must add up to 0, and no difference may change")
+    _got = lk.judge.read_array(lk.judge.call(contrast, _W), (4, 6), "contrast of a matrix (4, 6)")
+    lk.judge.compare(
+        _got, _true, _slips, "the columns must add up to 0, and no difference may change"
+    )
 
 # %% [markdown]
 # Above the weights as they are, below without what all digits share.
@@ -2302,7 +2319,7 @@ with lk.check("0.13", "contrast"):
 # %%
 figure, axes = lk.figures.new_figure(2, 10, 2.9, mnist.origin)
 for row, (name, weights) in enumerate({"as trained": W, "contrast": contrast(W)}.items()):
-    weights = judge.as_array(weights)
+    weights = lk.judge.as_array(weights)
     limit = np.quantile(np.abs(weights), 0.99)
     for digit, ax in enumerate(axes[row]):
         image = ax.imshow(weights[digit].reshape(28, 28), cmap="RdBu", vmin=-limit, vmax=limit)

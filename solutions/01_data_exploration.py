@@ -25,7 +25,6 @@ from PIL import Image
 from scipy import ndimage
 
 import labkit as lk
-from labkit.notebook import judge  # what the checks read your answers with
 
 COLOURS = lk.figures.PALETTE
 PER_CLASS = 12 if lk.settings.fast() else 40  # photographs a class that are measured
@@ -112,7 +111,7 @@ with lk.check("1.1", "picked"):
     assert not isinstance(picked, dict), "give one list of 16 row numbers, not a dictionary"
     assert not isinstance(picked, set), "give a list of 16 row numbers, not a set"
     try:
-        _rows = judge.as_array(picked, None)
+        _rows = lk.judge.as_array(picked, None)
     except ValueError:
         raise AssertionError("the parts have different lengths: 2 row numbers a class") from None
     assert _rows.ndim < 3, "these are images; give their row numbers in blood.train"
@@ -140,7 +139,7 @@ with lk.check("1.1", "picked"):
     )
 
 # %%
-rows = torch.as_tensor(judge.as_array(picked, int).ravel())
+rows = torch.as_tensor(lk.judge.as_array(picked, int).ravel())
 rows = rows[blood.train.labels[rows].argsort()]
 two_each = lk.figures.image_grid(
     blood.train.images[rows],
@@ -216,7 +215,7 @@ with lk.check("1.2", "majority_class", "baseline_accuracy"):
     _name = blood.classes[_number]
     _said = majority_class
     if not isinstance(_said, str):
-        _said = np.ravel(judge.as_array(majority_class, object))
+        _said = np.ravel(lk.judge.as_array(majority_class, object))
         assert len(_said) == 1, "majority_class: give the name of the class alone, nothing more"
         _said = _said[0]
     _said = _said.strip().lower() if isinstance(_said, str) else _said
@@ -225,7 +224,7 @@ with lk.check("1.2", "majority_class", "baseline_accuracy"):
     )
     assert _said in (_name, _number), f"{_said!r} is not the most frequent class in training"
     try:
-        _value = float(judge.as_array(baseline_accuracy).item())
+        _value = float(lk.judge.as_array(baseline_accuracy).item())
     except (TypeError, ValueError):
         raise AssertionError("baseline_accuracy must be one number, a share") from None
     _right = _test[_name] / len(blood.test)
@@ -317,7 +316,7 @@ with lk.check("1.3", "channel_mean", "channel_std"):
 
     def _three(answer):
         answer = list(answer.values()) if isinstance(answer, dict) else answer
-        return np.ravel(judge.as_array(answer))
+        return np.ravel(lk.judge.as_array(answer))
 
     _mean, _std = _three(channel_mean), _three(channel_std)
     for _numbers, _what in ((_mean, "channel_mean"), (_std, "channel_std")):
@@ -452,9 +451,9 @@ with lk.check("1.4", "batch_megabytes"):
         _keys = {str(key).split()[0]: value for key, value in _given.items()}
         assert all(str(side) in _keys for side in _sides), "keep the keys 28, 224 and 360"
         _given = [_keys[str(side)] for side in _sides]
-    _given = list(np.ravel(judge.as_array(_given, object)))
+    _given = list(np.ravel(lk.judge.as_array(_given, object)))
     assert not any(value is ... for value in _given), "there are still `...` in batch_megabytes"
-    _given = np.ravel(judge.as_array(_given))
+    _given = np.ravel(lk.judge.as_array(_given))
     assert len(_given) == 3, f"there are {len(_given)} numbers; give 3, for 28, 224 and 360 pixels"
     _right = np.array([64 * 3 * side**2 * 4 / 1e6 for side in _sides])
     _usual = {
@@ -628,7 +627,7 @@ with lk.check("1.5", "sharpness"):
     _laplace = ndimage.laplace(_grey.astype(float))
     _value, _right = sharpness(_grey.copy()), float(_laplace.var())
     assert _value is not None, "sharpness returns nothing; is `return` missing?"
-    _value = judge.as_array(_value)
+    _value = lk.judge.as_array(_value)
     assert _value.size == 1, "return one number: the variance over all pixels"
     _value = float(_value.item())
 
@@ -708,7 +707,7 @@ def measure(row):
     values |= dict(zip(CHANNELS, photo.mean(dim=(1, 2)).tolist(), strict=True))
     values |= {f"noise {c}": n for c, n in zip(CHANNELS, noise(photo), strict=True)}
     values |= {"hue": mean_hue(photo)}
-    values |= {"sharpness": float(judge.as_array(sharpness(grey.byte().numpy())))}
+    values |= {"sharpness": float(lk.judge.as_array(sharpness(grey.byte().numpy())))}
     return values | {"odd size": photos.files[row] in odd_files}
 
 
@@ -816,8 +815,8 @@ with lk.check("1.6", "best_threshold_accuracy"):
         given = np.array(a, dtype=float), np.array(b, dtype=float)
         answer = best_threshold_accuracy(*(v.copy() for v in given))
         assert answer is not None, "the function returns nothing; is `return` missing?"
-        assert judge.as_array(answer, None).size == 1, "return one number, the best accuracy"
-        return float(np.ravel(judge.as_array(answer))[0])
+        assert lk.judge.as_array(answer, None).size == 1, "return one number, the best accuracy"
+        return float(np.ravel(lk.judge.as_array(answer))[0])
 
     _apart = _best([1, 2, 3], [6, 7, 8, 9])
     assert abs(_apart - 100) > 1e-6, "a share from 0.5 to 1, not per cent"
@@ -866,7 +865,7 @@ table = {}
 for measure_name in MEASURES:
     values = {name: group.to_numpy() for name, group in facts.groupby("class")[measure_name]}
     scores = {
-        (one, other): float(judge.as_array(best_threshold_accuracy(values[one], values[other])))
+        (one, other): float(lk.judge.as_array(best_threshold_accuracy(values[one], values[other])))
         for one, other in combinations(values, 2)
     }
     best_pair = max(scores, key=scores.get)
@@ -970,7 +969,7 @@ with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
     _true = np.median(_values[_mask]), np.median(_values[~_mask])
     _got = []
     for _name, _value in (("odd_median", odd_median), ("usual_median", usual_median)):
-        _value = np.ravel(judge.as_array(_value))
+        _value = np.ravel(lk.judge.as_array(_value))
         assert len(_value) == 1, f"{_name}: give one number, the median of {_said}"
         _got.append(float(_value[0]))
 
@@ -1090,7 +1089,7 @@ lk.seed_everything(0)
 table = {}
 for name, change in changes.items():
     luma = torch.einsum("nchw,c->nhw", change(small_images), torch.tensor([0.299, 0.587, 0.114]))
-    sharp = [float(judge.as_array(sharpness(g))) for g in (255 * luma).round().byte().numpy()]
+    sharp = [float(lk.judge.as_array(sharpness(g))) for g in (255 * luma).round().byte().numpy()]
     table[name] = {"median sharpness": np.median(sharp)}
 pd.DataFrame(table).T.round(0)
 
