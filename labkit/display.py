@@ -12,6 +12,7 @@ Item = TypeVar("Item")
 # Okabe and Ito (2008): eight colours that people with any colour blindness tell apart
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 STAND_IN_COLOUR = "#b3261e"  # says "not the real data" wherever a stand-in is named
+LEAVES_A_LINE = 5.0  # seconds that work must take for its line to stay
 
 
 def running_shell() -> Any:
@@ -192,7 +193,7 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
             count += 1
     finally:
         seconds = time.perf_counter() - start
-        line.finish(f"{what}: {count} in {duration(seconds)}" if seconds > 5 else "")
+        line.finish(f"{what}: {count} in {duration(seconds)}" if seconds > LEAVES_A_LINE else "")
 
 
 def progress_text(what: str, done: int, total: int | None, seconds: float, width: int = 24) -> str:

@@ -141,7 +141,6 @@ def progress() -> None:
         >>> lk.start_lab("02_mlp", "2.2:3f9c2a")
         >>> lk.progress()
           2.2  · not checked yet
-        ...
     """
     ids = dict.fromkeys([*session.stubs, *session.outcomes])
     rows = [(number, session.outcomes.get(number, "· not checked yet")) for number in ids]
