@@ -75,7 +75,7 @@ class SmallFigure(Figure):
     def small_png(self) -> bytes:
         """The figure as a PNG with a palette of its 256 most useful colours."""
         full, small = BytesIO(), BytesIO()
-        self.savefig(full, format="png", dpi=self.dpi)
+        self.savefig(full, format="png", dpi=self.dpi, bbox_inches="tight")
         picture = Image.open(full).convert("RGB")
         # a median cut keeps the colours that pictures and colour bars use most
         picture = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
