@@ -80,10 +80,11 @@ def merge(old: NotebookNode, new: NotebookNode, given: NotebookNode | None = Non
         if number in answers:
             cells += _answer(answers[number], cell, kit, known)
         # an answer without its marker line follows the text above: a stub would overwrite it
-        elif not (number in kit.before and _holds_code(after.get(index - 1, []))):
+        elif not (number in kit.unmarked and _holds_code(after.get(index - 1, []))):
             cells.append(cell)
         cells += after.get(index, [])
-    new.cells = _with_ids(cells + ([new_markdown_cell(LAST)] if last else []) + last, new.cells)
+    cells += ([new_markdown_cell(LAST)] if last else []) + last
+    new.cells = _with_ids(cells, [*new.cells, *answers.values()])
     new.metadata = NotebookNode({**old.metadata, **new.metadata})
     return known
 
@@ -99,6 +100,7 @@ class _Kit:
         self.before = dict(
             pair for text in code if _LAB.search(text) for pair in _STUB.findall(text)
         )
+        self.unmarked = set(self.before) - {self.exercise(cell) for cell in old.cells}
         noted = {str(facts(cell).get("stub")) for cell in old.cells}
         self.stubs = {n: stub_hash(cell.source) for cell in new.cells if (n := self.exercise(cell))}
         self.hashes = noted | {*self.before.values(), *self.stubs.values()}
@@ -108,7 +110,7 @@ class _Kit:
     def exercise(self, cell: NotebookNode) -> str:
         """The exercise whose stub or answer this is; an editor may have taken the marker away."""
         role, number = marker(cell)
-        if cell.cell_type != "code" or role in ("solution", "check"):
+        if cell.cell_type != "code" or role in ("solution", "check") or _LAB.search(cell.source):
             return ""
         noted = facts(cell).get("exercise")
         return number or (noted if isinstance(noted, str) else "")
@@ -172,12 +174,11 @@ def _answer(cell: NotebookNode, stub: NotebookNode, kit: _Kit, known: Merged) ->
 
 
 def _with_ids(cells: list[NotebookNode], kit: list[NotebookNode]) -> list[NotebookNode]:
-    """Every cell with an id of its own; those of the kit stay."""
+    """Every cell with an id of its own; those of the kit, and of answers in its place, stay."""
     taken, ours = {cell.id for cell in kit}, {id(cell) for cell in kit}
-    answers = {cell.id for cell in kit if marker(cell)[0] == "exercise"}
     for number, cell in enumerate(cells):
         name = str(cell.get("id", ""))
-        if id(cell) in ours or (name in answers and cell.metadata.get("labkit")):
+        if id(cell) in ours:
             continue
         if not _ID.fullmatch(name) or name in taken:
             name = f"own-{number}"

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from labkit.authoring import AuthoringError, files
 from labkit.authoring.build import build_notebook
 from labkit.classroom.merge import lab_of
 from labkit.classroom.sandbox import Limits, bubblewrap
+from labkit.display import track
 from labkit.files import atomic
 
 COLUMNS = ("submission", "lab", "exercise", "whose", "passed", "message", "seconds")
@@ -58,11 +58,9 @@ def report(
     with _executor(scheduler) as executor:
         work = {executor.submit(*_task(path, lab, limits)): path for path in paths}
         rows = []
-        with tqdm(total=len(work), desc="grading", unit="submission") as bar:
-            for future in as_completed(work):
-                name = work[future].relative_to(folder).with_suffix("").as_posix()
-                rows += [{"submission": name, **row} for row in _result(future)]
-                bar.update()
+        for future in track(as_completed(work), "grading", total=len(work)):
+            name = work[future].relative_to(folder).with_suffix("").as_posix()
+            rows += [{"submission": name, **row} for row in _result(future)]
     _write(pd.DataFrame(rows, columns=COLUMNS).sort_values(["submission"], kind="stable"), out)
     where = [f"{out}/{name}" for name in ("index.html", "report.csv", "feedback/")]
     lines = [f"{len(paths)} submissions: {', '.join(where)}"]

@@ -54,9 +54,7 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     session.outcomes[exercise] = outcome
     line = f"{outcome[0]} {exercise}{outcome[1:]}"
     style = f"color:{_COLOURS[outcome[0]]};font-weight:600"
-    whose = "reference" if outcome.startswith("✓ reference") else "yours"
-    whose = "nobody" if outcome[0] == "○" else whose
-    facts = {"exercise": exercise, "passed": outcome[0] == "✓", "outcome": outcome, "whose": whose}
+    facts = {"exercise": exercise, "passed": outcome[0] == "✓", "outcome": outcome}
     _show(line, f'<span style="{style}">{html.escape(line)}</span>', {"check": facts})
     if outcome[0] != "✓" and settings.strict():
         raise CheckFailed(line) from failure

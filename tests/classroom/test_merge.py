@@ -126,7 +126,7 @@ def apply(nb, edit, serial):
         cells[index]["id"] = f"x{serial}"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     edits=st.lists(EDIT, max_size=8),
     target=st.sampled_from(["old", "newer", "shorter"]),
