@@ -116,7 +116,7 @@ def _environment(home: Path, data: Path) -> dict[str, str]:
     kept = ("PATH", "LANG", "LC_ALL", "OMP_NUM_THREADS", "LD_LIBRARY_PATH", "SYSTEMROOT")
     own = {"HOME": home, "USER": "student", "TMPDIR": home, "LABKIT_DATA": data}
     own |= {"PYTHONPATH": Path(labkit.__file__).parent.parent, "PYTHONDONTWRITEBYTECODE": "1"}
-    own |= {"LABKIT_OFFLINE": "1", "LABKIT_FAST": "1" if settings.fast() else "0"}
+    own |= {"LABKIT_OFFLINE": "1", "LABKIT_FAST": "1"}  # checks hold in both modes
     own |= {"LABKIT_DEVICE": "cpu", "MPLCONFIGDIR": home}
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         name: str(value) for name, value in own.items()
