@@ -163,6 +163,40 @@ def exercise(number: str) -> None:
 
 
 @main.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--out", type=_FOLDER, default="report", help="For the report; ./report.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=120, help="A cell's time; 120.")
+@click.option("--memory", type=click.FloatRange(min=1), default=4, help="Gigabytes; 4.")
+def report(folder: Path, out: Path, scheduler: str | None, seconds: float, memory: float) -> None:
+    """Grade the submissions in DIR: run each apart, and count only what students wrote.
+
+    Example: labkit report submissions --out report
+    """
+    from labkit.classroom.report import report
+    from labkit.classroom.sandbox import Limits
+
+    limits = Limits(seconds, 10 * seconds, int(memory * 2**30))
+    click.echo("\n".join(report(folder, out, limits, scheduler)))
+
+
+@main.command()
+@click.argument("directory", metavar="[DIR]", type=_FOLDER, default="work")
+def update(directory: Path) -> None:
+    """Bring the newest labs into DIR (work/), with every answer; old files are kept beside.
+
+    Example: labkit update work
+    """
+    from labkit.classroom.update import update
+
+    failed = False
+    for fine, line in update(directory):
+        click.echo(line if fine else f"Error: {line}", err=not fine)
+        failed |= not fine
+    sys.exit(int(failed))
+
+
+@main.command()
 @click.argument("names", nargs=-1, required=True)
 @click.option("--size", type=int, help="Pixels a side; the data set's own if not given.")
 def download(names: tuple[str, ...], size: int | None) -> None:
