@@ -7,12 +7,14 @@ from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.image_data import ImageData, ImageSplit
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests of one file share its fixtures on one worker; the banks of one lab are a group."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+def pytest_itemcollected(item):
+    """Tests of one file share its fixtures on one worker; the banks of one lab are a group.
+
+    While the items are collected, because xdist reads the groups before a conftest's
+    `pytest_collection_modifyitems` is called.
+    """
+    if not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.fixture(scope="session")
