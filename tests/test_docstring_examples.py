@@ -21,7 +21,7 @@ from labkit import display
 from labkit.authoring.build import build, build_notebook
 from labkit.notebook import answers
 
-IN_A_COURSE = ("labkit.notebook", "labkit.authoring")
+IN_A_COURSE = ("labkit.notebook", "labkit.authoring", "labkit.classroom")
 MINI = Path(__file__).parent / "authoring" / "mini_lab.txt"
 MODULES = [module.name for module in pkgutil.walk_packages(lk.__path__, "labkit.")]
 GIVEN = {"lk": lk, "np": np, "pd": pd, "torch": torch, "nn": nn}  # what every lab has imported
@@ -36,6 +36,9 @@ def course(folder: Path) -> dict[str, object]:
     (folder / "pyproject.toml").write_text(release)
     build(root=folder)
     nb = build_notebook(source, "hidden")
+    for student in ("ada", "ben"):
+        (folder / "submissions" / student).mkdir(parents=True)
+        nbformat.write(nb, folder / "submissions" / student / "02_mini.ipynb")
     return {"nb": nb, "Path": Path, "nbformat": nbformat, "asdict": asdict}
 
 
