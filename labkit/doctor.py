@@ -100,7 +100,7 @@ def _mirror() -> Iterator[Finding]:
     mirror = settings.mirror()
     if not mirror:
         return
-    from labkit.data.download import mirror_index
+    from labkit.data.mirrors import mirror_index
 
     yield True, f"mirror {mirror} offers {len(mirror_index(mirror))} files", ""
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,15 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_whole_zip(path: Path) -> bool:
+    """Whether a file is a zip file (as .npz files are) with every member whole."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return bundle.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # the last: encrypted
+        return False
 
 
 def unzip(archive: Path, folder: Path, members: list[str] | None = None) -> Path:

@@ -4,21 +4,19 @@ import json
 import os
 import shutil
 import time
-import tomllib
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import pooch
-import requests
-from urllib3.exceptions import HTTPError
 
 from labkit import settings
-from labkit.display import ProgressLine, progress_text
-from labkit.files import atomic, sha256
+from labkit.data import transfer
+from labkit.data.mirrors import mirror_index, offer
+from labkit.files import atomic, is_whole_zip, sha256
 
-CONNECT_SECONDS, READ_SECONDS = 5, 20
 ATTEMPTS_PER_SOURCE = 2
 
 
@@ -116,16 +114,14 @@ def _from_cache(file: RemoteFile) -> Fetched:
     path = settings.data_dir() / file.path
     if not path.exists():
         raise UnavailableError(f"not in {path.parent}")
-    record = _record(path)
-    if record.exists():
-        fields = json.loads(record.read_text())
-        if sha256(path) == fields["sha256"]:
-            return Fetched(**(fields | {"path": path}))
-    elif file.known_hash and pooch.hashes.hash_matches(path, file.known_hash):
-        return _keep_record(Fetched(path, "official", sha256(path)))
-    damaged = path.with_name(path.name + ".damaged")
-    os.replace(path, damaged)
-    record.unlink(missing_ok=True)
+    try:
+        if fetched := _recognised(path, file):
+            return fetched
+        damaged = path.with_name(path.name + ".damaged")
+        os.replace(path, damaged)
+    except FileNotFoundError:
+        raise UnavailableError(f"another process is fetching {path.name}") from None
+    _record(path).unlink(missing_ok=True)
     message = (
         f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
     )
@@ -133,19 +129,31 @@ def _from_cache(file: RemoteFile) -> Fetched:
     raise UnavailableError(message)
 
 
-def mirror_index(mirror: str) -> dict[str, dict]:
-    """Read ``mirror.toml`` of a folder or URL."""
-    if "://" not in mirror:
-        index = Path(mirror).expanduser() / "mirror.toml"
-        if not index.exists():
-            raise FileNotFoundError(
-                f"LABKIT_MIRROR is {mirror!r}, but there is no mirror.toml in that folder. "
-                "Correct the variable, or remove it to use the network."
-            )
-        return tomllib.loads(index.read_text())
-    answer = requests.get(f"{mirror.rstrip('/')}/mirror.toml", timeout=READ_SECONDS)
-    answer.raise_for_status()
-    return tomllib.loads(answer.text)
+def _recognised(path: Path, file: RemoteFile) -> Fetched | None:
+    """What a cached file is by its record, its published hash, or at least its form."""
+    if fields := _read_record(path):
+        return Fetched(**(fields | {"path": path})) if sha256(path) == fields["sha256"] else None
+    if file.known_hash and pooch.hashes.hash_matches(path, file.known_hash):
+        fetched = Fetched(path, "official", sha256(path))
+    elif _is_archive(path) and is_whole_zip(path):
+        fetched = Fetched(path, "mirror", sha256(path), "laid into the cache by hand")
+    else:
+        return None
+    with suppress(OSError):  # a cache that a class shares may be read-only
+        _keep_record(fetched)
+    return fetched
+
+
+def _read_record(path: Path) -> dict[str, str] | None:
+    try:
+        fields = json.loads(_record(path).read_text())
+        return fields if isinstance(Fetched(**fields).sha256, str) else None
+    except (FileNotFoundError, ValueError, TypeError):  # none, or not one that labkit wrote
+        return None
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix in (".zip", ".npz")
 
 
 def _from_mirror(file: RemoteFile) -> Fetched:
@@ -157,7 +165,7 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         raise UnavailableError("LABKIT_OFFLINE is set and the mirror is a URL")
     path = settings.data_dir() / file.path
     try:
-        item = mirror_index(mirror).get(file.key)
+        item = offer(mirror_index(mirror, transfer.READ_SECONDS), file.key)
         if item is None:
             raise UnavailableError(f"the mirror does not have {file.key}")
         if remote:
@@ -190,11 +198,14 @@ def _from_network(file: RemoteFile) -> Fetched:
         raise UnavailableError("LABKIT_OFFLINE is set")
     failures = []
     for url in file.urls:
+        wait = 0.0
         for _ in range(ATTEMPTS_PER_SOURCE):
+            time.sleep(wait)
             try:
                 return _retrieve(url, file.known_hash, file, "official")
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
                 failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
+                wait = transfer.asked_to_wait(error)
     raise UnavailableError("network: " + "; ".join(dict.fromkeys(failures)))
 
 
@@ -213,38 +224,12 @@ def _retrieve(
     path = settings.data_dir() / file.path
     logger = pooch.get_logger()
     logger.setLevel("WARNING")  # pooch would print the path and hash of each download
-    downloader = partial(_stream, seconds=deadline_seconds(file.megabytes))
+    downloader = partial(transfer.stream, seconds=deadline_seconds(file.megabytes))
     with atomic(path) as temporary:
         temporary.unlink()  # pooch would take it for the file
         pooch.retrieve(
             url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
         )
+        if not known_hash and _is_archive(path) and not is_whole_zip(temporary):
+            raise ValueError(f"what came is no whole {path.suffix} file, perhaps a login page")
         return _keep_record(Fetched(path, source, sha256(temporary), note))
-
-
-def _stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
-    """Write a URL to a file; a stall, a cut-off or too slow a line ends in an OSError."""
-    start, line, name = time.monotonic(), ProgressLine(), Path(url).name[:32]
-    waits, plain = (CONNECT_SECONDS, READ_SECONDS), {"Accept-Encoding": "identity"}
-    request = requests.get(url, stream=True, timeout=waits, headers=plain)
-    with request as answer, open(output_file, "wb") as out:
-        answer.raise_for_status()
-        total = int(answer.headers.get("content-length", 0))
-
-        def progress() -> str:
-            done, size = out.tell() // 1_000_000, total // 1_000_000
-            return progress_text(f"fetching {name}, MB", done, size, time.monotonic() - start)
-
-        try:
-            # read1 returns what has arrived, so that a line that only drips meets the deadline too
-            while chunk := answer.raw.read1(1 << 16):
-                out.write(chunk)
-                line.show(progress)
-                if time.monotonic() - start > seconds:
-                    raise TimeoutError(f"not finished after {seconds:.0f} s ({out.tell():,} bytes)")
-        except HTTPError as error:  # of urllib3, which is no OSError
-            raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
-        finally:
-            line.finish()
-        if total and out.tell() != total:
-            raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")

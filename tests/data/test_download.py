@@ -1,19 +1,29 @@
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from labkit.data import download
+from labkit.data import download, transfer
 from labkit.data.catalog import RemoteFile
 from labkit.data.download import UnavailableError, fetch
 
-CONTENT = bytes(range(256)) * 400
+
+def _zip(content):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as bundle:
+        bundle.writestr("cells.npy", content)
+    return file.getvalue()
+
+
+CONTENT = _zip(bytes(range(256)) * 400)
 SHA = hashlib.sha256(CONTENT).hexdigest()
 KNOWN = f"sha256:{SHA}"
 
@@ -25,6 +35,15 @@ class Handler(BaseHTTPRequestHandler):
         body = self.server.bodies.get(self.path, CONTENT)
         if kind == "missing":
             return self.send_error(404)
+        if kind == "busy" and self.server.asked.count(self.path) == 1:
+            self.send_response(429)
+            self.send_header("Retry-After", "1")
+            return self.end_headers()
+        if kind == "slow_headers":
+            self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(b"a")
+            return None
         self.send_response(200)
         self.send_header("Content-Length", str(len(body) + (1000 if kind == "cut" else 0)))
         self.end_headers()
@@ -67,7 +86,7 @@ def server():
 def folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr(download, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(transfer, "READ_SECONDS", 0.3)
     return tmp_path / "data"
 
 
@@ -302,3 +321,59 @@ def test_two_processes_at_once_both_succeed_and_leave_no_temporary_file(
     assert [process.wait(60) for process in processes] == [0, 0]
     assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
     assert (folder / "cells.npz").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("page", [b"<html>log in first</html>", b"", CONTENT[:-30]])
+def test_junk_is_refused_where_no_hash_is_published_and_asked_for_again(
+    server, remote, folder, page
+):
+    file = remote("good", known=None)
+    server.bodies["/good/cells.npz"] = page
+    with pytest.raises(UnavailableError, match=r"no whole \.npz file, perhaps a login page"):
+        fetch(file)
+    assert names(folder) == []
+    server.bodies.clear()
+    assert fetch(file).sha256 == SHA
+
+
+def test_headers_that_only_drip_meet_the_deadline(remote, folder, monkeypatch):
+    monkeypatch.setattr(download, "deadline_seconds", lambda megabytes: 0.4)
+    with pytest.raises(UnavailableError, match="no answer after 0 s"):
+        fetch(remote("slow_headers"))
+    assert names(folder) == []
+
+
+def test_a_busy_server_is_asked_again_when_it_said(server, remote, monkeypatch):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    assert fetch(remote("busy")).sha256 == SHA
+    assert waits == [0, 1]
+
+
+@pytest.mark.parametrize("record", ["", "{}", "[]", "null", "3", '{"sha256": 1}', "\ud83d"])
+def test_a_record_that_is_none_is_no_record(server, remote, folder, record):
+    file = remote("good")
+    fetch(file)
+    (folder / "cells.npz.origin.json").write_text(record, errors="surrogatepass")
+    assert fetch(file).source == "official"
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("known", [None, "sha256:" + "0" * 64])
+def test_a_whole_file_laid_there_by_hand_is_used_and_called_so(server, remote, folder, known):
+    folder.mkdir()
+    (folder / "cells.npz").write_bytes(CONTENT)
+    fetched = fetch(remote("good", known=known))
+    assert (fetched.sha256, fetched.note) == (SHA, "laid into the cache by hand")
+    assert server.asked == []
+
+
+def test_a_read_only_cache_serves(remote, folder, monkeypatch):
+    folder.mkdir()
+    (folder / "cells.npz").write_bytes(CONTENT)
+
+    def refuse(fetched):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(download, "_keep_record", refuse)
+    assert fetch(remote("good")).path.read_bytes() == CONTENT

@@ -1,0 +1,83 @@
+"""What a mirror offers: the entries of its ``mirror.toml``, in a folder or at a URL."""
+
+import time
+import tomllib
+from pathlib import Path, PurePosixPath
+
+from urllib3.exceptions import HTTPError
+
+from labkit.data.transfer import ask
+
+LARGEST_INDEX = 1_000_000  # bytes; the course's own has 2,000
+INDEX_SECONDS = 20
+
+
+def mirror_index(mirror: str, seconds: float = INDEX_SECONDS) -> dict[str, object]:
+    """Read ``mirror.toml`` of a folder or URL.
+
+    Args:
+        mirror: the folder, or the URL of one.
+        seconds: the longest that a URL may take.
+
+    Returns:
+        What stands under each key; `offer` looks into an entry.
+
+    Raises:
+        FileNotFoundError: when the folder has no ``mirror.toml``.
+        ValueError: when it is no TOML, or too large.
+        OSError: when the URL cannot be had.
+
+    Example:
+        >>> mirror_index("http://192.168.1.5:8000")  # doctest: +SKIP
+    """
+    if "://" in mirror:
+        content = _download(f"{mirror.rstrip('/')}/mirror.toml", seconds)
+    else:
+        index = Path(mirror).expanduser() / "mirror.toml"
+        if not index.exists():
+            raise FileNotFoundError(
+                f"LABKIT_MIRROR is {mirror!r}, but there is no mirror.toml in that folder. "
+                "Correct the variable, or remove it to use the network."
+            )
+        content = index.read_bytes()
+    return tomllib.loads(content.decode("utf-8-sig"))  # some editors begin a file with a mark
+
+
+def offer(index: dict[str, object], key: str) -> dict[str, str] | None:
+    """The entry of one file, looked into: ``file``, ``sha256`` and perhaps ``note``.
+
+    Raises:
+        ValueError: when the entry lacks one of them, or its file lies outside the mirror.
+
+    Example:
+        >>> offer({"pbc": {"file": "pbc.zip", "sha256": "AB" * 32}}, "pbc")["sha256"][:4]
+        'abab'
+    """
+    if key not in index:
+        return None
+    item = index[key]
+    fields = ("file", "sha256", "note")
+    if not isinstance(item, dict) or not all(
+        isinstance(item.get(name, "" if name == "note" else None), str) for name in fields
+    ):
+        raise ValueError(f"mirror.toml: [{key}] needs `file` and `sha256`, both as text")
+    place = PurePosixPath(item["file"].replace("\\", "/"))
+    if place.is_absolute() or ".." in place.parts or ":" in item["file"]:
+        raise ValueError(f"mirror.toml: the file of [{key}], {item['file']!r}, leaves the mirror")
+    return {**item, "sha256": item["sha256"].lower()}
+
+
+def _download(url: str, seconds: float) -> bytes:
+    content, end = b"", time.monotonic() + seconds
+    try:
+        with ask(url, seconds) as answer:
+            answer.raise_for_status()
+            while chunk := answer.raw.read1(1 << 16):
+                content += chunk
+                if len(content) > LARGEST_INDEX:
+                    raise ValueError(f"mirror.toml is larger than {LARGEST_INDEX:,} bytes")
+                if time.monotonic() > end:
+                    raise TimeoutError(f"mirror.toml had not arrived after {seconds:.0f} s")
+    except HTTPError as error:  # of urllib3, which is no OSError
+        raise ConnectionError(f"{error} after {len(content):,} bytes") from error
+    return content
