@@ -41,7 +41,7 @@ lint: $(VENV)/.installed
 
 # Two at a time with one thread each: two threads each would wait for one another.
 unit: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests
 
 # Every notebook is executed as a student would, with the data that are there ...
 labs: $(VENV)/.installed
@@ -84,7 +84,7 @@ NUMBERS := tests/training tests/explain tests/models tests/labs tests/exercises 
 	tests/test_metrics.py tests/test_statistics.py tests/test_probes.py tests/test_features.py
 define with-arithmetic
 	@echo "== $(1)"
-	env $(1) LABKIT_FAST= $(BIN)/python -m pytest -n 2 --dist loadgroup $(NUMBERS)
+	env $(1) LABKIT_FAST= $(BIN)/python -m pytest -n 2 --dist loadscope $(NUMBERS)
 	env $(1) LABKIT_FAST=1 LABKIT_STRICT=1 $(subst OMP_NUM_THREADS=1,,$(NBVAL)) solutions
 endef
 NO_DATA := LABKIT_OFFLINE=1 LABKIT_MIRROR= LABKIT_DATA=$(CURDIR)/build/no-data

@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 import torch
@@ -7,14 +8,21 @@ from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.image_data import ImageData, ImageSplit
 
 
-def pytest_itemcollected(item):
-    """Tests of one file share its fixtures on one worker; the banks of one lab are a group.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one file share its fixtures on one worker; the bank of each lab is a group.
 
-    While the items are collected, because xdist reads the groups before a conftest's
-    `pytest_collection_modifyitems` is called.
+    xdist's own `loadgroup` has no effect with pytest 9.2, which no longer reads `_nodeid`.
     """
-    if not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileAndLab(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            lab = re.search(r"\[(\d+)\.", test) if file.endswith("test_banks.py") else None
+            return f"{file} {lab[1]}" if lab else file
+
+    return ByFileAndLab(config, log)
 
 
 @pytest.fixture(scope="session")

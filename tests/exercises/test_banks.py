@@ -23,7 +23,6 @@ def banks(kind):
         pytest.param(
             *(lab, exercise, answer),
             id=f"{exercise}-{number}",
-            marks=pytest.mark.xdist_group(lab),
         )
         for lab, bank in BANKS.items()
         for exercise, answers in bank.get(kind, {}).items()
@@ -54,19 +53,20 @@ class Lab:
         return next(cell.source for cell in self.code if marker(cell) == ("check", exercise))
 
     def try_answer(self, exercise, answer):
-        """Run the answer and its check; return the message of a failed check, or ''."""
+        """Return the answer's own error, if any, and the message of a failed check, or ''."""
         names = dict(self.before[exercise])
         kept = dict(self.shell.user_ns)
         self.shell.user_ns.clear()
         self.shell.user_ns.update(names)
         try:
-            self.shell.run_cell(answer, store_history=False)
+            ran = self.shell.run_cell(answer, store_history=False)
             check = self.shell.run_cell(self.check(exercise), store_history=False)
         finally:
             self.shell.user_ns.clear()
             self.shell.user_ns.update(kept)
         error = check.error_before_exec or check.error_in_exec
-        return "" if error is None else str(error)
+        own_error = ran.error_before_exec or ran.error_in_exec
+        return own_error, "" if error is None else str(error)
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,11 @@ def strict_and_fast(monkeypatch):
 @pytest.mark.parametrize(("lab", "exercise", "answer"), banks("WRONG"))
 def test_a_wrong_answer_is_rejected_and_its_mistake_named(labs, lab, exercise, answer):
     source, phrase = answer
-    message = labs(lab).try_answer(exercise, source)
+    _, message = labs(lab).try_answer(exercise, source)
     assert message, "the check accepted a wrong answer"
     assert phrase.lower() in message.lower()
 
 
 @pytest.mark.parametrize(("lab", "exercise", "answer"), banks("RIGHT"))
 def test_another_right_answer_is_accepted(labs, lab, exercise, answer):
-    assert labs(lab).try_answer(exercise, answer) == ""
+    assert labs(lab).try_answer(exercise, answer) == (None, "")
