@@ -25,7 +25,7 @@ class Predictions:
         indices: int (N,), the rows of the split; None for 0 … N − 1.
 
     Raises:
-        ValueError: where the shapes do not fit together.
+        ValueError: where the shapes do not fit together, or logits are NaN.
 
     Example:
         >>> result = Predictions([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]], [0, 1, 1], ("a", "b"))
@@ -47,6 +47,11 @@ class Predictions:
             raise ValueError(
                 f"logits have the shape {self.logits.shape}; with {expected[0]} labels and "
                 f"{expected[1]} classes it must be {expected}, and not be empty."
+            )
+        if lost := int((~np.isfinite(self.logits.max(1))).sum()):
+            raise ValueError(
+                f"The logits of {lost:,} of {expected[0]:,} images are NaN or infinite, so they "
+                "predict nothing. Did the training diverge, or are there NaN in the images?"
             )
         if self.labels.ndim != 1 or not 0 <= self.labels.min() <= self.labels.max() < expected[1]:
             raise ValueError(

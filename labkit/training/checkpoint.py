@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from labkit.files import atomic
-from labkit.training.engine import origin_of
+from labkit.training.batches import origin_of
 from labkit.training.run import Run
 
 SAMPLE = 256  # images that are looked at to tell one data set from another

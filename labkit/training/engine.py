@@ -7,6 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.training.batches import (
+    check_labels,
+    check_logits,
+    class_names,
+    explain_failure,
+    read_batch,
+)
+
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,9 +41,8 @@ class Engine:
     def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         """The loader's batches on the device, labels as int64 (B,)."""
         classes = class_names(loader)
-        for images, labels in loader:
-            if labels.ndim == 2 and labels.shape[1] == 1:
-                labels = labels[:, 0]
+        for batch in loader:
+            images, labels = read_batch(batch)
             if classes and labels.device.type == "cpu":  # on a GPU this would wait for the device
                 check_labels(labels, len(classes))
             images = images.to(self.device, non_blocking=True)
@@ -45,10 +52,15 @@ class Engine:
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (B, C) of a batch, in full precision: a softmax in bf16 would blur the loss."""
-        if self.precision == "fp32":
-            return self.model(images)
-        with torch.autocast(self.device.type, _DTYPES[self.precision]):
-            return self.model(images).float()
+        with torch.autocast(
+            self.device.type, _DTYPES.get(self.precision), enabled=self.precision in _DTYPES
+        ):
+            try:
+                logits = self.model(images)
+            except (RuntimeError, ValueError) as error:
+                explain_failure(error, self.model, images)
+                raise
+        return logits.float() if self.precision in _DTYPES else logits
 
 
 @dataclass
@@ -139,38 +151,3 @@ class NotFiniteLossError(FloatingPointError):
 
     def __init__(self, batch: int, batches: int) -> None:
         super().__init__(f"batch {batch + 1} of {batches}")
-
-
-def class_names(loader: Iterable) -> tuple[str, ...]:
-    """The class names of a loader's data set; empty where it has none."""
-    return tuple(getattr(getattr(loader, "dataset", None), "classes", ()))
-
-
-def origin_of(loader: Iterable) -> str:
-    """Which data a loader gives; "" where its data set does not say."""
-    return getattr(getattr(loader, "dataset", None), "origin", "")
-
-
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Raise ValueError unless all labels (B,) lie in 0 … classes − 1."""
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise ValueError(
-            f"A batch has labels from {low} to {high}, but there are {classes} classes, so they "
-            f"must lie in 0 … {classes - 1}."
-        )
-
-
-def check_logits(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:
-    """Raise ValueError unless the network's output (B, C) has a column for each class."""
-    if logits.ndim != 2 or len(logits) != len(labels):
-        raise ValueError(
-            f"The model gives an output of shape {tuple(logits.shape)} for {len(labels)} images; "
-            f"it must give logits (batch, classes). Is a Flatten or a Linear layer missing?"
-        )
-    if classes and logits.shape[1] != len(classes):
-        raise ValueError(
-            f"The model gives {logits.shape[1]} logits an image, but the data have {len(classes)} "
-            f"classes ({', '.join(classes)}): give its last layer {len(classes)} outputs."
-        )
-    check_labels(labels, logits.shape[1])

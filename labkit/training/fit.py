@@ -1,6 +1,7 @@
 """``fit`` and ``evaluate``: train a network, and ask it about a split."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -15,11 +16,19 @@ from labkit.inference import device_of, evaluating
 from labkit.metrics import Predictions
 from labkit.training import checkpoint as checkpoints
 from labkit.training.bar import TrainingBar
-from labkit.training.engine import Engine, check_logits, class_names, origin_of
+from labkit.training.batches import (
+    check_last_batch,
+    check_loader,
+    check_logits,
+    class_names,
+    origin_of,
+)
+from labkit.training.engine import Engine
 from labkit.training.history import EarlyStopping, History, check_column
 from labkit.training.run import Run
 
 FAST_EPOCHS = 2
+MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
 
 def fit(
@@ -69,15 +78,17 @@ def fit(
         The history; after Ctrl-C that of the epochs so far. (In a notebook, "Run All" stops there.)
 
     Raises:
-        ValueError: for settings or data that cannot work; the message says what to change.
+        ValueError, TypeError: for settings or data that cannot work; says what to change.
         FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch. The
             network has the weights of the epoch before. Any error carries the history so far.
 
     Example:
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
     """
-    if epochs < 1:
-        raise ValueError(f"epochs is {epochs}; it must be at least 1.")
+    if not isinstance(epochs, Integral) or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
+    _check_loaders(train, val, model)
+    _check_callbacks(callbacks)
     if early_stopping:
         check_column(early_stopping.monitor, "early_stopping's monitor", val is not None)
     if keep_best:
@@ -141,6 +152,26 @@ def _check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
         )
 
 
+def _check_loaders(train: Iterable, val: Iterable | None, model: nn.Module) -> None:
+    check_loader(train, "train")
+    check_last_batch(train, model)
+    if val is not None:
+        check_loader(val, "val")
+
+
+def _check_callbacks(callbacks: Sequence[object]) -> None:
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks is {callbacks!r}; give a list, such as [LivePlot()].")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise TypeError(f"callbacks holds the class {callback.__name__}: call it, with ().")
+        if not any(hasattr(callback, moment) for moment in MOMENTS):
+            raise TypeError(
+                f"callbacks holds {callback!r}, which would never be called: give an object with "
+                f"a method {', '.join(MOMENTS[:-1])} or {MOMENTS[-1]}."
+            )
+
+
 def _call(callbacks: Sequence[object], name: str, history: History) -> None:
     for callback in callbacks:
         if hasattr(callback, name):
@@ -165,11 +196,12 @@ def evaluate(
         The predictions, with everything that can be asked of them.
 
     Raises:
-        ValueError: when the loader is empty or the logits do not fit the classes.
+        ValueError: when the loader is empty, the logits do not fit the classes, or one is NaN.
 
     Example:
         >>> evaluate(model, test).accuracy  # doctest: +SKIP
     """
+    check_loader(loader, "loader")
     device = get_device(str(device or device_of(model)))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []

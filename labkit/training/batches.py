@@ -1,0 +1,143 @@
+"""What a loader gives, and whether a network can be trained on it: the usual slips, by name."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import Dataset
+
+from labkit.data.image_data import ImageData, ImageSplit
+
+
+def check_loader(loader: object, name: str) -> None:
+    """Raise TypeError unless the object can be a loader; the message says how to make one."""
+    if isinstance(loader, ImageData):
+        found = "a whole data set: give it one of its parts in batches, such as"
+        found += " BatchLoader(data.train, 64)"
+    elif isinstance(loader, ImageSplit | Dataset):
+        found = "a split, which gives one image at a time: give it in batches, such as"
+        found += " BatchLoader(data.train, 64) or torch.utils.data.DataLoader(…, batch_size=64)"
+    elif isinstance(loader, str | Path):
+        found = f"the text {str(loader)!r}: load the data first, with lk.load_dataset(…), then make"
+        found += " batches with BatchLoader(data.train, 64)"
+    elif isinstance(loader, np.ndarray | Tensor) or (
+        isinstance(loader, tuple | list)
+        and len(loader) == 2
+        and all(isinstance(part, np.ndarray | Tensor) for part in loader)
+    ):
+        found = "arrays: put tensors into torch.utils.data.TensorDataset(images, labels), and that"
+        found += " into torch.utils.data.DataLoader(…, batch_size=64)"
+    elif not isinstance(loader, Iterable):
+        found = f"of type {type(loader).__name__}, which gives no batches (images, labels)"
+    else:
+        return
+    raise TypeError(f"{name} is {found}.")
+
+
+def check_last_batch(loader: Iterable, model: nn.Module) -> None:
+    """Raise ValueError where a last batch of one image would stop batch normalisation."""
+    size, data = getattr(loader, "batch_size", None), getattr(loader, "dataset", None)
+    if not isinstance(size, int) or not hasattr(data, "__len__"):
+        return
+    count = len(getattr(loader, "indices", data))
+    alone = count % size == 1 or size == 1
+    flat = any(isinstance(module, nn.BatchNorm1d) for module in model.modules())
+    if flat and alone and not getattr(loader, "drop_last", False):
+        raise ValueError(_one_image(f"With {count:,} images in batches of {size}, one batch"))
+
+
+def _one_image(which: str) -> str:
+    return (
+        f"{which} has a single image, and batch normalisation has no spread to work with: choose "
+        "another batch_size (or drop_last=True in a DataLoader)."
+    )
+
+
+def read_batch(batch: object) -> tuple[Tensor, Tensor]:
+    """Images (B, …) and labels (B,) of one batch of a loader.
+
+    Raises:
+        TypeError: where the batch is no pair of tensors.
+        ValueError: where the labels are no class numbers; the message says how to make them.
+    """
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        count = f"{len(batch)} parts" if isinstance(batch, tuple | list) else "one part"
+        raise TypeError(f"A batch has {count} ({type(batch).__name__}); give (images, labels).")
+    for part, name in zip(batch, ("images", "labels"), strict=True):
+        if not isinstance(part, Tensor):
+            raise TypeError(
+                f"The {name} of a batch are of type {type(part).__name__}; give tensors: "
+                f"torch.as_tensor({name})."
+            )
+    images, labels = batch
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or len(labels) != len(images):
+        one_hot = "; one-hot labels become class numbers with labels.argmax(1)"
+        raise ValueError(
+            f"A batch of {len(images)} images has labels of shape {tuple(labels.shape)}; it must "
+            f"be ({len(images)},), a class number an image{one_hot if labels.ndim == 2 else ''}."
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"The labels are {_kind(labels)}; class numbers are whole: labels.long().")
+    return images, labels
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
+    """Raise what is behind an error of a network's forward pass, or add a note to it."""
+    weights = next((p for p in model.parameters() if p.is_floating_point()), images)
+    if not images.is_floating_point():
+        raise ValueError(
+            f"The images are {_kind(images)}, and the network computes with {_kind(weights)}: "
+            "divide them by 255 (images.float() / 255), or normalise them."
+        ) from error
+    if images.dtype != weights.dtype:
+        raise ValueError(
+            f"The images are {_kind(images)}, and the network's weights {_kind(weights)}: "
+            f"turn them with images.to(torch.{_kind(weights)})."
+        ) from error
+    normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
+    if normalises and len(images) == 1 and model.training:
+        raise ValueError(_one_image("A batch")) from error
+    error.add_note(f"The batch has the shape {tuple(images.shape)}, {_kind(images)}.")
+
+
+def class_names(loader: Iterable) -> tuple[str, ...]:
+    """The class names of a loader's data set; empty where it has none."""
+    return tuple(getattr(getattr(loader, "dataset", None), "classes", ()))
+
+
+def origin_of(loader: Iterable) -> str:
+    """Which data a loader gives; "" where its data set does not say."""
+    return getattr(getattr(loader, "dataset", None), "origin", "")
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ValueError unless all labels (B,) lie in 0 … classes − 1."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"A batch has labels from {low} to {high}, but there are {classes} classes, so they "
+            f"must lie in 0 … {classes - 1}."
+        )
+
+
+def check_logits(logits: Tensor, labels: Tensor, classes: tuple[str, ...]) -> None:
+    """Raise ValueError unless the network's output (B, C) has a column for each class."""
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise ValueError(
+            f"The model gives an output of shape {tuple(logits.shape)} for {len(labels)} images; "
+            f"it must give logits (batch, classes). Is a Flatten or a Linear layer missing?"
+        )
+    if classes and logits.shape[1] != len(classes):
+        raise ValueError(
+            f"The model gives {logits.shape[1]} logits an image, but the data have {len(classes)} "
+            f"classes ({', '.join(classes)}): give its last layer {len(classes)} outputs."
+        )
+    check_labels(labels, logits.shape[1])
