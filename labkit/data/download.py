@@ -1,12 +1,11 @@
 """Get a file: cache, then mirror, then network; verified, atomic, and never waiting for ever."""
 
-import json
+import errno
 import os
 import shutil
 import time
 import warnings
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,14 +13,28 @@ import pooch
 
 from labkit import settings
 from labkit.data import transfer
+from labkit.data.kept import Fetched, is_archive, keep_record, recognised, record_of
 from labkit.data.mirrors import mirror_index, offer
 from labkit.files import atomic, is_whole_zip, sha256
 
 ATTEMPTS_PER_SOURCE = 2
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 class UnavailableError(OSError):
     """A file is in neither cache, mirror nor network; the message lists what was tried."""
+
+
+class DiskError(UnavailableError):
+    """The data folder cannot be written; no other source would help."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        super().__init__(
+            f"The data folder {folder} cannot be written ({os.strerror(number)}): make room, or "
+            "set LABKIT_DATA to a folder of yours."
+        )
 
 
 @dataclass(frozen=True)
@@ -42,23 +55,6 @@ class RemoteFile:
     urls: tuple[str, ...]
     known_hash: str | None
     megabytes: int
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A file on this machine and where it came from.
-
-    Args:
-        path: where it lies.
-        source: ``"official"`` or ``"mirror"``.
-        sha256: its hash, verified at each use.
-        note: what the mirror says of it.
-    """
-
-    path: Path
-    source: str
-    sha256: str
-    note: str = ""
 
 
 def deadline_seconds(megabytes: int) -> float:
@@ -84,7 +80,11 @@ def fetch(file: RemoteFile) -> Fetched:
     tried = []
     for step in (_from_cache, _from_mirror, _from_network):
         try:
+            if step is not _from_cache:
+                _check_folder(file)
             return step(file)
+        except DiskError:
+            raise
         except UnavailableError as error:
             tried.append(str(error))
     raise UnavailableError(
@@ -93,35 +93,18 @@ def fetch(file: RemoteFile) -> Fetched:
     )
 
 
-def discard(fetched: Fetched) -> None:
-    """Remove a file from the cache, with the record of where it came from."""
-    fetched.path.unlink(missing_ok=True)
-    _record(fetched.path).unlink(missing_ok=True)
-
-
-def _record(path: Path) -> Path:
-    return path.with_name(path.name + ".origin.json")
-
-
-def _keep_record(fetched: Fetched) -> Fetched:
-    record = _record(fetched.path)
-    with atomic(record) as temporary:
-        temporary.write_text(json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1))
-    return fetched
-
-
 def _from_cache(file: RemoteFile) -> Fetched:
     path = settings.data_dir() / file.path
     if not path.exists():
         raise UnavailableError(f"not in {path.parent}")
     try:
-        if fetched := _recognised(path, file):
+        if fetched := recognised(path, file.known_hash):
             return fetched
         damaged = path.with_name(path.name + ".damaged")
         os.replace(path, damaged)
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
-    _record(path).unlink(missing_ok=True)
+    record_of(path).unlink(missing_ok=True)
     message = (
         f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
     )
@@ -129,31 +112,20 @@ def _from_cache(file: RemoteFile) -> Fetched:
     raise UnavailableError(message)
 
 
-def _recognised(path: Path, file: RemoteFile) -> Fetched | None:
-    """What a cached file is by its record, its published hash, or at least its form."""
-    if fields := _read_record(path):
-        return Fetched(**(fields | {"path": path})) if sha256(path) == fields["sha256"] else None
-    if file.known_hash and pooch.hashes.hash_matches(path, file.known_hash):
-        fetched = Fetched(path, "official", sha256(path))
-    elif _is_archive(path) and is_whole_zip(path):
-        fetched = Fetched(path, "mirror", sha256(path), "laid into the cache by hand")
-    else:
-        return None
-    with suppress(OSError):  # a cache that a class shares may be read-only
-        _keep_record(fetched)
-    return fetched
-
-
-def _read_record(path: Path) -> dict[str, str] | None:
+def _check_folder(file: RemoteFile) -> None:
+    """Raise DiskError where nothing can be written: then no source is worth asking."""
+    folder = (settings.data_dir() / file.path).parent
     try:
-        fields = json.loads(_record(path).read_text())
-        return fields if isinstance(Fetched(**fields).sha256, str) else None
-    except (FileNotFoundError, ValueError, TypeError):  # none, or not one that labkit wrote
-        return None
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(folder, error.errno) from error
+    if not os.access(folder, os.W_OK):
+        raise DiskError(folder, errno.EACCES)
 
 
-def _is_archive(path: Path) -> bool:
-    return path.suffix in (".zip", ".npz")
+def _stop_where_full(folder: Path, error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        raise DiskError(folder, error.errno) from error
 
 
 def _from_mirror(file: RemoteFile) -> Fetched:
@@ -176,6 +148,7 @@ def _from_mirror(file: RemoteFile) -> Fetched:
     except (UnavailableError, FileNotFoundError):
         raise
     except (OSError, ValueError) as error:  # also of requests and tomllib
+        _stop_where_full(path.parent, error)
         message = f"the mirror {mirror} failed ({error})"
         warnings.warn(message, stacklevel=5)
         raise UnavailableError(message) from error
@@ -190,7 +163,7 @@ def _copy(source: Path, fetched: Fetched) -> Fetched:
             raise ValueError(
                 f"{source.name} is truncated or altered: its SHA-256 is not {fetched.sha256}"
             )
-        return _keep_record(fetched)
+        return keep_record(fetched)
 
 
 def _from_network(file: RemoteFile) -> Fetched:
@@ -204,6 +177,7 @@ def _from_network(file: RemoteFile) -> Fetched:
             try:
                 return _retrieve(url, file.known_hash, file, "official")
             except (OSError, ValueError) as error:  # requests' errors are OSErrors
+                _stop_where_full(settings.data_dir(), error)
                 failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
                 wait = transfer.asked_to_wait(error)
     raise UnavailableError("network: " + "; ".join(dict.fromkeys(failures)))
@@ -230,6 +204,6 @@ def _retrieve(
         pooch.retrieve(
             url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
         )
-        if not known_hash and _is_archive(path) and not is_whole_zip(temporary):
+        if not known_hash and is_archive(path) and not is_whole_zip(temporary):
             raise ValueError(f"what came is no whole {path.suffix} file, perhaps a login page")
-        return _keep_record(Fetched(path, source, sha256(temporary), note))
+        return keep_record(Fetched(path, source, sha256(temporary), note))

@@ -1,6 +1,7 @@
 """Read the files of each data set into ``ImageSplit``s."""
 
 import gzip
+import math
 import re
 import shutil
 import zipfile
@@ -19,6 +20,7 @@ SPLITS = ("train", "val", "test")
 PHOTOS_PER_CLASS = 150
 SPLIT_SEED = 0
 MNIST_VALIDATION = 5000
+MOST_CLASSES = 1000  # of a file that does not name them
 MAPPED_FROM = 128  # from this size on, images stay on disk and are memory-mapped
 
 
@@ -50,16 +52,29 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
                     f"{path.name} lacks {', '.join(missing)}; it has {', '.join(file.files)}. "
                     "A MedMNIST-style file has train_, val_ and test_ images and labels."
                 )
+            for key in wanted:
+                _check_header(path, file, key)
             labels = {split: _flat_labels(file[f"{split}_labels"], path) for split in SPLITS}
             images = {split: _member(path, file, f"{split}_images") for split in SPLITS}
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path} is not a whole .npz file ({type(error).__name__}): fetch it again."
         ) from error
+    except MemoryError as error:
+        raise ValueError(f"{path.name} does not fit into this machine's memory.") from error
     if classes is None:
         most = max((int(part.max()) for part in labels.values() if len(part)), default=0)
+        if most >= MOST_CLASSES:
+            raise ValueError(
+                f"{path.name} has labels up to {most}; without class names, labels must lie in "
+                f"0 … {MOST_CLASSES - 1}. Number the classes from 0."
+            )
         classes = tuple(f"class {number}" for number in range(most + 1))
-    return {split: _split(path, split, images[split], labels[split], classes) for split in SPLITS}
+    parts = {split: _split(path, split, images[split], labels[split], classes) for split in SPLITS}
+    sizes = {split: tuple(part.images.shape[1:]) for split, part in parts.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"{path.name} has images of different sizes: {sizes}.")
+    return parts
 
 
 def _flat_labels(labels: np.ndarray, path: Path) -> torch.Tensor:
@@ -73,11 +88,32 @@ def _flat_labels(labels: np.ndarray, path: Path) -> torch.Tensor:
     return torch.from_numpy(labels.astype(np.int64))
 
 
+def _header(file: np.lib.npyio.NpzFile, key: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type that a member declares."""
+    with file.zip.open(f"{key}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        formats = np.lib.format  # version 3 differs from 2 in the letters of field names only
+        read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _check_header(path: Path, file: np.lib.npyio.NpzFile, key: str) -> None:
+    """Refuse a member that declares more than it holds, before memory is asked for."""
+    try:
+        shape, dtype = _header(file, key)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path.name} has no readable array {key}: {error}") from error
+    held = file.zip.getinfo(f"{key}.npy").file_size
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize > held:
+        raise ValueError(
+            f"{path.name} declares {key} as {dtype} {shape}, which its {held:,} bytes cannot hold."
+        )
+
+
 def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     """One array of the file; large ones are unpacked once and mapped, not read into memory."""
-    with file.zip.open(f"{key}.npy") as stream:
-        np.lib.format.read_magic(stream)
-        shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+    shape, _ = _header(file, key)
     if len(shape) < 3 or shape[1] < MAPPED_FROM:
         return file[key]
     folder = path.with_name(f"{path.name}.unpacked")

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labkit.data.download import Fetched, RemoteFile, UnavailableError, discard, fetch
+from labkit.data.download import RemoteFile, UnavailableError, fetch
+from labkit.data.kept import Fetched, discard
 from labkit.data.load import load_dataset
 from labkit.data.origin import Origin
 from labkit.data.transforms import normalizer
-from labkit.models.weights import trained
+from labkit.models.weights import read_weights, trained
 
 __all__ = [
     "BACKBONES",
@@ -114,7 +115,7 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
         except UnavailableError as error:
             return _own_network(name, str(error))
         origin = f"trained on ImageNet ({fetched.note or 'torchvision'})"
-        state = torch.load(fetched.path, map_location="cpu", weights_only=True)
+        state = read_weights(fetched.path)
     model = get_model(name, weights=None)
     if state is not None:
         model.load_state_dict(state)

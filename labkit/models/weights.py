@@ -156,11 +156,38 @@ def kept_or_new(
         time: how long training takes, for the message.
         train_now: trains the network; the caller's random numbers stay as they were.
     """
-    if not file.exists():
+    if file.exists():
+        try:
+            return read_weights(file)
+        except ValueError:
+            aside = file.replace(file.with_name(f"{file.name}.damaged"))
+            print(f"The weights of {name} were damaged (now {aside.name}).", end=" ")
+            print(f"It is trained anew, which takes {time}.")
+    else:
         print(f"{name} is not trained yet on this machine. Training takes {time}.")
-        with torch.random.fork_rng():
-            save_weights(train_now(), file)
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with torch.random.fork_rng():
+        save_weights(train_now(), file)
+    return read_weights(file)
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Read a file of weights, without running anything that may be in it.
+
+    Raises:
+        ValueError: where the file is damaged, holds something else, or weights that are NaN.
+    """
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+        numbers = [value for value in weights.values() if value.is_floating_point()]
+    except Exception as error:  # torch.load fails in many ways; each means the same to the reader
+        raise ValueError(
+            f"{file} holds no weights that can be read: delete it, and ask again."
+        ) from error
+    if not all(value.isfinite().all() for value in numbers):
+        raise ValueError(
+            f"{file} holds weights that are NaN or infinite: delete it, and ask again."
+        )
+    return weights
 
 
 def save_weights(model: nn.Module, file: Path) -> Path:

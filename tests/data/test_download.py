@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from labkit.data import download, transfer
+from labkit.data import download, kept, transfer
 from labkit.data.catalog import RemoteFile
 from labkit.data.download import UnavailableError, fetch
 
@@ -375,5 +376,24 @@ def test_a_read_only_cache_serves(remote, folder, monkeypatch):
     def refuse(fetched):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(download, "_keep_record", refuse)
+    monkeypatch.setattr(kept, "keep_record", refuse)
     assert fetch(remote("good")).path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", ["a file", "full while written"])
+def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again(
+    server, remote, tmp_path, monkeypatch, fault
+):
+    if fault == "a file":
+        (tmp_path / "a file").write_text("")
+        monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "a file"))
+    else:
+
+        def full(*_args, **_kwargs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(download.pooch, "retrieve", full)
+    with pytest.raises(UnavailableError, match=r"cannot be written .*LABKIT_DATA") as caught:
+        fetch(remote("good"))
+    assert "Connect to the network" not in str(caught.value)
+    assert server.asked == []

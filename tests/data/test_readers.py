@@ -1,4 +1,6 @@
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -78,3 +80,60 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"a\.npz is not a whole \.npz file"):
         read_npz(path)
+
+
+def written(path, members):
+    with zipfile.ZipFile(path, "w") as file:
+        for key, content in members.items():
+            file.writestr(f"{key}.npy", content)
+    return path
+
+
+def npy(array, version=None, shape=None):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, version)
+    content = buffer.getvalue()
+    if shape:  # the header keeps its length: spaces are taken from its end
+        old, new = str(array.shape).encode(), shape.encode()
+        longer = len(new) - len(old)
+        content = content.replace(old, new, 1).replace(b" " * (longer + 1), b" ", 1)
+    return content
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_numpys_format_is_read(tmp_path, version):
+    members = {key: npy(array, version) for key, array in arrays().items()}
+    assert len(read_npz(written(tmp_path / "a.npz", members))["train"]) == 6
+
+
+@pytest.mark.parametrize("largest", [2**62, 2**31, 1000])
+def test_labels_that_would_make_endless_classes_are_refused(tmp_path, largest):
+    made = arrays()
+    made["val_labels"] = made["val_labels"].astype(np.int64) * 0 + largest
+    np.savez(tmp_path / "a.npz", **made)
+    with pytest.raises(ValueError, match=f"labels up to {largest}.*from 0"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("key", ["train_images", "test_labels"])
+@pytest.mark.parametrize("shape", ["(99999999999, 8, 8, 3)", "(7, 8, 8, 3)"])
+def test_a_member_that_declares_more_than_it_holds_is_refused(tmp_path, key, shape):
+    members = {name: npy(array) for name, array in arrays().items()}
+    members[key] = npy(arrays()[key].astype(np.uint8), shape=shape)
+    with pytest.raises(ValueError, match=rf"declares {key} .*cannot hold"):
+        read_npz(written(tmp_path / "a.npz", members))
+
+
+@pytest.mark.parametrize("other", [{"size": 9}, {"channels": ()}])
+def test_splits_of_different_sizes_are_refused(tmp_path, other):
+    made = arrays() | {"val_images": arrays(**other)["val_images"]}
+    np.savez(tmp_path / "a.npz", **made)
+    with pytest.raises(ValueError, match="different sizes"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_an_object_array_is_never_unpickled(tmp_path):
+    made = arrays() | {"train_labels": np.array([{}] * 6, object)}
+    np.savez(tmp_path / "a.npz", **made)
+    with pytest.raises(ValueError, match="declares train_labels as object"):
+        read_npz(tmp_path / "a.npz")

@@ -3,7 +3,6 @@
 import copy
 import functools
 import hashlib
-import pickle
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -132,7 +131,7 @@ def test_a_file_that_holds_code_is_not_run(served, monkeypatch):
     folder, base = served
     file, _ = offer(folder, "squeezenet1_0", state={"x": print})
     monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/{file.name}")
-    with pytest.raises(pickle.UnpicklingError, match=r"weights_only|Weights only"):
+    with pytest.raises(ValueError, match="holds no weights that can be read"):
         load_backbone("squeezenet1_0")
 
 

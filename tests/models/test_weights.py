@@ -112,3 +112,25 @@ def test_a_training_goes_on_from_its_checkpoint_and_another_is_refused(
         train(4)
     monkeypatch.setenv("LABKIT_SEED", "1")
     assert lk.models.checkpoint_file("tiny") != file
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "html", "list", "nan"])
+def test_damaged_weights_are_set_aside_and_trained_anew(blood, monkeypatch, capsys, damage):
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    file = lk.models.save_trained("BloodMLP", lk.models.BloodMLP(), blood)
+    whole = file.read_bytes()
+    state = torch.load(file, weights_only=True)
+    match damage:
+        case "list":
+            torch.save([1, 2], file)
+        case "nan":
+            torch.save({name: value * float("nan") for name, value in state.items()}, file)
+        case _:
+            file.write_bytes({"empty": b"", "cut": whole[:-500], "html": b"<html>"}[damage])
+    network = lk.models.trained("BloodMLP", blood)
+    said = capsys.readouterr().out
+    assert "trained anew" in said and "weights_only" not in said
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+    assert file.with_name(f"{file.name}.damaged").exists()
+    lk.models.trained("BloodMLP", blood)
+    assert "trained anew" not in capsys.readouterr().out
