@@ -1,42 +1,17 @@
 """The ``labkit`` command. An error is one line on stderr and exit code 1 or 2, no traceback."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
+
+from labkit.one_line import OneLineGroup, say
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class _OneLine(click.Group):
-    """Says what goes wrong in a command in one line."""
-
-    def main(self, *args: Any, **options: Any) -> None:
-        try:
-            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
-        except Exception as error:
-            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
-                error.show()
-            else:
-                click.echo(f"Error: {_in_one_line(error)}", err=True)
-            sys.exit(getattr(error, "exit_code", 1))
-
-
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return f'{error.name} is missing: pip install "labkit[lab,instructor]"'
-    if isinstance(error, click.ClickException):
-        context = getattr(error, "ctx", None)
-        hint = f" See `{context.command_path} --help`." if context else ""
-        return " ".join(error.format_message().split()) + hint
-    text = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError) and text:
-        return text  # our own errors say all that is needed; of others the type helps
-    return f"{type(error).__name__}: {text}".removesuffix(": ")
-
-
-@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="labkit")
 def main() -> None:
     """Labs on classifying blood cells: build, run and check them.
@@ -189,11 +164,7 @@ def update(directory: Path) -> None:
     """
     from labkit.classroom.update import update
 
-    failed = False
-    for fine, line in update(directory):
-        click.echo(line if fine else f"Error: {line}", err=not fine)
-        failed |= not fine
-    sys.exit(int(failed))
+    sys.exit(int(not say(update(directory))))
 
 
 @main.command()
@@ -206,20 +177,39 @@ def download(names: tuple[str, ...], size: int | None) -> None:
 
     Example: labkit download bloodmnist squeezenet1_0
     """
-    from labkit.data.catalog import entry
-    from labkit.data.download import fetch
-    from labkit.models.backbones import BACKBONES, fetch_weights
+    from labkit.classroom.mirror import check_names, fetch_named
 
-    items = [entry(name) for name in names if name not in BACKBONES]  # first, all names
+    check_names(names)
     for name in names:
-        if name in BACKBONES:
-            click.echo(f"{name}: {fetch_weights(name).path}")
-    for item in items:
-        files = item.files(item.check_size(size))
-        for path in [fetch(file).path for file in files]:
-            click.echo(f"{item.name}: {path}")
+        files = fetch_named(name, size)
+        for fetched in files.values():
+            click.echo(f"{name}: {fetched.path}")
         if not files:
-            click.echo(f"{item.name}: is drawn, nothing to download")
+            click.echo(f"{name}: is drawn, nothing to download")
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("names", nargs=-1)
+@click.option("--size", type=int, help="Pixels a side; the data set's own if not given.")
+@click.option("--serve", is_flag=True, help="Then serve DIR to the room, until Ctrl-C.")
+@click.option("--port", type=int, default=8000, help="For --serve; 8000.")
+def mirror(
+    directory: Path, names: tuple[str, ...], size: int | None, serve: bool, port: int
+) -> None:
+    """Fill DIR with what the labs need, or with NAMES, for a room without a network.
+
+    Example: labkit mirror mirror --serve
+    """
+    from labkit.classroom.mirror import COURSE, make_mirror, mirror_server
+
+    fine = say(make_mirror(directory, names or COURSE, size))
+    if serve:
+        server, address = mirror_server(directory, port)
+        click.echo(f"Students set LABKIT_MIRROR={address} ; Ctrl-C ends.")
+        with server, suppress(KeyboardInterrupt):
+            server.serve_forever()
+    sys.exit(int(not fine))
 
 
 @main.command()

@@ -43,7 +43,7 @@ def mirror() -> str | None:
 
 
 def offline() -> bool:
-    """``LABKIT_OFFLINE=1``: never use the network (a mirror in a folder still works)."""
+    """``LABKIT_OFFLINE=1``: no internet; a mirror in a folder or in this network works."""
     return _switch("LABKIT_OFFLINE")
 
 

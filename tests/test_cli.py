@@ -58,7 +58,7 @@ def test_help_has_an_example(command):
         (["run", "07"], 1, "'07' is no lab; the labs are: 02_mini"),
         (["solutions", "show", "a.ipynb"], 1, "a.ipynb: there is no such file"),
         (["solutions", "show", "pyproject.toml"], 1, "not a notebook"),
-        (["download", "bloodtype"], 1, "There is no data set 'bloodtype'"),
+        (["download", "bloodtype"], 1, "There is no data set or network 'bloodtype'"),
         (["download", "bloodmnist", "--size", "29"], 1, "29"),
     ],
 )

@@ -16,7 +16,7 @@ PACKAGE = Path(lk.__file__).parent
 ROOMS = (
     *("settings", "files", "device", "display", "data", "inference", "statistics", "metrics"),
     *("training", "liveplot", "models", "features", "probes", "explain", "figures"),
-    *("notebook", "authoring", "classroom", "doctor", "cli"),
+    *("notebook", "authoring", "classroom", "doctor", "one_line", "cli"),
 )
 FACES = [path for path in PACKAGE.rglob("__init__.pyi")]
 

@@ -10,14 +10,17 @@ from functools import partial
 from pathlib import Path
 
 import pooch
+import requests
 
 from labkit import settings
 from labkit.data import transfer
 from labkit.data.kept import Fetched, is_archive, keep_record, recognised, record_of
-from labkit.data.mirrors import mirror_index, offer
+from labkit.data.mirrors import in_this_network, mirror_index, offer
 from labkit.files import atomic, is_whole_zip, sha256
 
 ATTEMPTS_PER_SOURCE = 2
+SILENT_SECONDS = 300  # so long a mirror that did not answer is not asked again
+_SILENT: dict[str, float] = {}  # by mirror, the time until which it is left alone
 
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -133,8 +136,10 @@ def _from_mirror(file: RemoteFile) -> Fetched:
     if not mirror:
         raise UnavailableError("no mirror set")
     remote = "://" in mirror
-    if remote and settings.offline():
-        raise UnavailableError("LABKIT_OFFLINE is set and the mirror is a URL")
+    if remote and settings.offline() and not in_this_network(mirror):
+        raise UnavailableError(f"LABKIT_OFFLINE is set and the mirror {mirror} is in the internet")
+    if time.monotonic() < _SILENT.get(mirror, 0):
+        raise UnavailableError(f"the mirror {mirror} did not answer a moment ago")
     path = settings.data_dir() / file.path
     try:
         item = offer(mirror_index(mirror, transfer.READ_SECONDS), file.key)
@@ -149,6 +154,8 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         raise
     except (OSError, ValueError) as error:  # also of requests and tomllib
         _stop_where_full(path.parent, error)
+        if isinstance(error, requests.ConnectionError | TimeoutError):
+            _SILENT[mirror] = time.monotonic() + SILENT_SECONDS
         message = f"the mirror {mirror} failed ({error})"
         warnings.warn(message, stacklevel=5)
         raise UnavailableError(message) from error

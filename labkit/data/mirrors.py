@@ -1,8 +1,10 @@
 """What a mirror offers: the entries of its ``mirror.toml``, in a folder or at a URL."""
 
+import ipaddress
 import time
 import tomllib
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 
@@ -65,6 +67,20 @@ def offer(index: dict[str, object], key: str) -> dict[str, str] | None:
     if place.is_absolute() or ".." in place.parts or ":" in item["file"]:
         raise ValueError(f"mirror.toml: the file of [{key}], {item['file']!r}, leaves the mirror")
     return {**item, "sha256": item["sha256"].lower()}
+
+
+def in_this_network(url: str) -> bool:
+    """Whether an address belongs to the local network, so that it is allowed offline.
+
+    Example:
+        >>> in_this_network("http://192.168.1.5:8000"), in_this_network("https://example.org/m")
+        (True, False)
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:  # a name
+        return "." not in host or host.endswith(".local")
 
 
 def _download(url: str, seconds: float) -> bytes:

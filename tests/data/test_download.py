@@ -88,6 +88,7 @@ def folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LABKIT_OFFLINE")
     monkeypatch.setattr(transfer, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(download, "_SILENT", {})
     return tmp_path / "data"
 
 
@@ -256,19 +257,34 @@ def test_a_mirror_url_serves(server, remote, folder, monkeypatch):
     assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
 
 
-def test_a_mirror_url_is_not_asked_offline(server, remote, monkeypatch):
-    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m")
+def test_a_mirror_in_the_room_serves_offline_and_one_in_the_internet_is_not_asked(
+    server, remote, monkeypatch
+):
+    server.bodies["/m/mirror.toml"] = f'[cells]\nfile = "a.npz"\nsha256 = "{SHA}"\n'.encode()
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
-    with pytest.raises(UnavailableError, match="the mirror is a URL"):
+    monkeypatch.setenv("LABKIT_MIRROR", "https://example.org/m")
+    with pytest.raises(UnavailableError, match="is in the internet"):
         fetch(remote("good"))
-    assert server.asked == []
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m")
+    assert fetch(remote("good")).source == "mirror"
+
+
+def test_a_mirror_that_is_silent_is_asked_once(server, remote, monkeypatch):
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/slow_headers")
+    with pytest.warns(UserWarning, match="failed"):
+        fetch(remote("good"))
+    first = len(server.asked)
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    with pytest.raises(UnavailableError, match="did not answer a moment ago"):
+        fetch(RemoteFile("other", "other.npz", (), None, 1))
+    assert len(server.asked) == first
 
 
 @pytest.mark.parametrize("kind", ["stall", "cut", "altered", "missing"])
 def test_the_network_serves_when_a_mirror_url_fails(server, remote, monkeypatch, kind):
-    index = f'[cells]\nfile = "../{kind}/blood.bin"\nsha256 = "{SHA}"\n'
-    server.bodies["/m/mirror.toml"] = index.encode()
-    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}/m")
+    index = f'[cells]\nfile = "{kind}/blood.bin"\nsha256 = "{SHA}"\n'
+    server.bodies["/mirror.toml"] = index.encode()
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}")
     with pytest.warns(UserWarning, match=r"the mirror http.* failed"):
         fetched = fetch(remote("good"))
     assert (fetched.source, fetched.path.read_bytes()) == ("official", CONTENT)
