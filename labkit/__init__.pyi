@@ -28,6 +28,7 @@ from .notebook.answers import use_solution as use_solution
 from .notebook.exercise import check as check
 from .notebook.exercise import progress as progress
 from .notebook.exercise import report_result as report_result
+from .notebook.exercise import require as require
 from .notebook.explore import explore as explore
 from .statistics import mcnemar as mcnemar
 from .training.fit import evaluate as evaluate

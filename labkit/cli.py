@@ -155,6 +155,27 @@ def report(folder: Path, out: Path, scheduler: str | None, seconds: float, memor
     click.echo("\n".join(report(folder, out, limits, scheduler)))
 
 
+@main.group()
+def export() -> None:
+    """Write the course in the form of other tools.
+
+    Example: labkit export nbgrader grading --labs 02,05
+    """
+
+
+@export.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--labs", default="", help="Such as 02,05; all if not given.")
+def nbgrader(folder: Path, labs: str) -> None:
+    """Write a course folder for nbgrader: labs with points and locked checks, and its settings.
+
+    Example: labkit export nbgrader grading --labs 02,05
+    """
+    from labkit.classroom.nbgrader import export_nbgrader
+
+    click.echo("\n".join(export_nbgrader(folder, labs.replace(" ", "").split(",") if labs else ())))
+
+
 @main.command()
 @click.argument("directory", metavar="[DIR]", type=_FOLDER, default="work")
 def update(directory: Path) -> None:

@@ -25,7 +25,7 @@ _COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#59636e", "·": "#59636e
 
 
 class CheckFailed(AssertionError):
-    """Under ``LABKIT_STRICT=1``: a check that is ✗, or a lab whose checks are not all ✓."""
+    """A check that is ✗ or a lab not all ✓, under ``LABKIT_STRICT=1``; or one a grader requires."""
 
 
 @contextmanager
@@ -61,6 +61,23 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     _show(line, f"{_chip(outcome)} {html.escape(line[2:])}", {"check": facts})
     if outcome[0] == "✗" and settings.strict():
         raise CheckFailed(line) from failure
+
+
+def require(exercise: str) -> None:
+    """Raise unless the student's own answer to an exercise has passed its check; for graders.
+
+    Raises:
+        CheckFailed: for any other outcome, also where the reference passed; says which.
+
+    Example:
+        >>> lk.start_lab("02_mlp", "2.2:3f9c2a")
+        >>> lk.require("2.2")
+        Traceback (most recent call last):
+        labkit.notebook.exercise.CheckFailed: 2.2 · not checked yet
+    """
+    outcome = session.outcomes.get(exercise, "· not checked yet")
+    if not outcome.startswith("✓ yours"):
+        raise CheckFailed(f"{exercise} {outcome}")
 
 
 @contextmanager

@@ -1,0 +1,148 @@
+"""The exported course, in the hands of the real nbgrader."""
+
+import importlib.util
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from labkit.authoring import AuthoringError
+from labkit.authoring.cells import marker
+from labkit.classroom.nbgrader import export_nbgrader
+
+# apart from the tests' own packages, because it adds menus to JupyterLab (see the Makefile)
+APART = Path(__file__).parents[2] / "build" / "nbgrader"
+needs_nbgrader = pytest.mark.skipif(
+    not (APART.exists() or importlib.util.find_spec("nbgrader")),
+    reason="nbgrader is not installed; `make unit` installs it",
+)
+NAME = "02_mini"
+
+
+def nbgrader(course, *arguments):
+    """Run a command of nbgrader in a course folder."""
+    here = [str(APART), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join([str(APART / "bin"), os.environ["PATH"]])  # it calls `alembic`
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(here), "PATH": path}
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", *arguments],
+        cwd=course,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+
+
+def grades(course):
+    """Points by student and exercise."""
+    query = (
+        "select student.id, base_cell.name, grade.auto_score from grade "
+        "join submitted_notebook on grade.notebook_id = submitted_notebook.id "
+        "join submitted_assignment on submitted_notebook.assignment_id = submitted_assignment.id "
+        "join student on submitted_assignment.student_id = student.id "
+        "join base_cell on grade.cell_id = base_cell.id"
+    )
+    with sqlite3.connect(course / "gradebook.db") as database:
+        rows = database.execute(query).fetchall()
+    return {
+        student: {name: points for who, name, points in rows if who == student}
+        for student, _, _ in rows
+    }
+
+
+def answer(nb, answers):
+    for cell in nb.cells:
+        role, number = marker(cell)
+        if role == "exercise" and number in answers:
+            cell.source = answers[number]
+    return nb
+
+
+@needs_nbgrader
+def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
+    folder = course / "grading"
+    export_nbgrader(folder)
+    nbgrader(folder, "generate_assignment", NAME)
+    released = folder / "release" / NAME / f"{NAME}.ipynb"
+    text = released.read_text()
+    assert "YOUR CODE HERE" not in text and "# Exercise 2.1" in text and "return a + b" not in text
+
+    def hand_in(student, change):
+        nb = nbformat.read(released, 4)
+        change(nb)
+        target = folder / "submitted" / student / NAME / f"{NAME}.ipynb"
+        target.parent.mkdir(parents=True)
+        nbformat.write(nb, target)
+
+    def without_markers(nb):
+        answer(nb, right)
+        for cell in nb.cells:
+            cell.source = re.sub(r"^# Exercise [\d.]+.*\n", "", cell.source)
+
+    def forged(nb):
+        for cell in nb.cells:
+            if marker(cell)[0] == "check":
+                cell.source = "print('✓ 2.1 yours')"
+
+    def more_cells(nb):
+        answer(nb, right)
+        nb.cells.insert(3, nbformat.v4.new_code_cell("print('my own')"))
+        nb.cells.append(nbformat.v4.new_markdown_cell("my notes"))
+
+    wrong = {"2.2": "# Exercise 2.2\nroot = total**2"}
+    hand_in("untouched", lambda nb: None)
+    hand_in("right", lambda nb: answer(nb, right))
+    hand_in("wrong", lambda nb: answer(nb, right | wrong))
+    hand_in("nameless", without_markers)
+    hand_in("forged", forged)
+    hand_in("added", more_cells)
+    nbgrader(folder, "autograde", NAME)
+    points = {student: sum(cells.values()) for student, cells in grades(folder).items()}
+    assert points == {
+        **{"untouched": 0, "forged": 0},
+        **{"right": 2, "nameless": 2, "added": 2, "wrong": 1},
+    }
+    assert grades(folder)["wrong"] == {"check-2-1": 1, "check-2-2": 0}
+    nbgrader(folder, "generate_feedback", NAME)
+    page = folder / "feedback" / "wrong" / NAME / f"{NAME}.html"
+    assert "2.1" in page.read_text()
+
+
+def test_a_second_export_renews_the_labs_and_keeps_the_settings(course):
+    folder = course / "grading"
+    export_nbgrader(folder, ["02"])
+    (folder / "nbgrader_config.py").write_text("mine")
+    assert export_nbgrader(folder, ["02"])[-1].endswith("nbgrader_config.py: kept")
+    assert (folder / "nbgrader_config.py").read_text() == "mine"
+
+
+def test_a_notebook_of_somebody_else_is_not_overwritten(course):
+    target = course / "grading" / "source" / NAME / f"{NAME}.ipynb"
+    target.parent.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(), target)
+    with pytest.raises(AuthoringError, match="no lab of this course"):
+        export_nbgrader(course / "grading")
+
+
+def test_the_export_names_every_check_and_holds_no_solution(course):
+    export_nbgrader(course / "grading")
+    nb = nbformat.read(course / "grading" / "source" / NAME / f"{NAME}.ipynb", 4)
+    found = {}
+    for cell in nb.cells:
+        if facts := cell.metadata.get("nbgrader"):
+            found[facts["grade_id"]] = (facts["solution"], facts["locked"], facts.get("points"))
+    assert found == {
+        "exercise-2-1": (True, False, None),
+        "check-2-1": (False, True, 1),
+        "exercise-2-2": (True, False, None),
+        "check-2-2": (False, True, 1),
+    }
+    assert not any("solution" in cell.metadata.get("tags", []) for cell in nb.cells)
