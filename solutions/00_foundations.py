@@ -1215,53 +1215,11 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 # %%
 with lk.check("0.7", "first_two_steps"):
-
-    def _torch_path(gradients, make):
-        """Where PyTorch's optimiser takes parameters that start at 0: one row a step."""
-        leaf = torch.zeros(np.shape(gradients[0]), dtype=torch.float64, requires_grad=True)
-        optimizer, rows = make([leaf]), []
-        for gradient in gradients:
-            leaf.grad = torch.tensor(gradient, dtype=torch.float64)
-            optimizer.step()
-            rows.append(leaf.detach().numpy().copy())
-        return np.array(rows)
-
-    def _slipped_paths(gradients, lr, betas, eps):
-        """Where Adam comes to with each of the usual slips, by the words that it gets."""
-        b1, b2 = betas
-        roots = {
-            "eps must stand outside the root: √v̂ + eps": lambda v, k: np.sqrt(v + eps),
-            "the root of v̂ is missing": lambda v, k: v + eps,
-            "eps is missing beside √v̂": lambda v, k: np.sqrt(v),
-            "eps is added after the correction, √v̂ + eps: Kingma and Ba's shorter form has "
-            "another eps": lambda v, k: (np.sqrt(v * (1 - b2**k)) + eps) / np.sqrt(1 - b2**k),
-        }
-        settings = {words: (b1, b2, b1, b2, root) for words, root in roots.items()}
-        right = lambda v, k: np.sqrt(v) + eps  # noqa: E731
-        settings |= {
-            "beta1 and beta2 are swapped: beta1 for m, beta2 for v": (b2, b1, b2, b1, right),
-            "v fades with beta2, not with beta1": (b1, b1, b1, b1, right),
-            "m fades with beta1, not with beta2": (b2, b2, b2, b2, right),
-            "the bias correction is missing: use m̂ and v̂": (b1, b2, 0, 0, right),
-            "the bias correction of m is missing": (b1, b2, 0, b2, right),
-            "the bias correction of v is missing": (b1, b2, b1, 0, right),
-            "the bias correction of v needs beta2, not beta1": (b1, b2, b1, b1, right),
-        }
-        paths = {}
-        for words, (keep_m, keep_v, bias_m, bias_v, root) in settings.items():
-            m = v = theta = np.zeros_like(gradients[0])
-            path = []
-            for k, g in enumerate(gradients, 1):
-                m, v = keep_m * m + (1 - keep_m) * g, keep_v * v + (1 - keep_v) * g**2
-                with np.errstate(all="ignore"):
-                    theta = theta - lr * m / (1 - bias_m**k) / root(v / (1 - bias_v**k), k)
-                path.append(theta)
-            paths[words] = np.array(path)
-        return paths
-
     for _g1, _g2, _eps in ((0.4, -0.7, 0.1), (0.5, 2.0, 1e-8), (-3.0, 0.2, 1e-8)):
         _betas = (0.8, 0.95)
-        _path = _torch_path([_g1, _g2], lambda p, e=_eps: torch.optim.Adam(p, 0.01, (0.8, 0.95), e))
+        _path = lk.judge.optimizer_path(
+            [_g1, _g2], lambda p, e=_eps: torch.optim.Adam(p, 0.01, (0.8, 0.95), e)
+        )
         _true = np.array([-_path[0], _path[0] - _path[1]])
         _answer = lk.judge.call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
         _got = lk.judge.read_array(_answer, (2,), "first_two_steps")
@@ -1284,7 +1242,7 @@ with lk.check("0.7", "first_two_steps"):
             ],
             "√(v̂) is |g|, without the sign": [0.01 * _g1 / (_g1 + _eps), _true[1]],
         }
-        for _words, _slip in _slipped_paths(np.array([_g1, _g2]), 0.01, _betas, _eps).items():
+        for _words, _slip in lk.judge.adam_slips(np.array([_g1, _g2]), 0.01, _betas, _eps).items():
             _slips[_words] = -np.diff(_slip, prepend=0.0)
         _words = f"for g1 = {_g1}, g2 = {_g2} the steps are {_true.round(6).tolist()}, not "
         lk.judge.compare(_got, _true, _slips, _words + f"{_got.round(6).tolist()}", 1e-7)
@@ -1549,7 +1507,9 @@ with lk.check("0.9", "Adam"):
             for _number, _got in enumerate(_mine):
                 _given = _gradients.sum(1) if _number else _gradients
                 _true.append(
-                    _torch_path(list(_given), lambda p, o=_options: torch.optim.Adam(p, **o))
+                    lk.judge.optimizer_path(
+                        list(_given), lambda p, o=_options: torch.optim.Adam(p, **o)
+                    )
                 )
                 assert np.isfinite(_got).all(), "NaN: the first step must count as 1, and eps > 0"
                 assert _got.any(), (
@@ -1558,7 +1518,7 @@ with lk.check("0.9", "Adam"):
                 )
                 _uphill = abs(_got + _true[_number]).max() < 1e-7 < abs(_got).max()
                 assert not _uphill, "it walks uphill: subtract the step"
-                for _words, _slip in _slipped_paths(_given, 0.01, _betas, 1e-8).items():
+                for _words, _slip in lk.judge.adam_slips(_given, 0.01, _betas, 1e-8).items():
                     _same = abs(_slip - _true[_number]).max() < 1e-7 or not np.isfinite(_slip).all()
                     assert _same or abs(_got - _slip).max() > 1e-7, _words
             _offs = [
@@ -1680,7 +1640,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
         for _g, _eps in ((2.0, 1e-8), (-0.3, 0.1), (1e-4, 1e-2)):
             _settings = {"lr": 0.01, "eps": _eps}
             _a, _b = (
-                _torch_path([v], lambda p, s=_settings: torch.optim.Adam(p, **s))[0]
+                lk.judge.optimizer_path([v], lambda p, s=_settings: torch.optim.Adam(p, **s))[0]
                 for v in (_g, _c * _g)
             )
             _true = float(_b / _a)
@@ -1865,8 +1825,11 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         ),
     }
     for _class, (_options, _make, _default) in _makers.items():
-        _path, _is = _torch_path(list(_g), _make), f"average_step with {_class.__name__}"
-        _fresh = sum(_torch_path([row], _make)[0] for row in _g)
+        _path, _is = (
+            lk.judge.optimizer_path(list(_g), _make),
+            f"average_step with {_class.__name__}",
+        )
+        _fresh = sum(lk.judge.optimizer_path([row], _make)[0] for row in _g)
         _got = lk.judge.read_array(
             lk.judge.call(average_step, _class, _g, **_options), (3,), "average_step"
         )
@@ -1875,7 +1838,7 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
             "the sign; downhill counts as positive": _path[-1] / 50,
             "this is the whole way, divide by the steps": -_path[-1],
             "divide by the steps, not by the parameters": -_path[-1] / 3,
-            "the settings are lost: pass **settings on to the optimiser": -_torch_path(
+            "the settings are lost: pass **settings on to the optimiser": -lk.judge.optimizer_path(
                 list(_g), _default
             )[-1]
             / 50,

@@ -32,14 +32,24 @@ def colour_of(curve: Curve) -> str | None:
     return (*PALETTE[:7], None)[curve.number % 8]
 
 
+def _height_axis(panel: str, heights: list[float]) -> tuple[list[float], float, float]:
+    """Ticks, lower and upper end of the axis for values of a panel."""
+    least = 0.05 * max(abs(heights[0]), 1e-6)  # a level line is no mountain range
+    ticks = MaxNLocator(5).tick_values(min(heights) - least, max(heights) + least)
+    low, high = float(ticks[0]), float(ticks[-1])
+    if min(heights) >= 0:  # nothing to see below 0, and no share above 1
+        low = max(low, 0.0)
+    if panel != "loss" and max(heights) <= 1:
+        high = min(high, 1.0)
+    return [tick for tick in ticks if low <= tick <= high], low, high
+
+
 def _curves(record: Record, panel: str) -> Sheet:
     curves = [curve for curve in record.curves() if curve.panel == panel]
     lines = [thin(curve.x, curve.y) for curve in curves]
     first, last = record.span()
     heights = [y for _, ys in lines for y in ys if y is not None] or [0.05, 0.95]
-    least = 0.05 * max(abs(heights[0]), 1e-6)  # a level line is no mountain range
-    ticks = MaxNLocator(5).tick_values(min(heights) - least, max(heights) + least)
-    low, high = float(ticks[0]), float(ticks[-1])
+    ticks, low, high = _height_axis(panel, heights)
 
     def across(x: float) -> float:
         return _LEFT + (x - first) / (last - first) * (_RIGHT - _LEFT)

@@ -1,6 +1,6 @@
 """What the checks of several exercises need: read an answer, call it, tell its slips apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,3 +140,89 @@ def compare(
         assert same or not near(got, slip, tolerance), words
     off = np.abs(np.asarray(got) - true).max()
     assert near(got, true, tolerance), f"{otherwise} (largest difference {off:.2g})"
+
+
+def optimizer_path(
+    gradients: Sequence[np.ndarray | float], make: Callable[[list[Any]], Any]
+) -> np.ndarray:
+    """Where an optimiser of PyTorch takes parameters that start at 0.
+
+    Args:
+        gradients: one a step, all of one shape.
+        make: from a list of parameters to the optimiser.
+
+    Returns:
+        The parameters after each step, (steps, …).
+
+    Example:
+        >>> optimizer_path([1.0, 1.0], lambda p: torch.optim.SGD(p, lr=0.5)).tolist()
+        [-0.5, -1.0]
+    """
+    import torch
+
+    leaf = torch.zeros(np.shape(gradients[0]), dtype=torch.float64, requires_grad=True)
+    optimizer, rows = make([leaf]), []
+    for gradient in gradients:
+        leaf.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        rows.append(leaf.detach().numpy().copy())
+    return np.array(rows)
+
+
+def adam_slips(
+    gradients: Sequence[np.ndarray | float], lr: float, betas: tuple[float, float], eps: float
+) -> dict[str, np.ndarray]:
+    """Where Adam comes to with each of the usual slips, by the words that name it.
+
+    Args:
+        gradients: one a step, all of one shape.
+        lr: Adam's learning rate.
+        betas: how slowly m and v fade.
+        eps: what is added to the root.
+
+    Returns:
+        The parameters after each step, (steps, …), for each slip.
+
+    Example:
+        >>> len(adam_slips([0.4, -0.7], 0.01, (0.9, 0.999), 1e-8))
+        11
+    """
+    b1, b2 = betas
+    roots = {
+        "eps must stand outside the root: √v̂ + eps": lambda v, k: np.sqrt(v + eps),
+        "the root of v̂ is missing": lambda v, k: v + eps,
+        "eps is missing beside √v̂": lambda v, k: np.sqrt(v),
+        "eps is added after the correction, √v̂ + eps: Kingma and Ba's shorter form has "
+        "another eps": lambda v, k: (np.sqrt(v * (1 - b2**k)) + eps) / np.sqrt(1 - b2**k),
+    }
+    settings = {words: (b1, b2, b1, b2, root) for words, root in roots.items()}
+    right = lambda v, k: np.sqrt(v) + eps  # noqa: E731
+    settings |= {
+        "beta1 and beta2 are swapped: beta1 for m, beta2 for v": (b2, b1, b2, b1, right),
+        "v fades with beta2, not with beta1": (b1, b1, b1, b1, right),
+        "m fades with beta1, not with beta2": (b2, b2, b2, b2, right),
+        "the bias correction is missing: use m̂ and v̂": (b1, b2, 0, 0, right),
+        "the bias correction of m is missing": (b1, b2, 0, b2, right),
+        "the bias correction of v is missing": (b1, b2, b1, 0, right),
+        "the bias correction of v needs beta2, not beta1": (b1, b2, b1, b1, right),
+    }
+    return {words: _adam_path(gradients, lr, *slip) for words, slip in settings.items()}
+
+
+def _adam_path(
+    gradients: Sequence[np.ndarray | float],
+    lr: float,
+    keep_m: float,
+    keep_v: float,
+    bias_m: float,
+    bias_v: float,
+    root: Callable[[np.ndarray, int], np.ndarray],
+) -> np.ndarray:
+    m = v = theta = np.zeros_like(gradients[0])
+    path = []
+    for k, g in enumerate(gradients, 1):
+        m, v = keep_m * m + (1 - keep_m) * g, keep_v * v + (1 - keep_v) * g**2
+        with np.errstate(all="ignore"):
+            theta = theta - lr * m / (1 - bias_m**k) / root(v / (1 - bias_v**k), k)
+        path.append(theta)
+    return np.array(path)

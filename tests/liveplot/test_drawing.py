@@ -11,6 +11,7 @@ from PIL import Image
 
 from labkit.data.origin import Origin
 from labkit.display import PALETTE
+from labkit.liveplot import painting
 from labkit.liveplot.painting import HEIGHT, WIDTH, paint
 from labkit.liveplot.record import Record
 from labkit.liveplot.renderers import as_html, as_png
@@ -202,3 +203,22 @@ def test_a_dashed_line_has_gaps_and_goes_round_corners():
     dark = [(picture.min(2) < 128).sum() for picture in (solid, dashed)]
     assert 0.5 * dark[0] < dark[1] < 0.9 * dark[0]  # five pixels of eight, and their soft ends
     assert (dashed[10:, 40:].min(2) < 128).any() and (dashed[:10, :40].min(2) < 128).any()
+
+
+@pytest.mark.parametrize(
+    ("panel", "heights", "ends"),
+    [
+        ("accuracy", [1.0, 1.0], (None, 1.0)),
+        ("accuracy", [0.0, 0.0], (0.0, None)),
+        ("loss", [0.0, 0.01], (0.0, None)),
+        ("loss", [0.97, 0.98], (None, None)),
+        ("loss", [-2.0, 1.0], (None, None)),
+    ],
+)
+def test_the_axis_ends_where_values_can_and_holds_them_all(panel, heights, ends):
+    ticks, low, high = painting._height_axis(panel, heights)
+    assert low <= min(heights) <= max(heights) <= high and low < high
+    assert all(low <= tick <= high for tick in ticks) and len(ticks) > 1
+    for found, wanted in zip((low, high), ends, strict=True):
+        assert wanted is None or found == wanted
+    assert (low < 0) is (min(heights) < 0)

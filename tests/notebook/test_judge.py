@@ -80,3 +80,13 @@ def test_a_slip_is_named_only_where_it_differs_from_the_truth(values):
             judge.compare(-true, true, slips, "otherwise")
     with pytest.raises(AssertionError, match="otherwise"):
         judge.compare(3 * np.abs(true) + 1, true, slips, "otherwise")
+
+
+def test_each_slip_of_adam_leads_elsewhere_than_pytorchs():
+    gradients, settings = [0.4, -0.7, 0.2], {"lr": 0.01, "betas": (0.8, 0.95), "eps": 0.1}
+    true = judge.optimizer_path(gradients, lambda p: torch.optim.Adam(p, **settings))
+    slips = judge.adam_slips(gradients, **settings)
+    for words, path in slips.items():
+        assert not np.allclose(path, true, rtol=1e-6), words
+    ends = [path[-1] for path in slips.values()]
+    assert len(set(np.round(ends, 9))) == len(ends)
