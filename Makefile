@@ -3,6 +3,7 @@
 # make results  every lab in full, RESULTS.md   make bench  speed and sizes, as ratios
 # make colab-test  LivePlot and lab 02 with Colab's versions
 # make other-processors  numbers, answers and labs under other kinds of arithmetic
+# make soak   kill -9, faulty servers, mutilated files, other-processors (an hour)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile
 
-.PHONY: lab test build lint unit labs labs-standin results bench colab-test other-processors clean
+.PHONY: lab test build lint unit labs labs-standin results bench colab-test other-processors soak clean
 
 # The stamp is younger than what it was made from, so a second call does not install again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -107,6 +108,10 @@ other-processors: $(VENV)/.installed
 		OPENBLAS_CORETYPE=Zen LABKIT_PRECISION=fp32)
 	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
 		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
+
+# Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files.
+soak: other-processors
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

@@ -54,8 +54,8 @@ def _line(text: str, place: int) -> str:
         f"{line} line={number}" if re.match(r"#\s*%%", line) else line
         for number, line in enumerate(text.splitlines(), 1)
     ]
-    found = _parse("\n".join(numbered)).cells[place].metadata.get("line")
-    return f", line {found}" if found else ""
+    cells = _parse("\n".join(numbered)).cells[place : place + 1]  # none where a file is empty
+    return "".join(f", line {cell.metadata['line']}" for cell in cells if "line" in cell.metadata)
 
 
 def _with_roles(nb: NotebookNode) -> NotebookNode:

@@ -151,6 +151,13 @@ def test_a_broken_header_is_told_in_one_line(edit):
     assert "\n" not in str(caught.value)
 
 
+def test_an_empty_source_is_named(course):
+    path = course / "solutions" / "02_mini.py"
+    path.write_bytes(b"")
+    with pytest.raises(AuthoringError, match=r"02_mini\.py: cell 1:"):
+        read_source(path)
+
+
 @pytest.mark.parametrize("name", ["mini.py", "2_mini.py", "02-mini.py", "02_Mini.py"])
 def test_file_names(course, name):
     path = (course / "solutions" / "02_mini.py").rename(course / "solutions" / name)

@@ -82,6 +82,25 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         read_npz(path)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b.replace(b"'shape': (", b"'shape': ((((", 1),  # tokenize.TokenError
+        lambda b: b.replace(b"PK\1\2-\3-\0\0", b"PK\1\2-\3-\0\1"),  # said to be encrypted
+        lambda b: b.replace(b"PK\1\2-\3-\0\0\0\0", b"PK\1\2-\3-\0\0\0\x63"),  # unknown method
+    ],
+)
+def test_what_zip_and_header_readers_raise_is_one_sentence(tmp_path, damage):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays(32))
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert path.read_bytes() != whole
+    with pytest.raises(ValueError, match=r"a\.npz (is not a whole|has no readable)") as caught:
+        read_npz(path)
+    assert "\n" not in str(caught.value)
+
+
 def written(path, members):
     with zipfile.ZipFile(path, "w") as file:
         for key, content in members.items():
