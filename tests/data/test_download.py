@@ -340,6 +340,22 @@ def test_two_processes_at_once_both_succeed_and_leave_no_temporary_file(
     assert (folder / "cells.npz").read_bytes() == CONTENT
 
 
+def test_five_processes_that_find_one_damaged_file_all_get_the_right_one(remote, folder, tmp_path):
+    folder.mkdir()
+    (folder / "cells.npz").write_bytes(CONTENT[:-1])
+    ready, go = [tmp_path / str(number) for number in range(5)], tmp_path / "go"
+    command = [sys.executable, "-c", FETCH, *remote("good").urls, KNOWN]
+    processes = [
+        subprocess.Popen([*command, file, go], stderr=subprocess.DEVNULL) for file in ready
+    ]
+    while not all(file.exists() for file in ready):
+        assert {process.poll() for process in processes} == {None}
+        time.sleep(0.01)
+    go.touch()
+    assert [process.wait(60) for process in processes] == [0] * 5
+    assert (folder / "cells.npz").read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("page", [b"<html>log in first</html>", b"", CONTENT[:-30]])
 def test_junk_is_refused_where_no_hash_is_published_and_asked_for_again(
     server, remote, folder, page
