@@ -1377,9 +1377,9 @@ pd.DataFrame(deep_results).T.round(1)
 # ## Adam and the small weights
 #
 # SGD's step is the learning rate times the gradient, so tiny gradients make tiny steps. Lab 00 showed
-# that Adam divides each gradient by its own size. **Before you run the cell** (six trainings, half a minute or
-# more): will Adam save the small initialisation with 5 layers? With 20? Find the
-# gradient of layer 1 in the table above, and set it against Adam's $\varepsilon = 10^{-8}$.
+# that Adam divides each gradient by its own size. **Before you run the cell** (six trainings, half a
+# minute or more): will Adam save the small initialisation with 5 layers? With 20? Find the gradient
+# of layer 1 in the table above, and set it against Adam's $\varepsilon = 10^{-8}$.
 
 # %%
 rows = {}
@@ -1538,6 +1538,9 @@ figure
 # All equal to 1: a product of orthogonal matrices is orthogonal. The normal product keeps the length
 # *on average* by stretching a few directions and losing the rest: whatever an input differs by in the
 # lost directions cannot be seen at the output, and no gradient comes back along them.
+#
+# `float64` keeps about 16 digits, so values below about $10^{-16}$ of the largest are rounding
+# errors: the true ones may be smaller still.
 # </details>
 
 # %% [markdown]
