@@ -1,6 +1,6 @@
-"""``Probe``: watch a network's layers through hooks that are always removed again.
+"""Watch a network's layers through hooks that are always removed again.
 
-Only running sums are kept, never the activations themselves, so a whole split can be watched.
+``Probe`` keeps only running sums, never the activations, so a whole split can be watched.
 """
 
 import math
@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
+
+from labkit.inference import evaluating
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6)
@@ -156,6 +159,49 @@ class Probe:
         table = pd.DataFrame({name: sums.row() for name, sums in self._sums.items()}).T
         table.index.name = "layer"
         return table.astype({name: float for name in table.columns if name != "kind"})
+
+
+def attention_weights(model: nn.Module, images: Tensor) -> list[Tensor]:
+    """Whom each token of a Transformer attends to, in every attention layer that runs.
+
+    Args:
+        model: a network with ``nn.MultiheadAttention`` layers, such as torchvision's ViT.
+        images: what it takes, (B, …).
+
+    Returns:
+        For each layer, in the order of the calls, (B, heads, N, N); each row adds up to 1.
+
+    Raises:
+        ValueError: when no such layer runs.
+
+    Source:
+        Vaswani et al., Attention is all you need, NeurIPS 2017.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(8, nhead=2, batch_first=True, dropout=0)
+        >>> attention_weights(layer, torch.zeros(1, 5, 8))[0].shape
+        torch.Size([1, 2, 5, 5])
+    """
+    found: list[Tensor] = []
+
+    def ask(layer: nn.Module, inputs: tuple, options: dict) -> tuple:
+        return inputs, options | {"need_weights": True, "average_attn_weights": False}
+
+    def keep(layer: nn.Module, inputs: tuple, output: tuple) -> None:
+        found.append(output[1])
+
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as undo, evaluating(model), torch.no_grad():
+        undo.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        torch.backends.mha.set_fastpath_enabled(False)  # it would pass the hooks by
+        for layer in model.modules():
+            if isinstance(layer, nn.MultiheadAttention):
+                undo.callback(layer.register_forward_pre_hook(ask, with_kwargs=True).remove)
+                undo.callback(layer.register_forward_hook(keep).remove)
+        model(images)
+    if not found:
+        raise ValueError("No nn.MultiheadAttention layer ran in this network.")
+    return found
 
 
 def _recorder(squares: list[float]) -> object:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import labkit as lk
-from labkit.probes import Probe
+from labkit.probes import Probe, attention_weights
 
 
 def network(*activations: nn.Module) -> nn.Sequential:
@@ -109,3 +109,21 @@ def test_a_level_line_looks_level_on_the_log_axes():
     for ax in (curves.axes[0], panels.axes[2]):
         low, high = ax.get_ylim()
         assert high / low >= 99
+
+
+def test_attention_weights_are_those_of_the_layers_and_leave_nothing_behind():
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, nhead=2, dropout=0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2)
+    x = torch.randn(3, 5, 8)
+    found = attention_weights(model, x)
+    assert [weights.shape for weights in found] == [(3, 2, 5, 5)] * 2
+    torch.testing.assert_close(found[1].sum(-1), torch.ones(3, 2, 5))
+    first = model.layers[0].self_attn
+    _, mean = first(x, x, x)
+    torch.testing.assert_close(found[0].mean(1), mean)
+    assert model.training
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert hooks_of(model) == 0
+    with pytest.raises(ValueError, match="MultiheadAttention"):
+        attention_weights(nn.Linear(8, 8), x)

@@ -15,7 +15,7 @@ from labkit.models.backbones import Backbone, load_backbone
 from labkit.models.weights import kept_or_new, save_weights, weights_file
 from labkit.training.fit import fit
 
-EPOCHS, LAST = 6, 15  # epochs of training; parameter tensors of the body that learn
+EPOCHS, LAST = 6, 2  # epochs of training; blocks of the body that learn
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
@@ -26,12 +26,13 @@ class FrozenBatchNorm(nn.BatchNorm2d):
         return super().train(False)
 
 
-def freeze(model: nn.Module, last: int = 15) -> nn.Module:
-    """Freeze all but the last parameter tensors; frozen batch normalisation stays in ``eval``.
+def freeze(model: nn.Module, last: int = LAST) -> nn.Module:
+    """Freeze all but the last blocks; frozen batch normalisation stays in ``eval``.
 
     Args:
-        model: a network; a backbone without its head.
-        last: how many tensors (a weight, a bias, …) go on learning; 0 for none.
+        model: a backbone without its head, whose blocks are its stages; else a network whose
+            blocks are its children. Those without parameters do not count.
+        last: how many blocks go on learning; 0 for none.
 
     Returns:
         The same network, changed in place.
@@ -40,15 +41,17 @@ def freeze(model: nn.Module, last: int = 15) -> nn.Module:
         ValueError: when there are not that many.
 
     Example:
-        >>> model = freeze(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), last=2)
+        >>> model = freeze(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.ReLU()), last=1)
         >>> [p.requires_grad for p in model.parameters()]
         [False, False, True, True]
     """
-    parameters = list(model.parameters())
-    if not 0 <= last <= len(parameters):
-        raise ValueError(f"last is {last}; the network has {len(parameters)} parameter tensors.")
-    for position, parameter in enumerate(parameters):
-        parameter.requires_grad_(position >= len(parameters) - last)
+    stages = model.stages if isinstance(model, Backbone) else model
+    blocks = [block for block in stages.children() if any(True for _ in block.parameters())]
+    if not 0 <= last <= len(blocks):
+        raise ValueError(f"last is {last}; the network has {len(blocks)} blocks with parameters.")
+    model.requires_grad_(False)
+    for block in blocks[len(blocks) - last :]:
+        block.requires_grad_(True)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             frozen = not any(p.requires_grad for p in module.parameters())
@@ -187,4 +190,4 @@ def _half(lower: nn.Module, backbone: Backbone, images: Tensor) -> Tensor:
 def _file(backbone: Backbone, images: Tensor, labels: Tensor) -> Path:
     digest = hashlib.sha256(images.contiguous().numpy().tobytes())
     digest.update(labels.numpy().tobytes())
-    return weights_file("fine-tuned", backbone.name, digest.hexdigest()[:12])
+    return weights_file("fine-tuned", backbone.name, f"{LAST}blocks", digest.hexdigest()[:12])

@@ -173,13 +173,20 @@ def progress() -> None:
         raise CheckFailed("; ".join(left))
 
 
-def report_result(label: str, predictions: Predictions, note: str = "") -> None:
+def report_result(
+    label: str,
+    predictions: Predictions,
+    note: str = "",
+    interval: tuple[float, float] | None = None,
+) -> None:
     """Print the one line that states a lab's result; `labkit run` collects it.
 
     Args:
         label: what was measured, "test accuracy".
         predictions: what `lk.evaluate` gave.
         note: what else must be known to read the number.
+        interval: low and high end in [0, 1]; default Wilson's, which holds for one trained network
+            and independent images, not for the folds of a cross-validation.
 
     Example:
         >>> result = lk.Predictions([[2.0, 0.0], [0.0, 1.0]], [0, 1], ("a", "b"), "two cells")
@@ -187,9 +194,9 @@ def report_result(label: str, predictions: Predictions, note: str = "") -> None:
         >>> lk.report_result("test accuracy", result)
         02_mlp · test accuracy 100.0 % (95 % interval 34.2–100.0 %, n = 2) · two cells
     """
-    (low, high), n = predictions.accuracy_interval(), len(predictions.labels)
-    interval = f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {n:,}"
-    measured = f"{label} {100 * predictions.accuracy:.1f} % ({interval})"
+    (low, high), n = interval or predictions.accuracy_interval(), len(predictions.labels)
+    within = f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {n:,}"
+    measured = f"{label} {100 * predictions.accuracy:.1f} % ({within})"
     fast = "fast mode, not a result" if settings.fast() else ""
     text = " · ".join(filter(None, [session.lab, measured, predictions.origin, note, fast]))
     facts = {"lab": session.lab, "label": label, "accuracy": float(predictions.accuracy), "n": n}

@@ -83,20 +83,33 @@ vit_tokens = {tokens}
 """
 
 
-def frozen(rule="i >= n - last", mode=None):
+def frozen(rule="i >= n - last", mode=None, chosen="[b for b in blocks if list(b.parameters())]"):
     mode = mode or (
         "[m.eval() for m in model.modules() "
         "if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
     )
     return f"""# Exercise 6.8
-def freeze(model, last):
-    n = len(list(model.parameters()))
-    for i, p in enumerate(model.parameters()):
-        p.requires_grad = {rule}
+def freeze(blocks, last):
+    chosen = {chosen}
+    n = len(chosen)
+    for i, b in enumerate(chosen):
+        for p in b.parameters():
+            p.requires_grad = {rule}
 def train_mode(model):
     model.train()
     {mode}
 """
+
+
+def frozen_body(body):
+    return (
+        frozen().split("def freeze")[0]
+        + f"""def freeze(blocks, last):
+    chosen = [b for b in blocks if list(b.parameters())]
+    {body}
+def train_mode"""
+        + frozen().split("def train_mode")[1]
+    )
 
 
 def paired(error, d="np.asarray(b) - np.asarray(a)", t="stats.t.ppf(0.975, len(d) - 1)"):
@@ -304,15 +317,46 @@ WRONG = {
         (attend(f"({S} * q.shape[-1] ** 0.5).softmax(-1) @ v"), "do not multiply"),
     ],
     "6.8": [
-        (frozen("i >= last"), "first 3"),
-        (frozen("i < n - last"), "wrong way round"),
+        (frozen("i >= last"), "should learn"),
+        (frozen("i < n - last"), "should learn"),
+        (frozen("i < last"), "wrong way round"),
         (frozen("False"), "nothing learns"),
         (frozen("p.requires_grad and i >= n - last"), "arrived frozen"),
+        (frozen("i >= n - last or p.requires_grad"), "everything learns"),
+        (frozen(chosen="list(blocks)"), "do not count"),
+        (
+            frozen_body(
+                "ps = list(blocks.parameters())\n"
+                "    for i, p in enumerate(ps): p.requires_grad = i >= len(ps) - last"
+            ),
+            "count blocks",
+        ),
+        (
+            frozen_body(
+                "for b in chosen[:-last]: b.requires_grad_(False)\n"
+                "    for b in chosen[-last:]: b.requires_grad_(True)"
+            ),
+            "whole list",
+        ),
+        (frozen_body("for b in chosen[:-last]: b.requires_grad_(False)"), "arrived frozen"),
+        (
+            frozen_body(
+                "blocks.requires_grad_(False)\n"
+                "    for b in chosen[len(chosen) - last:]: b[0].requires_grad_(True)"
+            ),
+            "learns in part",
+        ),
         (
             frozen(
                 mode="[m.eval() for m in model.modules() if not any(p.requires_grad for p in m.parameters())]"
             ),
             "no weights that could be frozen",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for m in model if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
+            ),
+            "inside a block",
         ),
         (frozen("i >= n - last if last else True"), "whole list"),
         (frozen(mode="pass"), "must be in eval"),
@@ -405,6 +449,10 @@ RIGHT = {
         frozen("bool(i + last >= n)"),
         frozen(
             mode="[m.train(m.weight.requires_grad) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"
+        ),
+        frozen_body(
+            "blocks.requires_grad_(False)\n"
+            "    for b in chosen[len(chosen) - last:]: b.requires_grad_(True)\n    return blocks"
         ),
         "# Exercise 6.8\nfrom labkit.models.transfer import freeze\n"
         "def train_mode(model):\n    return model.train()",

@@ -400,6 +400,8 @@ def test_result_line(said, shell, monkeypatch):
     assert said('lk.report_result("test accuracy", result, "seed 1")') == (
         f"{line} · seed 1 · fast mode, not a result\n"
     )
+    folds = said('lk.report_result("test accuracy", result, interval=(0.8, 0.9))')
+    assert "(95 % interval 80.0–90.0 %, n = 3,421)" in folds
 
 
 def test_plain_python_judges_what_it_finds(tmp_path):
