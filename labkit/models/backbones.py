@@ -226,9 +226,7 @@ def _stages(name: str, model: nn.Module) -> nn.Sequential:
         ends = nn.Sequential(last, model.encoder.ln, _ClassToken())
         return nn.Sequential(_Tokens(model), *layers, ends)
     if name == "resnet18":
-        first = (model.conv1, model.bn1, model.relu, model.maxpool)
-        blocks = (model.layer1, model.layer2, model.layer3, model.layer4)  # two in each
-        layers = [*first, *(block for pair in blocks for block in pair)]
+        layers = [layer for key, layer in model.named_children() if key not in ("avgpool", "fc")]
     else:
         layers = list(model.features)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())

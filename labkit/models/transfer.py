@@ -15,7 +15,7 @@ from labkit.models.backbones import Backbone, load_backbone
 from labkit.models.weights import kept_or_new, save_weights, weights_file
 from labkit.training.fit import fit
 
-EPOCHS, LAST = 6, 2  # epochs of training; blocks of the body that learn
+EPOCHS, LAST = 10, 1  # epochs of training; blocks of the body that learn
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
@@ -190,4 +190,6 @@ def _half(lower: nn.Module, backbone: Backbone, images: Tensor) -> Tensor:
 def _file(backbone: Backbone, images: Tensor, labels: Tensor) -> Path:
     digest = hashlib.sha256(images.contiguous().numpy().tobytes())
     digest.update(labels.numpy().tobytes())
-    return weights_file("fine-tuned", backbone.name, f"{LAST}blocks", digest.hexdigest()[:12])
+    return weights_file(
+        "fine-tuned", backbone.name, f"last{LAST}-{EPOCHS}epochs", digest.hexdigest()[:12]
+    )

@@ -122,6 +122,41 @@ def paired_interval(a, b, test_share):
 """
 
 
+def cut(body):
+    return f"""# Exercise 6.10
+def patches(images, size):
+    b, c, h, w = images.shape
+    g = images.reshape(b, c, h // size, size, w // size, size)
+    {body}
+"""
+
+
+def layer(
+    one="x = x + self.out(found)",
+    two="return x + self.mlp(self.norm2(x))",
+    norm="self.norm1(x)",
+    heads="self.heads",
+):
+    return f"""# Exercise 6.11
+class EncoderLayer(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+    def forward(self, x):
+        start = x
+        q, k, v = torch.chunk(self.qkv({norm}), 3, 2)
+        q, k, v = (heads_apart(part, {heads}) for part in (q, k, v))
+        found = heads_together(attention(q, k, v), {heads})
+        {one}
+        {two}
+"""
+
+
 S = "q @ k.transpose(1, 2)"
 RIGHT_ERROR = "(1 / len(d) + test_share) * d.var(ddof=1)"
 FIT_BOTH = (
@@ -380,6 +415,43 @@ WRONG = {
         (paired("(1 / len(d) + test_share) * d.var()"), "ddof"),
         (paired("(1 / len(d) + test_share) * (a.var(ddof=1) + b.var(ddof=1))"), "not paired"),
     ],
+    "6.10": [
+        (cut("return images.reshape(b, -1, c * size * size)"), "one reshape"),
+        (cut("return g.permute(0, 2, 4, 3, 5, 1).reshape(b, -1, c * size * size)"), "colours"),
+        (cut("return g.permute(0, 4, 2, 1, 3, 5).reshape(b, -1, c * size * size)"), "columns"),
+        (cut("return g.permute(0, 2, 4, 1, 5, 3).reshape(b, -1, c * size * size)"), "on its side"),
+        (cut("return F.unfold(images, size, stride=size)"), "swapped"),
+        (cut("return g.permute(0, 2, 4, 1, 3, 5)"), "give (2, 6, 12), not"),
+        (cut("return F.unfold(images, size).transpose(1, 2)"), "not (2, 15, 12)"),
+        (cut("g.permute(0, 2, 4, 1, 3, 5)"), "return"),
+        (
+            cut("return g.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * size * size).flip(1)"),
+            "other places",
+        ),
+    ],
+    "6.11": [
+        (layer(one="x = self.out(found)"), "attention found is not added"),
+        (layer(two="return self.mlp(self.norm2(x))"), "small network gives is not added"),
+        (layer(one="x = self.out(found)", two="return self.mlp(self.norm2(x))"), "neither part"),
+        (layer(norm="x"), "first norm"),
+        (layer(two="return x + self.mlp(x)"), "second norm"),
+        (layer(norm="x", two="return x + self.mlp(x)"), "both norms"),
+        (layer(two="return x + self.mlp(self.norm2(start))"), "starts from"),
+        (layer(one="x = x + found"), "`out` is missing"),
+        (layer(heads="1"), "heads are not apart"),
+        (layer(two="return x"), "small network is missing"),
+        (
+            layer(
+                norm="x",
+                one="x = self.norm1(x + self.out(found))",
+                two="return self.norm2(x + self.mlp(x))",
+            ),
+            "after the sums",
+        ),
+        (layer(one="x += self.out(found)"), "input was changed"),
+        (layer(two="x + self.mlp(self.norm2(x))"), "return"),
+        (layer(two="return (x + self.mlp(self.norm2(x)))[:, 0]"), "must stay"),
+    ],
 }
 
 RIGHT = {
@@ -465,5 +537,26 @@ RIGHT = {
         ),
         "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
         "    return lk.statistics.mean_interval(b - a, test_share)",
+    ],
+    "6.10": [
+        cut("return F.unfold(images, size, stride=size).transpose(1, 2)"),
+        cut("return torch.einsum('bcisjt->bijcst', g).flatten(3).flatten(1, 2)"),
+        cut(
+            "p = images.unfold(2, size, size).unfold(3, size, size)\n"
+            "    return p.permute(0, 2, 3, 1, 4, 5).reshape(b, -1, c * size ** 2)"
+        ),
+        cut(
+            "rows = [images[:, :, i:i + size, j:j + size].reshape(b, -1)\n"
+            "            for i in range(0, h, size) for j in range(0, w, size)]\n"
+            "    return torch.stack(rows, 1)"
+        ),
+    ],
+    "6.11": [
+        layer(),
+        layer(one="h = start + self.out(found)", two="return self.mlp(self.norm2(h)) + h"),
+        layer(
+            one="x = torch.add(self.out(found), x)",
+            two="y = self.norm2(x)\n        for part in self.mlp: y = part(y)\n        return y + x",
+        ),
     ],
 }

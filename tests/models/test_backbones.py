@@ -175,10 +175,10 @@ def test_the_transform_is_that_of_torchvision_for_224_pixels():
     torch.testing.assert_close(imagenet_transform(image), expected)
 
 
-@pytest.mark.parametrize(("name", "tensors"), [("resnet18", 15), ("vit_b_16", 26)])
-def test_the_last_two_blocks_learn_whole_and_split_cuts_there(name, tensors):
-    """Those of ResNet-18 are its last stage; the layer norm at ViT's end goes with its last."""
-    backbone = freeze(load_backbone(name, pretrained=False), 2)
+@pytest.mark.parametrize(("name", "tensors"), [("resnet18", 15), ("vit_b_16", 14)])
+def test_the_last_block_learns_whole_and_split_cuts_there(name, tensors):
+    """That of ResNet-18 is its last stage; the layer norm at ViT's end goes with its last layer."""
+    backbone = freeze(load_backbone(name, pretrained=False))
     assert [p.requires_grad for p in backbone.parameters()][-tensors - 1 :] == [
         False,
         *[True] * tensors,
@@ -195,12 +195,12 @@ def test_no_stage_learns_in_part():
     backbone = freeze(load_backbone("squeezenet1_0", pretrained=False))
     learns = [{p.requires_grad for p in stage.parameters()} for stage in backbone.stages]
     assert [len(kinds) for kinds in learns if kinds] == [1] * 9
-    assert sum(kinds == {True} for kinds in learns) == 2
+    assert sum(kinds == {True} for kinds in learns) == 1
 
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_frozen_batch_norm_stays_in_eval_after_train(copied):
-    backbone = freeze(load_backbone("resnet18", pretrained=False), 2)
+    backbone = freeze(load_backbone("resnet18", pretrained=False), 1)
     backbone = copy.deepcopy(backbone) if copied else backbone
     backbone.train()
     norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -209,7 +209,7 @@ def test_frozen_batch_norm_stays_in_eval_after_train(copied):
     backbone(torch.randn(4, 3, 64, 64) + 2)
     moved = [not torch.equal(m.running_mean, b) for m, b in zip(norms, before, strict=True)]
     assert moved == [m.weight.requires_grad for m in norms]
-    freeze(backbone, 10).train()  # two layers before eight residual blocks
+    freeze(backbone, 6).train()  # two layers before four stages
     assert all(m.training for m in norms)
 
 
