@@ -8,7 +8,7 @@
 # **You should know** labs 01 (the photographs), 02 (training, ROC needs its probabilities) and 05
 # (convolutions).
 #
-# **Time:** about three hours. All cells together compute for about five minutes on two cores with
+# **Time:** about four hours. All cells together compute for about six minutes on two cores with
 # fast bf16, and about ten on others.
 
 # %%
@@ -154,7 +154,7 @@ for cell in (4, 8, 10, 16):
 
 # %% [markdown]
 # Smaller cells see finer detail and cost more numbers. Now all photographs, with cells of 10 (half a
-# minute). **Meanwhile:** a block knows nothing but its own four cells. So which of the 35 x 35 blocks
+# minute). **Meanwhile:** a block knows little but its own four cells. So which of the 35 x 35 blocks
 # does the HOG of the **middle** of the photograph consist of?
 
 # %%
@@ -667,7 +667,7 @@ def cross_validate(features, classifier=logistic, components=None, first=10):
     return np.array(rows), scores
 
 
-name = backbone.name
+net = backbone.name
 dummy = probabilities(lambda: DummyClassifier(strategy="most_frequent"))
 tree = probabilities(lambda: DecisionTreeClassifier(max_depth=10, random_state=0))
 forest = probabilities(lambda: RandomForestClassifier(100, random_state=0))
@@ -675,11 +675,11 @@ contestants = {
     "HOG, whole": (hog_whole, logistic, None, 5),  # 44,100 numbers take their time
     "HOG, middle": (hog_middle,),
     f"HOG, middle, {COMPONENTS} components": (hog_middle, logistic, COMPONENTS),
-    f"{name}, whole": (deep_whole,),
-    f"{name}, surroundings hidden": (deep_hidden,),
-    f"{name}, middle": (deep_middle,),
-    f"{name}, middle, forest": (deep_middle, forest),
-    f"{name}, middle, tree of depth 10": (deep_middle, tree),
+    f"{net}, whole": (deep_whole,),
+    f"{net}, surroundings hidden": (deep_hidden,),
+    f"{net}, middle": (deep_middle,),
+    f"{net}, middle, forest": (deep_middle, forest),
+    f"{net}, middle, tree of depth 10": (deep_middle, tree),
     "dummy": (deep_middle, dummy),
 }
 runs = {
@@ -711,11 +711,11 @@ pd.DataFrame(table, columns=columns).set_index("features").round(1)
 changes = {
     "HOG: surroundings left out": ("HOG, whole", "HOG, middle"),
     "HOG: PCA before scaling": ("HOG, middle", f"HOG, middle, {COMPONENTS} components"),
-    f"{name}: surroundings hidden": (f"{name}, whole", f"{name}, surroundings hidden"),
-    f"{name}: magnified": (f"{name}, surroundings hidden", f"{name}, middle"),
-    "middle: learned for hand-made": ("HOG, middle", f"{name}, middle"),
-    "tree: a forest of them": (f"{name}, middle, tree of depth 10", f"{name}, middle, forest"),
-    "forest: logistic regression": (f"{name}, middle, forest", f"{name}, middle"),
+    f"{net}: surroundings hidden": (f"{net}, whole", f"{net}, surroundings hidden"),
+    f"{net}: magnified": (f"{net}, surroundings hidden", f"{net}, middle"),
+    "middle: learned for hand-made": ("HOG, middle", f"{net}, middle"),
+    "tree: a forest of them": (f"{net}, middle, tree of depth 10", f"{net}, middle, forest"),
+    "forest: logistic regression": (f"{net}, middle, forest", f"{net}, middle"),
 }
 table = []
 for change, (before, after) in changes.items():
@@ -729,8 +729,9 @@ pd.DataFrame(table, columns=columns).set_index("what changes")
 # %% [markdown]
 # **Read the two tables three ways.**
 #
-# - *HOG against deep features*: same crop, same scaling, same classifier, same splits. How far apart
-#   are they, and does the interval of the difference hold 0?
+# - *HOG against deep features*: same crop (but for two pixels at each edge, where no whole cell fits),
+#   same scaling, same classifier, same splits. How far apart are they, and does the interval of the
+#   difference hold 0?
 # - *What is seen, and how large*: which of the two changes moves the deep features more? A comparison
 #   that gave one side the better crop would have been worthless.
 # - *Training against test*: the difference is the **overfitting gap**. Which classifier has the
@@ -749,7 +750,7 @@ pd.DataFrame(table, columns=columns).set_index("what changes")
 pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 scores = model_selection.cross_validate(pipeline, deep_middle, labels, cv=splits[:5])
 print("five folds:", " ".join(f"{100 * share:.1f}" for share in scores["test_score"]), "%")
-print("yours:     ", " ".join(f"{100 * s:.1f}" for s in runs[f"{name}, middle"][0][:5, 1]), "%")
+print("yours:     ", " ".join(f"{100 * s:.1f}" for s in runs[f"{net}, middle"][0][:5, 1]), "%")
 
 # %% [markdown]
 # The numbers need not be equal: scikit-learn trains until nothing changes any more and holds the
@@ -781,7 +782,7 @@ def learning_curve(features):
     return curve
 
 
-contest = {"HOG, middle": hog_middle, f"{name}, middle": deep_middle}
+contest = {"HOG, middle": hog_middle, f"{net}, middle": deep_middle}
 curves = {row: learning_curve(x) for row, x in lk.track(contest.items(), "learning curves")}
 
 # %%
@@ -797,8 +798,17 @@ axes[0, 0].grid(alpha=0.3)
 figure
 
 # %% [markdown]
-# **Look:** how many photographs a class does each curve need for what the other reaches with 10? And is
-# either curve level at its right end, so that more photographs would not help?
+# **Look:** how many photographs a class does the lower curve need for what the upper reaches with 10?
+# And is either curve level at its right end, so that more photographs would not help?
+#
+# <details><summary>How to read it</summary>
+#
+# Go to the right from the upper curve's first point until you meet the lower curve; if you meet none,
+# all photographs of this lab are not enough. Features that were learned on other pictures have done part
+# of the learning beforehand, so one expects them to need fewer. A curve that still rises at its right
+# end says that more photographs would help, not how much: the axis is logarithmic, so each step to
+# the right costs twice as many. The band shows the luck of the fold and of the draw.
+# </details>
 #
 # ### Why the tree does badly
 #
@@ -1290,6 +1300,10 @@ with lk.check("6.7", "attention", "vit_tokens"):
     assert not torch.allclose(_got, (_s * 4).softmax(-1) @ _v, atol=1e-5), "divide, do not multiply"
     _true = F.scaled_dot_product_attention(_q, _k, _v)
     assert torch.allclose(_got, _true, atol=1e-5), "the numbers differ from the formula's"
+    _q, _k, _v = (torch.randn(3, 7, 9) for _ in range(3))
+    assert torch.allclose(
+        attention(_q, _k, _v), F.scaled_dot_product_attention(_q, _k, _v), atol=1e-5
+    ), "right for 16 numbers a token only: d is the last dimension of q"
     assert vit_tokens != 196, "196 patches; the class token comes on top"
     assert vit_tokens == 197, "14 patches in each direction, and the class token"
 
@@ -1646,6 +1660,11 @@ with lk.check("6.9", "paired_interval"):
     assert abs(_half - _right * np.sqrt(0.8)) > 1e-6, "use ddof=1 in the variance"
     assert abs(_half - _right * 1.959964 / _t) > 1e-4, "t with k - 1 degrees of freedom, not 1.96"
     assert abs(_half - _right) < 1e-4, f"half the interval is {_right:.4f}, not {_half:.4f}"
+    _out = [float(v) for v in paired_interval(_a[:4], _b[:4], 0.5)]
+    _wide = 3.1824463053 * np.sqrt(0.75 * _d[:4].var(ddof=1))
+    assert np.allclose(_out, [0.02, 0.02 - _wide, 0.02 + _wide], atol=1e-4), (
+        "right for five folds and a test_share of 0.25 only: use len(d) and `test_share`"
+    )
 
 # %%
 mean, low, high = paired_interval(
@@ -1741,8 +1760,8 @@ def patches(images, size):
 # %%
 with lk.check("6.10", "patches"):
     torch.manual_seed(0)
-    for _size, _h, _w in ((2, 4, 6), (3, 9, 6), (4, 4, 12)):
-        _x = torch.randn(2, 3, _h, _w)
+    for _size, _h, _w, _c in ((2, 4, 6, 3), (3, 9, 6, 3), (4, 4, 12, 3), (2, 4, 6, 1)):
+        _x = torch.randn(2, _c, _h, _w)
         _got = patches(_x.clone(), _size)
         assert _got is not None, "patches gives None: is `return` missing?"
         _got = torch.as_tensor(lk.judge.as_array(_got)).float()
@@ -1752,10 +1771,10 @@ with lk.check("6.10", "patches"):
             f"patches and their numbers are swapped: (2, {_n}, {_d}) is asked for"
         )
         assert _got.shape == _true.shape, (
-            f"images (2, 3, {_h}, {_w}) in squares of {_size} give {tuple(_true.shape)}, not "
+            f"images (2, {_c}, {_h}, {_w}) in squares of {_size} give {tuple(_true.shape)}, not "
             f"{tuple(_got.shape)}"
         )
-        _grid = _x.reshape(2, 3, _h // _size, _size, _w // _size, _size)
+        _grid = _x.reshape(2, _c, _h // _size, _size, _w // _size, _size)
         _slips = {
             "one reshape cuts lines, not squares: split H and W first, then permute": _x.reshape(
                 2, _n, _d
@@ -1910,6 +1929,11 @@ with lk.check("6.11", "EncoderLayer"):
             for _message, _other in _slips.items():
                 assert not torch.allclose(_got, _other, atol=1e-4), _message
             raise AssertionError("other numbers than the two steps of the text give")
+        _other, _x = EncoderLayer(12, 2).eval(), torch.randn(3, 4, 12)
+        _h = _x + _other.out(_mix(_other.norm1(_x), _other, 2))
+        assert torch.allclose(_other(_x), _h + _other.mlp(_other.norm2(_h)), atol=1e-4), (
+            "right for 3 heads only: use self.heads"
+        )
 
 # %% [markdown]
 # Now everything together: patches to tokens by a linear map, the class token before them, positions
@@ -1943,8 +1967,8 @@ print("tokens of two images:", tuple(small_vit.tokens(torch.zeros(2, 3, 28, 28))
 
 # %% [markdown]
 # It knows nothing of neighbours or of images, so 150 photographs a class would be little: it is
-# trained on BloodMNIST's 28 pixels, for a few epochs (half a minute). **Meanwhile:** after as many
-# epochs on the same images, would you expect it before or behind the networks of lab 05?
+# trained on BloodMNIST's 28 pixels, for a few epochs (half a minute). **Meanwhile:** what would the
+# network still see if we left the positions out?
 
 # %%
 blood = lk.load_dataset("bloodmnist", size=28)
@@ -1961,6 +1985,14 @@ print(
 )
 
 # %% [markdown]
+# <details><summary>Without the positions</summary>
+#
+# A heap of patches. Attention and the small network treat all tokens alike, so shuffling the patches
+# would change nothing in what the class token collects: colours and small textures remain, shapes are
+# lost. (A few epochs, no augmentation, one seed: the number above is a beginning, not what such a
+# network can reach.)
+# </details>
+#
 # **The large one.** ViT-B/16 has the same parts: 12 layers, 768 numbers a token, 12 heads. Its weights
 # are a file of 330 MB, so unless `BACKBONE` names it, we build it with *random* weights, which is
 # enough to follow one photograph through it.
@@ -2037,6 +2069,7 @@ lk.figures.as_jpeg(figure)
 # - Features borrowed from a network that never saw blood can beat a recipe made by experts; measure
 #   both on the same crop, or you measure the crop.
 # - Everything that is fitted, scaler and PCA too, sees the training part only.
+# - Change one thing at a time; a dummy and a forest say what a number is worth.
 # - With few photographs: repeated splits, duplicates kept together, intervals, paired differences.
 # - t-SNE is for looking. An AUC is not an accuracy.
 # - Freeze what is good already, and keep frozen batch normalisation in `eval()`.
@@ -2057,7 +2090,8 @@ lk.figures.as_jpeg(figure)
 # 1. The test photographs have shaped their own features. Here the harm is small; with few
 #    photographs, many features or a feature selection it can be large, and from the outside nobody
 #    can tell which case it is.
-# 2. A linear probe first: it takes seconds, has few settings and little to overfit. Fine-tune if a
+# 2. A linear probe first: it takes seconds, has few settings and little to overfit; your learning curve
+#    says what to expect of it. Fine-tune if a
 #    paired comparison on the same splits shows that it pays.
 # 3. None of them with certainty: stain, microscope and camera differ, and no split of one hospital
 #    shows that. Test on photographs of the other hospital, without tuning anything on them. Even

@@ -348,6 +348,7 @@ WRONG = {
         (attend("F.scaled_dot_product_attention(q, k, v)", "196"), "196 patches"),
         (attend("F.scaled_dot_product_attention(q, k, v)", "14 + 1"), "14 patches"),
         (attend("q"), "differ"),
+        (attend(f"({S} / 4).softmax(-1) @ v"), "last dimension"),
         (attend(f"({S} / q.shape[1] ** 0.5).softmax(-1) @ v"), "number of tokens"),
         (attend(f"({S} * q.shape[-1] ** 0.5).softmax(-1) @ v"), "do not multiply"),
     ],
@@ -412,6 +413,8 @@ WRONG = {
         (paired("d.var(ddof=1) / len(d)"), "independent"),
         (paired(RIGHT_ERROR, d="np.asarray(a) - np.asarray(b)"), "sign"),
         (paired(RIGHT_ERROR, t="1.959964"), "1.96"),
+        (paired("(1 / len(d) + 0.25) * d.var(ddof=1)"), "test_share"),
+        (paired("(1 / 5 + test_share) * d.var(ddof=1)"), "len(d)"),
         (paired("(1 / len(d) + test_share) * d.var()"), "ddof"),
         (paired("(1 / len(d) + test_share) * (a.var(ddof=1) + b.var(ddof=1))"), "not paired"),
     ],
@@ -424,6 +427,10 @@ WRONG = {
         (cut("return g.permute(0, 2, 4, 1, 3, 5)"), "give (2, 6, 12), not"),
         (cut("return F.unfold(images, size).transpose(1, 2)"), "not (2, 15, 12)"),
         (cut("g.permute(0, 2, 4, 1, 3, 5)"), "return"),
+        (
+            cut("return g.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, 3 * size * size)"),
+            "give (2, 6, 4)",
+        ),
         (
             cut("return g.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * size * size).flip(1)"),
             "other places",
@@ -439,6 +446,7 @@ WRONG = {
         (layer(two="return x + self.mlp(self.norm2(start))"), "starts from"),
         (layer(one="x = x + found"), "`out` is missing"),
         (layer(heads="1"), "heads are not apart"),
+        (layer(heads="3"), "self.heads"),
         (layer(two="return x"), "small network is missing"),
         (
             layer(
