@@ -2052,8 +2052,8 @@ lk.figures.as_jpeg(figure)
 # %% [markdown]
 # <details><summary>How to read the maps, and how not</summary>
 #
-# Each map is scaled to its own largest value, so even weights that are nearly equal draw spots: with
-# *random* weights the spots mean nothing. And a large weight only says that a token was *collected
+# Each map goes from 0 to its own largest value. Weights that are nearly equal give one even colour:
+# with *random* weights nothing is preferred yet, and whatever pattern is left means nothing. And a large weight only says that a token was *collected
 # from* in this layer, after the layers before have mixed all tokens already; not that this place
 # decided the class. Lab 07 asks how an explanation is tested.
 #
