@@ -1,4 +1,5 @@
-"""The commands of the guides, run as they stand there, in a course of one lab."""
+"""The commands of the guides, run as they stand there, in a course of one lab; and the tests that
+the page on reliability names."""
 
 import os
 import re
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GUIDES = sorted((ROOT / "docs").glob("*.md"))
+RELIABILITY = ROOT / "docs" / "reliability.md"
+GUIDES = sorted(set((ROOT / "docs").glob("*.md")) - {RELIABILITY})
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
@@ -40,3 +42,10 @@ def test_every_labkit_command_of_a_guide_exists(guide):
 
     named = set(re.findall(r"^labkit (\w+)", guide.read_text(), re.MULTILINE))
     assert named and named <= set(main.commands)
+
+
+def test_every_test_that_the_page_on_reliability_names_exists():
+    named = set(re.findall(r"`((?:\w+/)*test_\w+\.py)`", RELIABILITY.read_text()))
+    assert named
+    for name in named:
+        assert list((ROOT / "tests").rglob(name)), name
