@@ -35,3 +35,4 @@ from .training.fit import evaluate as evaluate
 from .training.fit import fit as fit
 from .training.history import EarlyStopping as EarlyStopping
 from .training.history import History as History
+from .training.muon import Muon as Muon
