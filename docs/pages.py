@@ -71,13 +71,14 @@ def relink(text: str, file: str, names: dict[str, str]) -> str:
 
 
 def students_edition(nb: NotebookNode, file: str, names: dict[str, str]) -> NotebookNode:
-    """A lab to read: outputs as they are, the solutions and the code of the checks folded away.
+    """A lab to read: outputs as they are, solutions folded away, no checks: here runs no answer.
 
     Args:
         nb: the instructor's notebook, executed.
         file: its path in the course.
         names: what `page_names` gives.
     """
+    nb.cells = [cell for cell in nb.cells if marker(cell)[0] != "check"]
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = relink(_folded(cell.source), file, names)
@@ -85,17 +86,15 @@ def students_edition(nb: NotebookNode, file: str, names: dict[str, str]) -> Note
         role, number = marker(cell)
         if role == "solution":
             _fold(cell, "hide-cell", f"Solution {number}")
-        elif role == "check":
-            _fold(cell, "hide-cell", f"What check {number} asks")
-            cell.outputs = []  # "not attempted": the reader has no kernel to attempt it in
         elif "setup" in tags(cell):
             _fold(cell, "hide-input", "What this lab imports")
         _describe(cell)
     lab = Path(file).stem
     note = (
-        f"{{download}}`This lab as a notebook <../notebooks/{lab}.ipynb>` · outputs: one full run"
+        f"{{download}}`This lab as a notebook <../notebooks/{lab}.ipynb>`, with its checks. Below: "
+        "the outputs of one full run; each figure names its data. Solutions are folded."
     )
-    nb.cells.insert(1, new_markdown_cell(f"{note}, on the data that each figure names"))
+    nb.cells.insert(1, new_markdown_cell(note))
     return nb
 
 
