@@ -19,7 +19,7 @@ from labkit.authoring.execute import execute as execute_notebook
 from labkit.authoring.source import read_source
 
 Step = Callable[[NotebookNode], NotebookNode]
-_INSTALL = re.compile(r"(?<=^except ModuleNotFoundError:\n)    .*\n", re.M)  # the course's address
+_INSTALL = re.compile(r"\Atry:\n    (?:import|from) labkit\b.*?\n\n", re.S)  # the course's address
 
 
 def build_notebook(source: Path, state: str, target: Path | None = None) -> NotebookNode:

@@ -82,7 +82,7 @@ def _executor(scheduler: str | None) -> Executor:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise AuthoringError('--scheduler needs Dask: pip install "labkit[cluster]"') from None
+        raise AuthoringError('--scheduler needs Dask: pip install -e ".[cluster]"') from None
     try:
         return Client(scheduler, timeout=10).get_executor(retries=3, pure=False)
     except OSError as error:
