@@ -75,14 +75,16 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 @main.command()
 @click.argument("labs", nargs=-1)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each lab; 1.")
-def results(labs: tuple[str, ...], seeds: int) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs at a time here; 1.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
+def results(labs: tuple[str, ...], seeds: int, jobs: int, scheduler: str | None) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
-    Example: labkit results 05 --seeds 3
+    Example: labkit results 05 --seeds 10 --jobs 2
     """
     from labkit.authoring.results import write_results
 
-    write_results(labs, seeds)
+    write_results(labs, seeds, jobs, scheduler)
 
 
 @main.command()
