@@ -117,6 +117,17 @@ def test_an_answer_to_an_exercise_that_is_gone_is_no_fault(verdicts, submission,
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
 
 
+def test_a_hidden_test_is_judged(verdicts, submission, right, course):
+    source = course / "solutions" / "02_mini.py"
+    hidden = (
+        "    ### BEGIN HIDDEN TESTS\n    assert add(-2, 2) == 0, 'hidden'\n    ### END HIDDEN TESTS"
+    )
+    source.write_text(source.read_text().replace("total == 3\n", f"total == 3\n{hidden}\n"))
+    fixed = "# Exercise 2.1\ndef add(a, b):\n    return abs(a) + b\n\n\ntotal = add(1, 2)"
+    found = verdicts(submission(right | {"2.1": fixed}))
+    assert passed(found) == ["2.2"] and "hidden" in found["2.1"].message
+
+
 def test_stored_outputs_and_edited_checks_gain_nothing(verdicts, submission):
     nb = submission({"2.1": "# Exercise 2.1\nadd = total = 1"})
     for cell in nb.cells:
