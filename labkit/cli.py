@@ -54,8 +54,7 @@ def build(
         raise click.UsageError("--solutions is for notebooks to hand out: say where with --out.")
     labs += tuple(filter(None, (named or "").replace(" ", "").split(",")))
     made = hand_out(labs, solutions or "hidden", out) if out else None
-    for line in made or build(labs, check=check, execute=execute):
-        click.echo(line)
+    click.echo("\n".join(made or build(labs, check=check, execute=execute)))
 
 
 @main.command()
@@ -100,11 +99,7 @@ def solutions(action: str, paths: tuple[Path, ...], out: Path | None) -> None:
     """
     from labkit.authoring.handout import toggle_paths
 
-    failed = False
-    for fine, line in toggle_paths(paths, action, out):
-        click.echo(line if fine else f"Error: {line}", err=not fine)
-        failed |= not fine
-    sys.exit(int(failed))
+    sys.exit(int(not say(toggle_paths(paths, action, out))))
 
 
 @main.group()
@@ -249,3 +244,7 @@ def doctor() -> None:
         failed += not fine
     if failed:
         raise click.ClickException(f"{failed} to mend, see [FAIL] above")
+
+
+if __name__ == "__main__":
+    main()
