@@ -1,13 +1,16 @@
 """`labkit update`: a student's folder gets newer labs, and the old files stay beside them."""
 
 import contextlib
+import runpy
 import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+import jupytext
 import pytest
+from nbformat.v4 import new_code_cell
 
 from labkit.authoring.build import build
 from labkit.authoring.cells import marker
@@ -155,3 +158,57 @@ def test_answers_survive_a_pull_with_the_real_nbgitpuller(
     assert "# Exercise 2.1\nadd = 1" in texts and any("A new text." in text for text in texts)
     click_the_link()  # and again
     assert [cell.source for cell in read_notebook(path).cells] == texts
+
+
+LAB = Path(__file__).parents[2] / "solutions" / "02_mlp.py"
+BANK = runpy.run_path(str(LAB.parents[1] / "tests" / "exercises" / "bank_02_mlp.py"))["RIGHT"]
+
+
+def revised(text):
+    """Lab 02 as it may look in mid-term: a cell more, exercise 2.3 changed, 2.5 gone."""
+    nb = jupytext.reads(text, fmt="py:percent")
+    numbers = [marker(cell)[1] for cell in nb.cells]
+    first, last = numbers.index("2.5"), len(numbers) - 1 - numbers[::-1].index("2.5")
+    while nb.cells[first - 1].cell_type == "markdown" and "2.5" not in nb.cells[first].source[:40]:
+        first -= 1
+    if nb.cells[last + 1].source.startswith(("<details", "<!-- Solution")):
+        last += 1
+    gone = nb.cells[first - 1 : last + 1]
+    assert "2.5" in gone[0].source and len(gone) >= 4
+    del nb.cells[first - 1 : last + 1]
+    stub = next(cell for cell in nb.cells if marker(cell) == ("exercise", "2.3"))
+    stub.source = stub.source.replace("\n", "\n# The loader may be empty.\n", 1)
+    place = next(n for n, cell in enumerate(nb.cells) if marker(cell) == ("exercise", "2.2"))
+    nb.cells.insert(place - 1, new_code_cell("inserted_in_mid_term = True"))
+    return jupytext.writes(nb, fmt="py:percent")
+
+
+def test_an_update_of_lab_02_loses_no_answer(course):
+    (course / "solutions" / "02_mini.py").unlink()
+    source = course / "solutions" / LAB.name
+    source.write_text(LAB.read_text())
+    build()
+    work, path = course / "work", course / "work" / "02_mlp.ipynb"
+    list(update(work))
+    nb, mine = read_notebook(path), []
+    for cell in list(nb.cells):
+        role, number = marker(cell)
+        if role == "exercise":
+            cell.source = BANK[number][0]
+            note = new_code_cell(f"my_note = 'below {number}'")
+            nb.cells.insert(nb.cells.index(cell) + 1, note)
+            mine += [cell.source, note.source]
+    write_notebook(nb, path)
+    old = path.read_bytes()
+    source.write_text(revised(LAB.read_text()))
+    build()
+    ((fine, line),) = update(work)
+    assert fine and "look again at 2.3, which changed" in line and "1 of them" in line, line
+    texts = [cell.source for cell in read_notebook(path).cells]
+    assert [text for text in mine if texts.count(text) != 1] == []
+    assert "inserted_in_mid_term = True" in texts
+    assert texts[-1] == BANK["2.5"][0]
+    assert (work / "02_mlp.before-update-1.ipynb").read_bytes() == old
+    numbers = [marker(cell) for cell in read_notebook(path).cells]
+    assert numbers.index(("exercise", "2.2")) < numbers.index(("check", "2.2"))
+    assert list(update(work)) == [(True, f"{path}: up to date")]
