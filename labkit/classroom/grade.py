@@ -80,6 +80,7 @@ class _Run:
         """Run everything in a fresh kernel; False where it came to the end."""
         with tempfile.TemporaryDirectory(prefix="lk", ignore_cleanup_errors=True) as name:
             client, step = sandbox.start(Path(name), self.limits), self.steps[0]
+            self.trusted = True  # nothing but the kit's own has run in this kernel
             try:
                 self._run(client, step, step.source)
                 self._arm(client, Path(name) / "home" / "key")
@@ -111,7 +112,7 @@ class _Run:
         elif step.unit not in self.left_out:
             if self.given:
                 self._ask(client, step, "keep", " ".join(_assigned(self.given)))
-            self.given = []
+            self.given, self.trusted = [], False
             self._run(client, step, step.source)
 
     def _ask(self, client: sandbox.SafeClient, step: Step, task: str, text: str = "") -> str:
@@ -129,7 +130,9 @@ class _Run:
 
     def _run(self, client: sandbox.SafeClient, step: Step, source: str) -> list[NotebookNode]:
         began = time.monotonic()
-        client.timeout = max(1, int(min(self.limits.cell, self.end - began)))
+        # the kit's own imports may take long on a busy machine, and are nobody's fault
+        most = self.limits.total if self.trusted else self.limits.cell
+        client.timeout = max(1, int(min(most, self.end - began)))
         outputs = client.run(source)
         self.seconds[step.unit] = self.seconds.get(step.unit, 0) + time.monotonic() - began
         if client.stopped:
