@@ -115,6 +115,7 @@ other-processors: $(VENV)/.installed
 # Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files.
 soak: other-processors
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute
