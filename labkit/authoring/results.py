@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from labkit.authoring import files
+from labkit.authoring.comparison import comparison_page
 from labkit.authoring.run import Report, run
 from labkit.device import machine
 
@@ -96,3 +97,6 @@ def write_results(labs: files.Names = None, seeds: int = 1) -> None:
         text = json.dumps(measured, indent=1, ensure_ascii=False)
         kept.write_text(text + "\n", encoding="utf-8")
         (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
+        (root / "docs").mkdir(exist_ok=True)
+        page = root / "docs" / "comparison.md"
+        page.write_text(comparison_page(measured), encoding="utf-8")
