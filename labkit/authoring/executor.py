@@ -26,7 +26,9 @@ def open_executor(scheduler: str | None, jobs: int) -> Executor:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        raise AuthoringError('--scheduler needs Dask: pip install "labkit[cluster]"') from None
+        raise AuthoringError(
+            '--scheduler needs Dask: pip install "bloodlabs-labkit[cluster]"'
+        ) from None
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ import numpy as np
 
 from labkit.authoring import AuthoringError, files
 from labkit.authoring.build import build_notebook
+from labkit.authoring.comparison import comparison_page
 from labkit.authoring.execute import execute
 from labkit.authoring.executor import open_executor
 from labkit.authoring.run import Report, collect, save_figures
@@ -156,3 +157,4 @@ def _record(root: Path, source: Path, found: list[dict[str, Any]], beside: str) 
     text = json.dumps(measured, indent=1, ensure_ascii=False)
     kept.write_text(text + "\n", encoding="utf-8")
     (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
+    (root / "docs" / "comparison.md").write_text(comparison_page(measured), encoding="utf-8")

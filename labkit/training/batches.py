@@ -118,6 +118,13 @@ def origin_of(loader: Iterable) -> str:
     return getattr(getattr(loader, "dataset", None), "origin", "")
 
 
+def count_answers(loader: Iterable, predicted: np.ndarray | None = None) -> None:
+    """Tell a loader's split that answers, or a whole training, are compared with its labels."""
+    split = getattr(loader, "dataset", None)
+    if isinstance(split, ImageSplit):
+        split.note_answers(predicted)
+
+
 def check_labels(labels: Tensor, classes: int) -> None:
     """Raise ValueError unless all labels (B,) lie in 0 … classes − 1."""
     low, high = int(labels.min()), int(labels.max())

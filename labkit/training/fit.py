@@ -21,6 +21,7 @@ from labkit.training.batches import (
     check_loader,
     check_logits,
     class_names,
+    count_answers,
     origin_of,
 )
 from labkit.training.engine import Engine
@@ -157,6 +158,7 @@ def _check_loaders(train: Iterable, val: Iterable | None, model: nn.Module) -> N
     check_last_batch(train, model)
     if val is not None:
         check_loader(val, "val")
+        count_answers(val)  # a test split that is given here has been looked at
 
 
 def _check_callbacks(callbacks: Sequence[object]) -> None:
@@ -213,10 +215,12 @@ def evaluate(
         raise ValueError("The loader gives no batch: the split is empty.")
     classes = class_names(loader)
     check_logits(logits[0], labels[0], classes)
-    return Predictions(
+    result = Predictions(
         torch.cat(logits).cpu().numpy(),
         torch.cat(labels).cpu().numpy(),
         classes or tuple(f"class {i}" for i in range(logits[0].shape[1])),
         origin=origin_of(loader),
         indices=getattr(loader, "indices", None),
     )
+    count_answers(loader, result.predicted)
+    return result

@@ -86,8 +86,10 @@ class Muon(Optimizer):
                 state["square"] = torch.zeros_like(parameter)
             state["steps"] += 1
             mean = state["mean"].lerp_(parameter.grad, 1 - beta1)
-            square = state["square"].mul_(beta2).addcmul_(
-                parameter.grad, parameter.grad, value=1 - beta2
+            square = (
+                state["square"]
+                .mul_(beta2)
+                .addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
             )
             root = (square / (1 - beta2 ** state["steps"])).sqrt_().add_(1e-8)
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
