@@ -5,6 +5,7 @@
 
 Needs torch, numpy, pandas, scikit-learn, scikit-image and matplotlib; no data, no pytest.
 """
+# ruff: noqa: E402, PT017
 
 import argparse
 import copy
@@ -209,7 +210,7 @@ def out_of_memory() -> str:
                 lk.fit(wide, loader, None, 1, **options)
             except torch.OutOfMemoryError as error:  # kept, as a notebook keeps it
                 errors.append(error)
-                assert f"batches of {batch} images" in str(error), str(error)
+                assert f"batches of {batch} images:" in str(error), str(error)
                 assert "history" in dir(error)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
