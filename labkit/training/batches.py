@@ -125,13 +125,10 @@ def explaining_memory(loader: Iterable) -> Iterator[None]:
             raise
         traceback.clear_frames(error.__traceback__)
         size = getattr(loader, "batch_size", None)
-        batches = f"batches of {size}" if isinstance(size, int) else "these batches"
-        smaller = (
-            f"batch_size={size // 2}" if isinstance(size, int) and size > 1 else "smaller ones"
-        )
+        of_size = f" of {size} images" if isinstance(size, int) else ""
         raise torch.OutOfMemoryError(
-            f"The memory is too small for this network with {batches} images: choose {smaller}, or "
-            "smaller images, or a smaller network."
+            f"The memory is too small for this network with batches{of_size}: choose a smaller "
+            "batch_size, smaller images or a smaller network."
         ) from error
 
 
