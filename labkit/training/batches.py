@@ -1,9 +1,12 @@
 """What a loader gives, and whether a network can be trained on it: the usual slips, by name."""
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Dataset
@@ -106,6 +109,33 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
     if normalises and len(images) == 1 and model.training:
         raise ValueError(_one_image("A batch")) from error
     error.add_note(f"The batch has the shape {tuple(images.shape)}, {_kind(images)}.")
+
+
+@contextmanager
+def explaining_memory(loader: Iterable) -> Iterator[None]:
+    """Say of memory that ran out which batch size was too much; smaller batches then fit.
+
+    What the failed batch holds is let go: else the error would keep it as long as a notebook shows
+    it, and the next try would fail too.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)
+        size = getattr(loader, "batch_size", None)
+        of_size = f" of {size} images" if isinstance(size, int) else ""
+        raise torch.OutOfMemoryError(
+            f"The memory is too small for this network with batches{of_size}: choose a smaller "
+            "batch_size, smaller images or a smaller network."
+        ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    words = ("out of memory", "can't allocate memory", "not enough memory")  # of MPS and of the CPU
+    return isinstance(error, kinds) or any(text in str(error) for text in words)
 
 
 def class_names(loader: Iterable) -> tuple[str, ...]:

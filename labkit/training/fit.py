@@ -22,6 +22,7 @@ from labkit.training.batches import (
     check_logits,
     class_names,
     count_answers,
+    explaining_memory,
     origin_of,
 )
 from labkit.training.engine import Engine
@@ -82,6 +83,7 @@ def fit(
         ValueError, TypeError: for settings or data that cannot work; says what to change.
         FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch. The
             network has the weights of the epoch before. Any error carries the history so far.
+        torch.OutOfMemoryError: when a batch does not fit; names the batch size.
 
     Example:
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
@@ -110,7 +112,8 @@ def fit(
     try:
         _call(callbacks, "on_fit_begin", history)
         while not run.finished():
-            run.one_epoch(bar)
+            with explaining_memory(train):
+                run.one_epoch(bar)
             if saver:
                 saver.save()
             _call(callbacks, "on_epoch_end", history)
@@ -207,7 +210,7 @@ def evaluate(
     device = get_device(str(device or device_of(model)))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.inference_mode(), explaining_memory(loader):
         for images, truth in engine.batches(loader):
             logits.append(engine.logits(images))
             labels.append(truth)
