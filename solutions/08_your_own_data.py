@@ -547,7 +547,7 @@ seconds[borrowed] = time.perf_counter() - start
 # Fill the dictionary `candidates`: a name for each **trained** model, at least three of them, which differ
 # in more than the seed. Two are there; add at least one convolutional network of your own, trained on
 # **your** data with `train_candidate`. Does a flip, a turn, a shift leave the class as it is in your images?
-# Then `lk.Augment` may help. (The reference trains for about two minutes on two cores, and seconds on
+# Then `lk.Augment` may help. (The reference trains for about two minutes on two cores; not measured on
 # a GPU. **Meanwhile:** write down which candidate you expect to win.)
 #
 # <details><summary>Hint 1: the idea</summary>
@@ -937,7 +937,7 @@ captions = [
 if len(wrong):
     pictures = data.test.images[result.indices[wrong]]
     figure = lk.figures.image_grid(
-        pictures, captions, 4, "Confident mistakes (what it is, what it is not)", data.origin
+        pictures, captions, 4, "Confident mistakes (true class, not the predicted one)", data.origin
     )
     shown = lk.figures.as_jpeg(figure)
 else:
@@ -972,8 +972,9 @@ def occlusion(model, image, patch):
     return (p[0].max() - p[1:, p[0].argmax()]).reshape(len(places), -1)
 
 
-rows = range(min(4, len(data.val)))
-prepared = lk.data.normalizer("half")(data.val.images[: len(rows)].float() / 255)
+found = [(data.val.labels == c).nonzero().flatten().tolist() for c in range(count)]
+rows = [of_class[0] for of_class in found if of_class][:4]  # one image of each of four classes
+prepared = lk.data.normalizer("half")(data.val.images[rows].float() / 255)
 figure, axes = lk.figures.new_figure(3, len(rows), height=6, origin=data.origin)
 for column, row in enumerate(rows):
     axes[0, column].imshow(data.val.images[row].permute(1, 2, 0).squeeze(), cmap="gray")
