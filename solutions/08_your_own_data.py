@@ -8,7 +8,7 @@
 # **You should know** labs 01, 02 and 05; lab 06 for the borrowed network.
 #
 # **Time:** two afternoons for a project of your own, about two hours for the example. All cells
-# together compute for about two minutes on two cores with fast bf16, about four on others.
+# together take about three minutes of processor time with fast bf16, more on others.
 #
 # The checks of this lab judge the **form**: is the split clean, was the choice made on validation data,
 # was the test set used once, is there an interval. No check asks for a score.
@@ -527,7 +527,7 @@ backbone = lk.models.load_backbone("squeezenet1_0")
 print(backbone.name, "·", backbone.weights_origin)
 
 # %% [markdown]
-# The next cell computes features for a quarter of a minute. **Meanwhile:** the backbone knows dogs and
+# The next cell computes features for about half a minute. **Meanwhile:** the backbone knows dogs and
 # cups. Would you expect it to be better or worse on your images than a network that saw only them?
 
 # %%
@@ -766,7 +766,7 @@ print(sentence)
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The interval says how much these test images could have misled you; with 180 images it is some ten
+# The interval says how much these test images could have misled you; with 180 images it is some twelve
 # points wide, and no training makes it narrower. It does not say how another seed would have done, nor
 # another hospital.
 # </details>
