@@ -8,7 +8,7 @@
 # **You should know** labs 01, 02 and 05; lab 06 for the borrowed network.
 #
 # **Time:** two afternoons for a project of your own, about two hours for the example. All cells
-# together compute for about two minutes on two cores with fast bf16, about four on others.
+# together take about three minutes of processor time with fast bf16, more on others.
 #
 # The checks of this lab judge the **form**: is the split clean, was the choice made on validation data,
 # was the test set used once, is there an interval. No check asks for a score.
@@ -527,7 +527,7 @@ backbone = lk.models.load_backbone("squeezenet1_0")
 print(backbone.name, "·", backbone.weights_origin)
 
 # %% [markdown]
-# The next cell computes features for a quarter of a minute. **Meanwhile:** the backbone knows dogs and
+# The next cell computes features for about half a minute. **Meanwhile:** the backbone knows dogs and
 # cups. Would you expect it to be better or worse on your images than a network that saw only them?
 
 # %%
@@ -547,7 +547,7 @@ seconds[borrowed] = time.perf_counter() - start
 # Fill the dictionary `candidates`: a name for each **trained** model, at least three of them, which differ
 # in more than the seed. Two are there; add at least one convolutional network of your own, trained on
 # **your** data with `train_candidate`. Does a flip, a turn, a shift leave the class as it is in your images?
-# Then `lk.Augment` may help. (The reference trains for about two minutes on two cores, and seconds on
+# Then `lk.Augment` may help. (The reference trains for about two minutes on two cores; not measured on
 # a GPU. **Meanwhile:** write down which candidate you expect to win.)
 #
 # <details><summary>Hint 1: the idea</summary>
@@ -766,7 +766,7 @@ print(sentence)
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The interval says how much these test images could have misled you; with 180 images it is some ten
+# The interval says how much these test images could have misled you; with 180 images it is some twelve
 # points wide, and no training makes it narrower. It does not say how another seed would have done, nor
 # another hospital.
 # </details>
@@ -937,7 +937,7 @@ captions = [
 if len(wrong):
     pictures = data.test.images[result.indices[wrong]]
     figure = lk.figures.image_grid(
-        pictures, captions, 4, "Confident mistakes (what it is, what it is not)", data.origin
+        pictures, captions, 4, "Confident mistakes (true class, not the predicted one)", data.origin
     )
     shown = lk.figures.as_jpeg(figure)
 else:
@@ -972,8 +972,9 @@ def occlusion(model, image, patch):
     return (p[0].max() - p[1:, p[0].argmax()]).reshape(len(places), -1)
 
 
-rows = range(min(4, len(data.val)))
-prepared = lk.data.normalizer("half")(data.val.images[: len(rows)].float() / 255)
+found = [(data.val.labels == c).nonzero().flatten().tolist() for c in range(count)]
+rows = [of_class[0] for of_class in found if of_class][:4]  # one image of each of four classes
+prepared = lk.data.normalizer("half")(data.val.images[rows].float() / 255)
 figure, axes = lk.figures.new_figure(3, len(rows), height=6, origin=data.origin)
 for column, row in enumerate(rows):
     axes[0, column].imshow(data.val.images[row].permute(1, 2, 0).squeeze(), cmap="gray")
