@@ -69,10 +69,13 @@ else
 		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL) solutions
 endif
 
-# Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds.
+# Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds:
+# JOBS=4 runs labs and seeds side by side here, SCHEDULER=tcp://host:8786 on a Dask cluster.
 SEEDS ?= 1
+JOBS ?= 1
 results: $(VENV)/.installed
-	$(BIN)/labkit results --seeds $(SEEDS) $(LABS)
+	$(BIN)/labkit results --seeds $(SEEDS) --jobs $(JOBS) \
+		$(if $(SCHEDULER),--scheduler $(SCHEDULER)) $(LABS)
 
 bench: $(VENV)/.installed $(VENV)/.bench-installed
 	$(BIN)/python tests/bench/bench_fit.py
@@ -121,6 +124,7 @@ other-processors: $(VENV)/.installed
 # Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files.
 soak: other-processors
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

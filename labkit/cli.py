@@ -54,8 +54,7 @@ def build(
         raise click.UsageError("--solutions is for notebooks to hand out: say where with --out.")
     labs += tuple(filter(None, (named or "").replace(" ", "").split(",")))
     made = hand_out(labs, solutions or "hidden", out) if out else None
-    for line in made or build(labs, check=check, execute=execute):
-        click.echo(line)
+    click.echo("\n".join(made or build(labs, check=check, execute=execute)))
 
 
 @main.command()
@@ -75,14 +74,16 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 @main.command()
 @click.argument("labs", nargs=-1)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each lab; 1.")
-def results(labs: tuple[str, ...], seeds: int) -> None:
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs at a time here; 1.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
+def results(labs: tuple[str, ...], seeds: int, jobs: int, scheduler: str | None) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
-    Example: labkit results 05 --seeds 3
+    Example: labkit results 05 --seeds 10 --jobs 2
     """
     from labkit.authoring.results import write_results
 
-    write_results(labs, seeds)
+    write_results(labs, seeds, jobs, scheduler)
 
 
 @main.command()
@@ -98,11 +99,7 @@ def solutions(action: str, paths: tuple[Path, ...], out: Path | None) -> None:
     """
     from labkit.authoring.handout import toggle_paths
 
-    failed = False
-    for fine, line in toggle_paths(paths, action, out):
-        click.echo(line if fine else f"Error: {line}", err=not fine)
-        failed |= not fine
-    sys.exit(int(failed))
+    sys.exit(int(not say(toggle_paths(paths, action, out))))
 
 
 @main.group()
@@ -247,3 +244,7 @@ def doctor() -> None:
         failed += not fine
     if failed:
         raise click.ClickException(f"{failed} to mend, see [FAIL] above")
+
+
+if __name__ == "__main__":
+    main()

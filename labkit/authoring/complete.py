@@ -32,6 +32,7 @@ from labkit.authoring.source import read_source
 KIT_LABS = (
     *("00_foundations", "01_data_exploration", "02_mlp", "03_initialization"),
     *("04_numpy_framework", "05_cnn_ladder", "06_features_and_transfer", "07_interpretability"),
+    "08_your_own_data",
 )
 EXERCISES, WRONG_ANSWERS, RIGHT_ANSWERS = 5, 3, 2
 # bytes; a check that names the usual slips takes 1 to 6 KB, a third of the student's notebook

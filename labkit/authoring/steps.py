@@ -13,7 +13,7 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import files
-from labkit.authoring.cells import facts, marker, set_tags, tags
+from labkit.authoring.cells import facts, marker, set_tags, tags, without_hidden_tests
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
@@ -173,6 +173,23 @@ def drop_badge(nb: NotebookNode) -> NotebookNode:
                 continue
         kept.append(cell)
     nb.cells = kept
+    return nb
+
+
+def drop_hidden_tests(nb: NotebookNode) -> NotebookNode:
+    """Take the tests that only graders run out of the checks."""
+    for cell in nb.cells:
+        if marker(cell)[0] == "check":
+            cell.source = without_hidden_tests(cell.source)
+    return nb
+
+
+def add_statement(nb: NotebookNode, statement: str) -> NotebookNode:
+    """Put the fields and the declaration of a hand-in below the lab's first text."""
+    if statement:
+        place = next(n for n, cell in enumerate(nb.cells) if "setup" in tags(cell))
+        cell = new_markdown_cell(statement, id="statement", metadata={"tags": ["statement"]})
+        nb.cells.insert(place, cell)
     return nb
 
 

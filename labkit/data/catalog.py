@@ -1,117 +1,30 @@
-"""What data sets exist: one entry carries all that a data set is, also its reader and stand-in."""
+"""What data sets exist: a name for each, and how its entry is made."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
+from functools import cache, partial
 
-from labkit.data import readers, stand_ins
+from labkit.data import medmnist_sets, readers, stand_ins
 from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
 from labkit.data.download import RemoteFile
-from labkit.data.image_data import ImageSplit
+from labkit.data.entries import DRAWN, Card, Entry
 
-Splits = dict[str, ImageSplit]
 _PBC_CITATION = (
     "Acevedo et al. (2020), A dataset of microscopic peripheral blood cell images for "
     "development of automatic recognition systems, Data in Brief 30, 105474"
 )
-_MEDMNIST_CITATION = (
-    "Yang et al. (2023), MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D "
-    "biomedical image classification, Scientific Data 10, 41"
-)
-
-
-@dataclass(frozen=True)
-class Card:
-    """What must be said wherever the images are used."""
-
-    licence: str
-    citation: str
-    notes: tuple[str, ...]
-
-
 _BLOOD_NOTES = (
     "Immature granulocytes are myelocytes, metamyelocytes and promyelocytes together.",
     "One hospital, one stain, one microscope; which cells come from the same patient is not "
     "recorded. Healthy donors only. For learning, not for diagnosis.",
 )
-_DRAWN = Card(
-    "MIT (made by labkit)",
-    "labkit.data.drawn",
-    ("Drawn by a program: good for testing methods, says nothing about real blood.",),
-)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One data set.
-
-    Args:
-        name: what `load_dataset` is asked for.
-        title: its name for people.
-        sizes: pixels a side that there are, the default first; a range where any size can be made.
-        card: of the real images.
-        files: what must be there to read a size.
-        read: from the paths of those files and the size to the three splits; None for a data set
-            that is always drawn.
-        stand_in: from a size to splits that replace the real ones, and a phrase that says what
-            they are.
-        stand_in_card: of those.
-    """
-
-    name: str
-    title: str
-    sizes: Sequence[int]
-    card: Card
-    files: Callable[[int], tuple[RemoteFile, ...]]
-    read: Callable[[list[Path], int], Splits] | None
-    stand_in: Callable[[int], tuple[Splits, str]]
-    stand_in_card: Card = _DRAWN
-    default_size: int = 28
-
-    def check_size(self, size: int | None) -> int:
-        """The size to use: the default for None.
-
-        Raises:
-            ValueError: when the data set does not come in this size; says which there are.
-        """
-        size = self.default_size if size is None else size
-        if size in self.sizes:
-            return size
-        if isinstance(self.sizes, range):
-            allowed = f"any from {self.sizes[0]} to {self.sizes[-1]} pixels"
-        else:
-            allowed = f"one of {', '.join(map(str, self.sizes))}"
-        raise ValueError(f"{self.title} has no size {size}; choose {allowed}.")
 
 
 def _bloodmnist() -> Entry:
-    from medmnist import INFO
-
-    info, megabytes = INFO["bloodmnist"], {28: 35, 64: 150, 128: 480, 224: 1540}
-
-    def files(size: int) -> tuple[RemoteFile, ...]:
-        suffix = "" if size == 28 else f"_{size}"
-        return (
-            RemoteFile(
-                key=f"bloodmnist{suffix}",
-                path=f"bloodmnist{suffix}.npz",
-                urls=(info[f"url{suffix}"],),
-                known_hash=f"md5:{info[f'MD5{suffix}']}",
-                megabytes=megabytes[size],
-            ),
-        )
-
-    citation = f"{_MEDMNIST_CITATION}; images from {_PBC_CITATION}"
-    return Entry(
-        "bloodmnist",
-        info["python_class"],
-        tuple(megabytes),
-        Card(info["license"], citation, _BLOOD_NOTES),
-        files,
-        lambda paths, size: readers.read_npz(paths[0], BLOOD_CLASSES),
-        stand_ins.drawn_cells,
+    item = medmnist_sets.entry("bloodmnist", BLOOD_CLASSES)
+    card = Card(
+        item.card.licence, f"{item.card.citation}; images from {_PBC_CITATION}", _BLOOD_NOTES
     )
+    return replace(item, card=card, stand_in=stand_ins.drawn_cells)
 
 
 def _mnist() -> Entry:
@@ -211,7 +124,7 @@ def _synthetic() -> Entry:
         "synthetic",
         "Drawn cells",
         range(28, 364),
-        _DRAWN,
+        DRAWN,
         lambda size: (),
         None,
         stand_ins.drawn_cells,
@@ -224,7 +137,7 @@ _ENTRIES = {
     "pbc": _pbc,
     "bloodcells": _bloodcells,
     "synthetic": _synthetic,
-}
+} | {name: partial(medmnist_sets.entry, name) for name in medmnist_sets.NAMES}
 NAMES = tuple(_ENTRIES)
 
 
@@ -233,15 +146,18 @@ def entry(name: str) -> Entry:
     """Look up a data set by name.
 
     Raises:
-        ValueError: for an unknown name; lists those there are.
+        ValueError: for an unknown name (lists those there are), or a data set of MedMNIST with
+            which the labs cannot work (says why).
 
     Example:
         >>> entry("bloodmnist").sizes
         (28, 64, 128, 224)
     """
+    if name in medmnist_sets.REFUSED:
+        raise ValueError(f"{name!r} cannot be used: {medmnist_sets.REFUSED[name]}")
     if name not in _ENTRIES:
         raise ValueError(
             f"There is no data set {name!r}. Choose one of {', '.join(NAMES)}, or give the path "
-            "of a MedMNIST-style .npz file."
+            "of an .npz file or of a folder with one sub-folder a class."
         )
     return _ENTRIES[name]()

@@ -1,7 +1,8 @@
 """``ImageSplit`` and ``ImageData``: labelled images in memory, and the card that describes them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from html import escape
 
 import numpy as np
@@ -31,6 +32,7 @@ class ImageSplit(Dataset):
         origin: which data this is, as shown in every figure and result.
         files: (N,) the file of each image, where there is one.
         masks: bool (N, H, W) by name (``"nucleus"``, ``"cell"``), for drawn cells.
+        answers: what was compared with the labels, see ``times_judged``; shared by subsets.
 
     Raises:
         ValueError: for an empty split, wrong shapes or dtypes, or labels outside the classes.
@@ -48,6 +50,7 @@ class ImageSplit(Dataset):
     origin: Origin | str = ""
     files: Sequence[str] | None = None
     masks: dict[str, np.ndarray] | None = None
+    answers: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         self.images, self.labels = torch.as_tensor(self.images), torch.as_tensor(self.labels)
@@ -79,6 +82,21 @@ class ImageSplit(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.images[index].float().div_(255), int(self.labels[index])
+
+    @property
+    def times_judged(self) -> int:
+        """How many different sets of answers were compared with this split's labels.
+
+        ``lk.evaluate`` counts each once, however often its cell runs, and ``lk.fit`` each training
+        that it validates on the split. It is kept in memory: loading the data anew starts at 0, and
+        what is computed from ``labels`` by other means is not seen.
+        """
+        return len(self.answers)
+
+    def note_answers(self, predicted: np.ndarray | None = None) -> None:
+        """Count predicted classes (N,), or None for a whole training, as ``times_judged`` says."""
+        training = f"training {len(self.answers)}"
+        self.answers.add(training if predicted is None else sha256(predicted.tobytes()).hexdigest())
 
     def subset(self, indices: Sequence[int] | np.ndarray | Tensor) -> "ImageSplit":
         """Return the split that has only these rows, in this order."""

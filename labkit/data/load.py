@@ -1,27 +1,41 @@
-"""Load a data set by name: the real one where it can be had, else a stand-in that says so."""
+"""Load a data set by its name, or one's own: never in silence something else than was asked."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from labkit.data import readers, stand_ins
-from labkit.data.catalog import Card, Splits, entry
+from labkit.data.catalog import NAMES, entry
 from labkit.data.download import UnavailableError, fetch
+from labkit.data.entries import Card, Splits
+from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageData
 from labkit.data.origin import Origin, save_origin
+from labkit.data.own import find_leaks, split_data
 
 
 class StandInWarning(UserWarning):
     """The data you see are not the real ones."""
 
 
-def load_dataset(name: str | Path, size: int | None = None, strict: bool = False) -> ImageData:
+def load_dataset(
+    name: str | Path,
+    size: int | None = None,
+    strict: bool = False,
+    classes: Sequence[str] | None = None,
+) -> ImageData:
     """Load a data set: from the cache, else the mirror, else the network, else a stand-in.
 
     Args:
-        name: ``"bloodmnist"``, ``"mnist"``, ``"pbc"`` (photographs), ``"bloodcells"`` (grey
-            32x32), ``"synthetic"`` (drawn), or the path of a MedMNIST-style ``.npz`` file.
-        size: pixels a side; None for the data set's own (28 for BloodMNIST).
+        name: ``"bloodmnist"`` or another two-dimensional data set of MedMNIST
+            (`lk.data.medmnist_choices()` lists them), ``"mnist"``, ``"pbc"`` (photographs),
+            ``"bloodcells"`` (grey 32x32), ``"synthetic"`` (drawn); the path of an ``.npz`` file; or
+            that of a folder with one sub-folder a class. A folder, or a file with ``images`` and
+            ``labels`` alone, is split 70/15/15, identical images kept together.
+        size: pixels a side; None for the data set's own (28 for MedMNIST).
         strict: raise instead of using a stand-in.
+        classes: names for the classes of an own file or folder, in the order of their numbers.
 
     Returns:
         The data with training, validation and test split.
@@ -36,7 +50,11 @@ def load_dataset(name: str | Path, size: int | None = None, strict: bool = False
         (11959, 8)
     """
     if str(name).endswith(".npz"):
-        return _load_file(Path(name), size)
+        return _load_file(Path(name), size, classes)
+    if str(name) not in NAMES and Path(name).is_dir():
+        return _load_own_folder(Path(name), size, classes)
+    if classes is not None:
+        raise ValueError(f"{str(name)!r} has class names; give classes with a file or folder only.")
     item = entry(str(name))
     size = item.check_size(size)
     if item.read is None:
@@ -92,15 +110,37 @@ def dataset_folder(name: str = "pbc", strict: bool = False) -> Path:
     return folder
 
 
-def _load_file(path: Path, size: int | None) -> ImageData:
+def _load_file(path: Path, size: int | None, classes: Sequence[str] | None) -> ImageData:
     if not path.exists():
         raise ValueError(f"There is no file {path}. Give the path of a MedMNIST-style .npz file.")
-    splits = readers.read_npz(path)
-    side = splits["train"].images.shape[-1]
+    splits = readers.read_npz(path, classes and tuple(classes))
+    side = next(iter(splits.values())).images.shape[-1]
     if size not in (None, side):
-        raise ValueError(f"{path.name} has images of {side} pixels, not {size}: leave size out.")
+        raise ValueError(
+            f"{path.name} has images of {side} pixels, not {size}: leave size out, or give the "
+            "file of that size."
+        )
+    if "" in splits:
+        return split_data(replace(splits[""], origin=f"file {path.name}"), title=path.stem)
     card = Card("not stated", "not stated", ())
-    return _describe(path.stem, splits, Origin(f"file {path.name}"), card)
+    data = _describe(path.stem, splits, Origin(f"file {path.name}"), card)
+    if count := len(find_leaks(data)):
+        data.notes += (f"LEAK: {count:,} images are in two parts; see lk.data.find_leaks(data).",)
+    return data
+
+
+def _load_own_folder(path: Path, size: int | None, classes: Sequence[str] | None) -> ImageData:
+    images, problems = load_folder(path, size)
+    if classes is not None:
+        if len(classes) != len(images.classes):
+            found = ", ".join(images.classes)
+            raise ValueError(f"classes has {len(classes)} names for the folders {found}.")
+        images = replace(images, classes=tuple(classes))
+    data = split_data(images, title=path.resolve().name)
+    for action, rows in problems.groupby("action"):
+        note = f"{len(rows)} files: {action}; the second thing lk.load_folder gives lists them."
+        data.notes += (note,)
+    return data
 
 
 def _warn(name: str | Path, what: str, why: Exception) -> None:

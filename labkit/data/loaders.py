@@ -74,8 +74,8 @@ class BatchLoader:
         order = self.indices
         if self.shuffle:
             order = order[torch.randperm(len(order))]
+        order = order.to(self._images.device)  # once: a copy a batch would wait for the device
         for rows in order.split(self.batch_size):
-            rows = rows.to(self._images.device)
             # index_select copies whole images; indexing with [rows] takes ten times as long
             images = self._images.index_select(0, rows).to(self.device).float().div_(255)
             if self.augment is not None:

@@ -16,6 +16,7 @@ from labkit.data.splits import duplicate_groups, split_indices
 from labkit.files import unzip
 
 SPLITS = ("train", "val", "test")
+WHOLE = {"images", "labels"}  # of a file that is not split
 PHOTOS_PER_CLASS = 150
 SPLIT_SEED = 0
 MNIST_VALIDATION = 5000
@@ -24,15 +25,16 @@ MAPPED_FROM = 128  # from this size on, images stay on disk and are memory-mappe
 
 
 def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, ImageSplit]:
-    """Read a MedMNIST-style ``.npz`` file.
+    """Read a MedMNIST-style ``.npz`` file, or one that is not yet split.
 
     Args:
-        path: a file with ``train_images``, ``train_labels``, ``val_…`` and ``test_…``; images
-            uint8 (N, H, W) or (N, H, W, 3), labels whole numbers (N,) or (N, 1).
+        path: a file with ``train_images``, ``train_labels``, ``val_…`` and ``test_…``, or with
+            ``images`` and ``labels`` alone; images uint8 (N, H, W) or (N, H, W, 3), labels whole
+            numbers (N,) or (N, 1).
         classes: class names; None for "class 0", "class 1" and so on.
 
     Returns:
-        The three splits.
+        The three splits by name; ``{"": images}`` of a file that is not split.
 
     Raises:
         ValueError: for another kind of file, missing keys, wrong shapes, an empty split or labels
@@ -45,16 +47,18 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
         raise ValueError(f"{path} is not a whole .npz file: fetch it again.")
     try:
         with np.load(path, allow_pickle=False) as file:
-            wanted = [f"{split}_{part}" for split in SPLITS for part in ("images", "labels")]
+            prefixes = {"": ""} if WHOLE <= {*file.files} else {s: f"{s}_" for s in SPLITS}
+            wanted = [before + part for before in prefixes.values() for part in sorted(WHOLE)]
             if missing := [key for key in wanted if key not in file.files]:
                 raise ValueError(
                     f"{path.name} lacks {', '.join(missing)}; it has {', '.join(file.files)}. "
-                    "A MedMNIST-style file has train_, val_ and test_ images and labels."
+                    "A MedMNIST-style file has train_, val_ and test_ images and labels; one that "
+                    "labkit shall split has images and labels."
                 )
             for key in wanted:
                 _check_header(path, file, key)
-            labels = {split: _flat_labels(file[f"{split}_labels"], path) for split in SPLITS}
-            images = {split: _member(path, file, f"{split}_images") for split in SPLITS}
+            labels = {s: _flat_labels(file[f"{b}labels"], path) for s, b in prefixes.items()}
+            images = {s: _member(path, file, f"{b}images") for s, b in prefixes.items()}
     except ValueError:
         raise
     except MemoryError as error:
@@ -71,7 +75,7 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
                 f"0 … {MOST_CLASSES - 1}. Number the classes from 0."
             )
         classes = tuple(f"class {number}" for number in range(most + 1))
-    parts = {split: _split(path, split, images[split], labels[split], classes) for split in SPLITS}
+    parts = {split: _split(path, split, images[split], labels[split], classes) for split in labels}
     sizes = {split: tuple(part.images.shape[1:]) for split, part in parts.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"{path.name} has images of different sizes: {sizes}.")

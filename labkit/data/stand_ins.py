@@ -14,6 +14,7 @@ from labkit.data.splits import split_indices
 from labkit.files import atomic
 
 SEED = 0
+MOST_DRAWN = 6_000  # training images of a stand-in for MedMNIST; a tenth of it above LARGE pixels
 LARGE = 64  # above this size a tenth of the cells is drawn: all of them would take minutes
 
 
@@ -50,6 +51,40 @@ def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
         }
     share = "" if size <= LARGE else "a tenth of the cells, "
     return splits, f"cells drawn by labkit ({share}seed {SEED})"
+
+
+def drawn_classes(
+    name: str, classes: tuple[str, ...], channels: int, counts: dict[str, int], size: int
+) -> tuple[dict[str, ImageSplit], str]:
+    """Draw something for each class of any data set: cells, from the ninth class on as negatives.
+
+    Args:
+        name: of the data set; other names, other drawings.
+        classes: their names; any number up to sixteen.
+        channels: 3 for colour, 1 for grey.
+        counts: images of each split; where there are many, all are reduced by one factor.
+        size: pixels a side.
+
+    Returns:
+        The splits, with about equally many images a class, and what they are.
+    """
+    most = MOST_DRAWN if size <= LARGE else MOST_DRAWN // 10
+    share = min(1.0, most / counts["train"])
+    splits, kinds = {}, len(BLOOD_CLASSES)
+    for number, (split, count) in enumerate(counts.items()):
+        seed = [SEED, number, *name.encode()]
+        drawn_count = max(3 * len(classes), round(share * count))
+        labels = np.random.default_rng(seed).permutation(np.arange(drawn_count) % len(classes))
+        cells = drawn.draw_cells(
+            labels % kinds, size, int(np.random.SeedSequence(seed).generate_state(1)[0])
+        )
+        images = cells.images
+        if channels == 1:
+            images = images.mean(1, keepdims=True).astype(np.uint8)
+        images = np.where((labels >= kinds)[:, None, None, None], 255 - images, images)
+        splits[split] = ImageSplit(torch.from_numpy(images), torch.from_numpy(labels), classes)
+    part = "" if share == 1 else f", {sum(map(len, splits.values())):,} images only"
+    return splits, f"drawn blood cells in place of its {len(classes)} classes{part}"
 
 
 def grey_cells(size: int) -> tuple[dict[str, ImageSplit], str]:

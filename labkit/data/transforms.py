@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,16 @@ def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
     mean, std = (torch.as_tensor(v, dtype=torch.float32).reshape(-1, 1, 1) for v in (mean, std))
     if (std <= 0).any():
         raise ValueError(f"normalize has a standard deviation of {std.min():g}; it must be > 0.")
-    return lambda images: images.sub(mean.to(images.device)).div_(std.to(images.device))
+
+    @cache  # a copy a batch would wait for the device
+    def on(device: torch.device) -> tuple[Tensor, Tensor]:
+        return mean.to(device), std.to(device)
+
+    def normalise(images: Tensor) -> Tensor:
+        shift, scale = on(images.device)
+        return images.sub(shift).div_(scale)
+
+    return normalise
 
 
 def pixel_transform(normalize: Normalize) -> Callable[[Tensor], Tensor]:

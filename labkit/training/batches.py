@@ -1,9 +1,12 @@
 """What a loader gives, and whether a network can be trained on it: the usual slips, by name."""
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import Dataset
@@ -108,6 +111,33 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
     error.add_note(f"The batch has the shape {tuple(images.shape)}, {_kind(images)}.")
 
 
+@contextmanager
+def explaining_memory(loader: Iterable) -> Iterator[None]:
+    """Say of memory that ran out which batch size was too much; smaller batches then fit.
+
+    What the failed batch holds is let go: else the error would keep it as long as a notebook shows
+    it, and the next try would fail too.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)
+        size = getattr(loader, "batch_size", None)
+        of_size = f" of {size} images" if isinstance(size, int) else ""
+        raise torch.OutOfMemoryError(
+            f"The memory is too small for this network with batches{of_size}: choose a smaller "
+            "batch_size, smaller images or a smaller network."
+        ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    words = ("out of memory", "can't allocate memory", "not enough memory")  # of MPS and of the CPU
+    return isinstance(error, kinds) or any(text in str(error) for text in words)
+
+
 def class_names(loader: Iterable) -> tuple[str, ...]:
     """The class names of a loader's data set; empty where it has none."""
     return tuple(getattr(getattr(loader, "dataset", None), "classes", ()))
@@ -116,6 +146,13 @@ def class_names(loader: Iterable) -> tuple[str, ...]:
 def origin_of(loader: Iterable) -> str:
     """Which data a loader gives; "" where its data set does not say."""
     return getattr(getattr(loader, "dataset", None), "origin", "")
+
+
+def count_answers(loader: Iterable, predicted: np.ndarray | None = None) -> None:
+    """Tell a loader's split that answers, or a whole training, are compared with its labels."""
+    split = getattr(loader, "dataset", None)
+    if isinstance(split, ImageSplit):
+        split.note_answers(predicted)
 
 
 def check_labels(labels: Tensor, classes: int) -> None:

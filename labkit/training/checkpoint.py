@@ -193,7 +193,7 @@ def set_random_state(state: dict, loaders: Iterable) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
     for loader, saved in zip(loaders, state["loaders"], strict=True):
         if saved is not None:
             loader.generator.set_state(saved)

@@ -21,6 +21,8 @@ from labkit.training.batches import (
     check_loader,
     check_logits,
     class_names,
+    count_answers,
+    explaining_memory,
     origin_of,
 )
 from labkit.training.engine import Engine
@@ -81,6 +83,7 @@ def fit(
         ValueError, TypeError: for settings or data that cannot work; says what to change.
         FloatingPointError: when the loss becomes NaN or infinite; names epoch and batch. The
             network has the weights of the epoch before. Any error carries the history so far.
+        torch.OutOfMemoryError: when a batch does not fit; names the batch size.
 
     Example:
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
@@ -109,7 +112,8 @@ def fit(
     try:
         _call(callbacks, "on_fit_begin", history)
         while not run.finished():
-            run.one_epoch(bar)
+            with explaining_memory(train):
+                run.one_epoch(bar)
             if saver:
                 saver.save()
             _call(callbacks, "on_epoch_end", history)
@@ -157,6 +161,7 @@ def _check_loaders(train: Iterable, val: Iterable | None, model: nn.Module) -> N
     check_last_batch(train, model)
     if val is not None:
         check_loader(val, "val")
+        count_answers(val)  # a test split that is given here has been looked at
 
 
 def _check_callbacks(callbacks: Sequence[object]) -> None:
@@ -205,7 +210,7 @@ def evaluate(
     device = get_device(str(device or device_of(model)))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.inference_mode(), explaining_memory(loader):
         for images, truth in engine.batches(loader):
             logits.append(engine.logits(images))
             labels.append(truth)
@@ -213,10 +218,12 @@ def evaluate(
         raise ValueError("The loader gives no batch: the split is empty.")
     classes = class_names(loader)
     check_logits(logits[0], labels[0], classes)
-    return Predictions(
+    result = Predictions(
         torch.cat(logits).cpu().numpy(),
         torch.cat(labels).cpu().numpy(),
         classes or tuple(f"class {i}" for i in range(logits[0].shape[1])),
         origin=origin_of(loader),
         indices=getattr(loader, "indices", None),
     )
+    count_answers(loader, result.predicted)
+    return result

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+import labkit as lk
 from labkit.data import image_data
 from labkit.data.image_data import ImageData, ImageSplit
 from labkit.data.origin import Origin
@@ -96,3 +97,17 @@ def test_fast_mode_uses_a_fixed_part_and_knows_which(tiny, monkeypatch):
     assert torch.equal(images.cpu(), tiny.test.images[first[2].indices] / 255)
     assert torch.equal(labels.cpu(), tiny.test.labels[first[2].indices])
     assert len(tiny.train) == 40 and tiny.counts().loc["all classes", "train"] == 40
+
+
+def test_each_set_of_answers_counts_once_and_a_training_each_time(tiny):
+    torch.manual_seed(0)
+    networks = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8)) for _ in range(2)]
+    train, _, test = tiny.loaders(batch_size=8)
+    assert tiny.test.times_judged == 0
+    for network in (networks[0], networks[0], networks[1]):
+        lk.evaluate(network, test)
+    assert tiny.test.times_judged == 2
+    lk.evaluate(networks[0], tiny.test.subset(range(8)).loader())
+    assert tiny.test.times_judged == 3, "a part of the test split is the test split"
+    lk.fit(networks[0], train, test, epochs=2, progress=False)
+    assert (tiny.test.times_judged, tiny.val.times_judged) == (4, 0)

@@ -1,0 +1,69 @@
+"""``Entry``: all that a data set is, also its files, its reader and its stand-in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.data.download import RemoteFile
+from labkit.data.image_data import ImageSplit
+
+Splits = dict[str, ImageSplit]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What must be said wherever the images are used."""
+
+    licence: str
+    citation: str
+    notes: tuple[str, ...]
+
+
+DRAWN = Card(
+    "MIT (made by labkit)",
+    "labkit.data.drawn",
+    ("Drawn by a program: good for testing methods, says nothing about real images.",),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set.
+
+    Args:
+        name: what `load_dataset` is asked for.
+        title: its name for people.
+        sizes: pixels a side that there are, the default first; a range where any size can be made.
+        card: of the real images.
+        files: what must be there to read a size.
+        read: from the paths of those files and the size to the three splits; None for a data set
+            that is always drawn.
+        stand_in: from a size to splits that replace the real ones, and a phrase that says what
+            they are.
+        stand_in_card: of those.
+    """
+
+    name: str
+    title: str
+    sizes: Sequence[int]
+    card: Card
+    files: Callable[[int], tuple[RemoteFile, ...]]
+    read: Callable[[list[Path], int], Splits] | None
+    stand_in: Callable[[int], tuple[Splits, str]]
+    stand_in_card: Card = DRAWN
+    default_size: int = 28
+
+    def check_size(self, size: int | None) -> int:
+        """The size to use: the default for None.
+
+        Raises:
+            ValueError: when the data set does not come in this size; says which there are.
+        """
+        size = self.default_size if size is None else size
+        if size in self.sizes:
+            return size
+        if isinstance(self.sizes, range):
+            allowed = f"any from {self.sizes[0]} to {self.sizes[-1]} pixels"
+        else:
+            allowed = f"one of {', '.join(map(str, self.sizes))}"
+        raise ValueError(f"{self.title} has no size {size}; choose {allowed}.")

@@ -1,0 +1,60 @@
+"""The page that sets all approaches side by side: its numbers are those that were measured."""
+
+import json
+from pathlib import Path
+
+import labkit as lk
+from labkit.authoring.comparison import APPROACHES, comparison_page
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(accuracy, note, label="test accuracy"):
+    result = {"label": label, "note": note, "accuracy": accuracy, "low": 0.9, "high": 0.96}
+    return {"results": [result | {"n": 3421, "origin": "BloodMNIST 28 px"}], "seconds": 700.0}
+
+
+def row_of(page, name):
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {name}")]
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_the_page_in_the_repository_is_that_of_the_results():
+    measured = json.loads((ROOT / "solutions" / "results.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    assert page == comparison_page(measured)
+
+
+def test_a_row_holds_the_first_seed_its_interval_and_the_range_of_all():
+    runs = [
+        run(0.949, "DeeperCNN, 84 s"),
+        run(0.946, "DeeperCNN, 1,116 s"),
+        run(0.95, "DeeperCNN, 90 s"),
+    ]
+    page = comparison_page({"05_cnn_ladder": {"runs": runs}})
+    cells = row_of(page, "CNN with batch")
+    assert cells[2:5] == [
+        "94.9 (90.0–96.0); 3 seeds 94.6–95.0",
+        f"{lk.models.count_parameters(lk.models.DeeperCNN()):,}",
+        "430",
+    ]
+    assert "## BloodMNIST 28 px, n = 3,421" in page
+
+
+def test_without_seconds_of_its_own_the_time_is_that_of_the_lab():
+    page = comparison_page({"02_mlp": {"runs": [run(0.87, "")]}})
+    assert row_of(page, "MLP (")[4] == "lab 700"
+
+
+def test_a_note_may_state_the_parameters():
+    measured = {"04_numpy_framework": {"runs": [run(0.97, "NumPy network, 1,234 parameters")]}}
+    assert row_of(comparison_page(measured), "MLP in NumPy")[3] == "1,234"
+
+
+def test_an_approach_without_a_result_is_named_not_left_out():
+    page = comparison_page({})
+    assert all(approach.name in page for approach in APPROACHES) and "|" not in page
+
+
+def test_every_lab_of_an_approach_exists():
+    assert all((ROOT / "solutions" / f"{a.lab}.py").exists() for a in APPROACHES)

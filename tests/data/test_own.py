@@ -1,0 +1,143 @@
+"""Data of one's own: split without leaks, named classes, nothing in silence."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import labkit as lk
+from labkit.data.own import find_leaks, split_data
+
+
+def distinct(count, classes=2, size=4):
+    images = torch.arange(count * 3 * size * size).view(count, 3, size, size) % 251
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = torch.arange(count) % 256, torch.arange(count) // 256
+    return lk.ImageSplit(
+        images.byte(), torch.arange(count) % classes, [f"c{i}" for i in range(classes)]
+    )
+
+
+def parts_of(data, whole):
+    """For each image of the whole, the part that it is in."""
+    found = {}
+    for name, split in data.splits.items():
+        for image in split.images:
+            found.setdefault(image.numpy().tobytes(), set()).add(name)
+    return [found[image.numpy().tobytes()] for image in whole.images]
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 99), patients=st.integers(8, 30))
+def test_groups_and_identical_images_are_never_divided(seed, patients):
+    random = np.random.default_rng(seed)
+    whole = distinct(90)
+    copies = whole.images.clone()
+    copies[80:] = copies[random.integers(0, 40, 10)]  # ten copies, also of other patients
+    whole = lk.ImageSplit(copies, whole.labels, whole.classes)
+    groups = random.permutation(np.arange(90) % patients)
+    try:
+        data = split_data(whole, groups=[f"p{g}" for g in groups], seed=seed)
+    except ValueError:  # a class that fell into too few groups
+        assume(False)
+    where = parts_of(data, whole)
+    assert all(len(parts) == 1 for parts in where) and find_leaks(data).empty
+    for group in range(patients):
+        assert len(set.union(*(where[row] for row in np.flatnonzero(groups == group)))) == 1
+    assert sum(map(len, data.splits.values())) == 90
+
+
+def test_a_split_is_stratified_repeatable_and_says_how_it_was_made():
+    whole = distinct(200, classes=4)
+    data, again, other = (split_data(whole, seed=seed) for seed in (1, 1, 2))
+    assert [len(s) for s in data.splits.values()] == [140, 30, 30]
+    assert data.train.counts().tolist() == [35] * 4
+    assert torch.equal(data.test.images, again.test.images)
+    assert not torch.equal(data.test.images, other.test.images)
+    assert "seed 1" in data.notes[0] and "not stated" in repr(data)
+
+
+def test_every_image_in_two_parts_is_found_and_copies_within_one_are_not():
+    data = split_data(distinct(200))
+    data.test.images[3] = data.train.images[5]
+    data.test.images[4] = data.val.images[2]
+    data.train.images[9] = data.train.images[8]
+    table = find_leaks(data)
+    assert table[["part", "row", "also in", "its row"]].values.tolist() == [
+        ["test", 3, "train", 5],
+        ["test", 4, "val", 2],
+    ]
+    assert table["same label"].tolist() == [
+        bool(data.test.labels[3] == data.train.labels[5]),
+        bool(data.test.labels[4] == data.val.labels[2]),
+    ]
+
+
+def test_groups_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="20 images but 3 groups"):
+        split_data(distinct(20), groups=[1, 2, 3])
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("healthy", "ill"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, 256, (12, 12, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "own" / name / f"{number:02}.png")
+    copy = tmp_path / "own" / "ill" / "00.png"
+    (tmp_path / "own" / "healthy" / "copy.png").write_bytes(copy.read_bytes())
+    (tmp_path / "own" / "ill" / "broken.png").write_bytes(b"not an image")
+    return tmp_path / "own"
+
+
+def test_a_folder_is_a_data_set_split_without_leaks(photographs):
+    data = lk.load_dataset(photographs, size=8)
+    assert sum(map(len, data.splits.values())) == 41 and find_leaks(data).empty
+    assert (data.title, data.origin, data.classes) == (
+        "own",
+        "photographs of own",
+        ("healthy", "ill"),
+    )
+    assert data.train.images.shape[1:] == (3, 8, 8) and data.licence == "not stated"
+    notes = " ".join(data.notes)
+    assert "1 files: left out" in notes and "1 files: kept; keep both in one split" in notes
+
+
+def test_classes_can_be_named(photographs, tmp_path):
+    assert lk.load_dataset(str(photographs), classes=["well", "sick"]).classes == ("well", "sick")
+    with pytest.raises(ValueError, match="classes has 1 names for the folders healthy, ill"):
+        lk.load_dataset(photographs, classes=["well"])
+    with pytest.raises(ValueError, match="give classes with a file or folder only"):
+        lk.load_dataset("synthetic", classes=["well"])
+
+
+def save(path, whole=True, **more):
+    random = np.random.default_rng(1)
+    images, labels = random.integers(0, 256, (60, 9, 9), np.uint8), np.arange(60) % 3
+    if whole:
+        np.savez(path, images=images, labels=labels, **more)
+    else:
+        rows = {"train": slice(0, 30), "val": slice(30, 45), "test": slice(44, 60)}
+        made = {f"{s}_images": images[r] for s, r in rows.items()}
+        np.savez(path, **made, **{f"{s}_labels": labels[r] for s, r in rows.items()})
+    return path
+
+
+def test_a_file_without_splits_is_split(tmp_path):
+    data = lk.load_dataset(save(tmp_path / "scans.npz"), classes=("a", "b", "c"))
+    assert [len(s) for s in data.splits.values()] == [42, 9, 9]
+    assert data.title == "scans" and data.origin == data.test.origin == "file scans.npz"
+    assert data.classes == ("a", "b", "c") and find_leaks(data).empty
+    assert data.train.images.shape[1:] == (1, 9, 9)
+    with pytest.raises(ValueError, match=r"scans\.npz has images of 9 pixels, not 64"):
+        lk.load_dataset(tmp_path / "scans.npz", size=64)
+    with pytest.raises(ValueError, match="2 classes"):
+        lk.load_dataset(tmp_path / "scans.npz", classes=("a", "b"))
+
+
+def test_a_file_whose_splits_share_an_image_says_so_on_its_card(tmp_path):
+    data = lk.load_dataset(save(tmp_path / "leaky.npz", whole=False), classes=("a", "b", "c"))
+    assert any("LEAK: 1 images are in two parts" in note for note in data.notes)

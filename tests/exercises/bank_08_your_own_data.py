@@ -1,0 +1,466 @@
+"""Answers to the exercises of lab 08: wrong ones with a word of their message, and other right ones."""
+
+
+def question(
+    text='"Which kind of cell does a photograph show?"',
+    who='"a laboratory that counts cells by hand"',
+    worst="(data.classes[3], data.classes[6])",
+    useful="0.9",
+    extra="",
+):
+    return f"""# Exercise 8.1
+question = {{
+    "question": {text},
+    "who asks": {who},
+    "worst mistake": {worst},
+    "useful from": {useful},
+    {extra}
+}}
+"""
+
+
+CARD = {
+    "source": '"Acevedo et al., one hospital in Barcelona"',
+    "licence": '"CC BY 4.0"',
+    "labelled by": '"pathologists of the hospital"',
+    "belongs together": '"cells of one patient, not recorded"',
+    "cannot show": '"another hospital or ill people"',
+    "images": "len(data.train) + len(data.val) + len(data.test)",
+    "smallest class": 'data.counts()["all"].iloc[:-1].idxmin()',
+    "left out": '(problems["action"] == "left out").sum()',
+}
+
+
+def card(leave="", **changed):
+    entries = CARD | {key.replace("_", " "): value for key, value in changed.items()}
+    rows = [f'    "{key}": {value},' for key, value in entries.items() if key != leave]
+    return "\n".join(["# Exercise 8.2", "card = {", *rows, "}", ""])
+
+
+def leaks(body):
+    lines = "\n".join("    " + line for line in body.strip("\n").splitlines())
+    return f"# Exercise 8.3\ndef count_leaks(data):\n{lines}\n"
+
+
+PARTS = """
+t, v, e = ([i.numpy().tobytes() for i in s.images] for s in (data.train, data.val, data.test))
+"""
+
+
+def guesser(body):
+    return f"# Exercise 8.4\ndef majority_baseline(train_labels, val_labels):\n    {body}\n"
+
+
+def candidates(entries, before=""):
+    return f"""# Exercise 8.5
+{before}
+candidates = {{"softmax regression": softmax, "borrowed features": borrowed}}
+{entries}
+"""
+
+
+SIMPLE = "lk.models.SimpleCNN(count, channels)"
+
+
+def choose(body, chosen="choose(on_val)"):
+    return f"# Exercise 8.6\ndef choose(results):\n    {body}\n\nchosen = {chosen}\n"
+
+
+# a kernel in which the test set was not yet used
+FRESH = "# Exercise 8.7\ndata.test.answers.clear()\n"
+TEST = (
+    FRESH
+    + "result = lk.evaluate(candidates[chosen], test)\nlow, high = result.accuracy_interval()\n"
+)
+FULL = (
+    'sentence = f"{100 * result.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %,'
+    ' n = {len(result.labels)})"\n'
+)
+
+
+def recall(body):
+    lines = "\n".join("    " + line for line in body.strip("\n").splitlines())
+    return f"# Exercise 8.8\ndef recall_with_interval(result, name):\n{lines}\n"
+
+
+OF = "c = result.classes.index(name)\nof = result.labels == c\n"
+HITS = OF + "hits = int((result.predicted[of] == c).sum())\n"
+
+WRONG = {
+    "8.1": [
+        (question(text='"Which kind of cell does a photograph show"'), "question mark"),
+        (question(text='"Which cell?"'), "whole sentence"),
+        (question(who='"me"'), "say who"),
+        (question(worst="(3, 6)"), "no class of these data"),
+        (question(worst='("immature granulocytes", "neutrophil")'), "no class of these data"),
+        (question(worst="(data.classes[3], data.classes[3])"), "the same"),
+        (question(worst="data.classes[3]"), "is a pair"),
+        (question(useful="90"), "per cent"),
+        (question(useful="0.1"), "most frequent class"),
+        (question(useful="1.0"), "always right"),
+        (question(useful="..."), "still holds"),
+        ('# Exercise 8.1\nquestion = "Which kind of cell is this?"\n', "dictionary"),
+    ],
+    "8.2": [
+        (card(images="len(data.train)"), "training part only"),
+        (card(images='data.counts()["all"].sum()'), "there are"),
+        (card(images="data.counts().to_numpy().sum()"), "more than once"),
+        (card(smallest_class='data.counts()["all"].iloc[:-1].min()'), "is a name"),
+        (card(smallest_class='data.counts()["all"].iloc[:-1].idxmax()'), "has fewer"),
+        (card(smallest_class='"all classes"'), "no class of these data"),
+        (card(left_out="len(problems)"), "some of these files were kept"),
+        (card(left_out="-1"), "were not read"),
+        (card(leave="licence"), "'licence' is missing"),
+        (card(cannot_show='"nothing"'), "'cannot show' needs a text"),
+        (card(belongs_together="..."), "still holds"),
+    ],
+    "8.3": [
+        (leaks("pass"), "return"),
+        (leaks(PARTS + "return len(set(t) & set(e)) + len(set(t) & set(v))"), "compared with val"),
+        (
+            leaks(PARTS + "return len(set(t) & set(e)) + len(set(v) & set(e))"),
+            "compared with train",
+        ),
+        (leaks(PARTS + "a = t + v + e\nreturn len(a) - len(set(a))"), "inside one part"),
+        (
+            leaks(
+                PARTS
+                + "return sum(a == b for a in v + e for b in t) + sum(a == b for a in e for b in v)"
+            ),
+            "images, not pairs",
+        ),
+        (
+            leaks(
+                PARTS + "return len(set(t) & set(e)) + len(set(t) & set(v)) + len(set(v) & set(e))"
+            ),
+            "are two",
+        ),
+        (
+            leaks("""
+seen, n = set(), 0
+for s in (data.train, data.val, data.test):
+    keys = [float(i.float().mean()) for i in s.images]
+    n += sum(k in seen for k in keys)
+    seen |= set(keys)
+return n
+"""),
+            "same mean",
+        ),
+        (
+            leaks("""
+seen, n = set(), 0
+for s in (data.train, data.val, data.test):
+    keys = [i[:, 0].numpy().tobytes() for i in s.images]
+    n += sum(k in seen for k in keys)
+    seen |= set(keys)
+return n
+"""),
+            "part of the pixels",
+        ),
+        (
+            leaks("""
+seen, n = set(), 0
+for s in (data.train, data.val, data.test):
+    keys = [(i.numpy().tobytes(), int(y)) for i, y in zip(s.images, s.labels)]
+    n += sum(k in seen for k in keys)
+    seen |= set(keys)
+return n
+"""),
+            "leak",
+        ),
+        (leaks(PARTS + "return [k for k in v + e if k in t]"), "one number"),
+    ],
+    "8.4": [
+        (
+            guesser("return float((val_labels == np.bincount(val_labels).argmax()).mean())")
+            .replace("val_labels ==", "np.asarray(val_labels) ==")
+            .replace("bincount(val_labels)", "bincount(np.asarray(val_labels))"),
+            "knows training",
+        ),
+        (
+            guesser("n = np.bincount(np.asarray(train_labels)); return n.max() / n.sum()"),
+            "share in training",
+        ),
+        (guesser("return 1 / len(np.unique(np.asarray(train_labels)))"), "at random"),
+        (guesser("return np.bincount(np.asarray(train_labels)).argmax()"), "class or a count"),
+        (
+            guesser(
+                "k = np.bincount(np.asarray(train_labels)).argmax(); return 100 * (np.asarray(val_labels) == k).mean()"
+            ),
+            "per cent",
+        ),
+        (
+            guesser(
+                "k = np.bincount(np.asarray(train_labels)).argmax(); np.asarray(val_labels) == k"
+            ),
+            "return",
+        ),
+        (
+            guesser(
+                "k = np.bincount(np.asarray(train_labels)).argmax(); return np.asarray(val_labels) == k"
+            ),
+            "one number",
+        ),
+        (
+            guesser(
+                "k = np.bincount(np.asarray(train_labels)).argmax(); return int((np.asarray(val_labels) == k).sum())"
+            ),
+            "share from 0 to 1",
+        ),
+    ],
+    "8.5": [
+        (candidates(""), "at least 3"),
+        (candidates('candidates["CNN"] = lk.models.SimpleCNN'), "is a class"),
+        (
+            candidates(
+                'candidates["CNN"] = lk.fit(lk.models.SimpleCNN(count, channels), train, val, epochs=1)'
+            ),
+            "is a history",
+        ),
+        (candidates('candidates["again"] = softmax'), "same model under two names"),
+        (
+            candidates('candidates["CNN"] = lk.models.SimpleCNN(count + 1, channels)'),
+            "your data need",
+        ),
+        (
+            candidates('candidates["CNN"] = lk.models.SimpleCNN(count, channels + 1)'),
+            "cannot take a batch",
+        ),
+        (
+            candidates(
+                'candidates["other seed"] = lk.models.SoftmaxRegression(count, channels, side)'
+            ),
+            "is no other model",
+        ),
+        (candidates('candidates["CNN"] = lk.evaluate(softmax, val)'), "must be a network"),
+        (
+            "# Exercise 8.5\ncandidates = [softmax, borrowed, lk.models.SimpleCNN(count, channels)]\n",
+            "dictionary",
+        ),
+        (
+            candidates(
+                'candidates["zero"] = net',
+                f"net = {SIMPLE}\nfor p in net.parameters(): nn.init.zeros_(p)",
+            ),
+            "same logits for every image",
+        ),
+    ],
+    "8.6": [
+        (choose("return min(results, key=lambda n: results[n].accuracy)"), "worst model"),
+        (choose("return max(results)"), "alphabet"),
+        (choose("return max(r.accuracy for r in results.values())"), "name, not a number"),
+        (choose("return max(results.values(), key=lambda r: r.accuracy)"), "not the predictions"),
+        (choose("return min(results, key=lambda n: results[n].loss)"), "accuracy comes first"),
+        (choose("return max(results, key=lambda n: results[n].macro_f1)"), "equal accuracy"),
+        (
+            choose("return max(results, key=lambda n: (results[n].macro_f1, -results[n].loss))"),
+            "macro F1",
+        ),
+        (choose("return max(results, key=lambda n: results[n].accuracy)"), "equal accuracy"),
+        (
+            choose("return max(results, key=lambda n: (results[n].accuracy, results[n].loss))"),
+            "lowest loss decides",
+        ),
+        (choose("max(results, key=lambda n: results[n].accuracy)"), "return"),
+        (
+            choose(
+                "return max(results, key=lambda n: (results[n].accuracy, -results[n].loss))", "..."
+            ),
+            "is still",
+        ),
+        (
+            choose(
+                "return max(results, key=lambda n: (results[n].accuracy, -results[n].loss))",
+                "min(on_val, key=lambda n: on_val[n].accuracy)",
+            ),
+            "on validation data it is",
+        ),
+        (
+            choose(
+                "return max(results, key=lambda n: (results[n].accuracy, -results[n].loss))",
+                "candidates[choose(on_val)]",
+            ),
+            "one of the names",
+        ),
+    ],
+    "8.7": [
+        (
+            FRESH
+            + "result = lk.evaluate(candidates[chosen], val)\nlow, high = result.accuracy_interval()\n"
+            + FULL,
+            "validation split",
+        ),
+        (
+            FRESH
+            + "result = lk.evaluate(candidates[chosen], train)\nlow, high = result.accuracy_interval()\n"
+            + FULL,
+            "whole test split",
+        ),
+        (
+            FRESH
+            + "tried = {n: lk.evaluate(m, test) for n, m in candidates.items()}\nresult = tried[chosen]\nlow, high = result.accuracy_interval()\n"
+            + FULL,
+            "the test set chose",
+        ),
+        (
+            FRESH
+            + "result = lk.evaluate(candidates[min(on_val, key=lambda n: on_val[n].accuracy)], test)\nlow, high = result.accuracy_interval()\n"
+            + FULL,
+            "chosen model's answers",
+        ),
+        (
+            FRESH
+            + "result = lk.evaluate(candidates[chosen], test).accuracy\nsentence = f'{result}'\n",
+            "lk.evaluate gives",
+        ),
+        (
+            TEST
+            + "sentence = f'test accuracy {100 * result.accuracy:.1f} %, n = {len(result.labels)}'\n",
+            "interval",
+        ),
+        (
+            TEST
+            + "sentence = f'{100 * result.accuracy:.1f} % ({100 * low:.1f}-{100 * high:.1f} %)'\n",
+            "lacks n",
+        ),
+        (
+            TEST
+            + "sentence = f'between {100 * low:.1f} and {100 * high:.1f} %, n = {len(result.labels)}'\n",
+            "lacks the accuracy",
+        ),
+        (TEST + "sentence = (result.accuracy, low, high)\n", "must be a text"),
+        (TEST + "low, high = 0.0, 1.0\n" + FULL, "interval of this result"),
+    ],
+    "8.8": [
+        (
+            recall(
+                HITS
+                + "return lk.statistics.wilson_interval(hits, int((result.predicted == c).sum()))"
+            ),
+            "precision",
+        ),
+        (
+            recall(HITS + "return lk.statistics.wilson_interval(hits, len(result.labels))"),
+            "images of this class",
+        ),
+        (recall("return (result.accuracy, *result.accuracy_interval())"), "all classes"),
+        (
+            recall(
+                HITS
+                + "p, low, high = lk.statistics.wilson_interval(hits, int(of.sum()))\nreturn low, p, high"
+            ),
+            "order",
+        ),
+        (
+            recall(
+                HITS
+                + "p, low, high = lk.statistics.wilson_interval(hits, int(of.sum()))\nreturn p, high, low"
+            ),
+            "swapped",
+        ),
+        (
+            recall(
+                HITS
+                + "p = hits / of.sum(); h = 1.96 * (p * (1 - p) / of.sum()) ** 0.5\nreturn p, p - h, p + h"
+            ),
+            "normal interval",
+        ),
+        (recall(HITS + "return hits / of.sum()"), "three numbers"),
+        (
+            recall(
+                HITS
+                + "return [100 * x for x in lk.statistics.wilson_interval(hits, int(of.sum()))]"
+            ),
+            "per cent",
+        ),
+        (recall(HITS + "lk.statistics.wilson_interval(hits, int(of.sum()))"), "return"),
+    ],
+}
+
+RIGHT = {
+    "8.1": [
+        question(worst="[data.classes[0], data.classes[1]]", useful="np.float64(0.95)"),
+        question(text='"Is the cell in this picture mature, and if not, which kind is it?"'),
+        question(extra='"done today": "by eye, 95 % right",'),
+        question(useful="0.51"),
+    ],
+    "8.2": [
+        card(),
+        card(images="sum(len(s) for s in data.splits.values())"),
+        card(
+            images='data.counts().loc["all classes", "all"]',
+            left_out='int(problems.action.eq("left out").sum())',
+        ),
+        card(licence='"unknown"', left_out='len(problems[problems["action"] == "left out"])'),
+    ],
+    "8.3": [
+        leaks(PARTS + "return sum(k in set(t) for k in v) + sum(k in set(t) | set(v) for k in e)"),
+        leaks("return len(lk.data.find_leaks(data))"),
+        leaks("""
+import hashlib
+place = lambda s: [hashlib.sha256(np.ascontiguousarray(i)).hexdigest() for i in s.images]
+t, v, e = place(data.train), place(data.val), place(data.test)
+return np.isin(v, t).sum() + np.isin(e, t + v).sum()
+"""),
+        leaks(PARTS + "return np.int64(sum(k in t for k in v) + sum(k in t or k in v for k in e))"),
+    ],
+    "8.4": [
+        guesser(
+            "k = torch.as_tensor(train_labels).bincount().argmax(); return (torch.as_tensor(val_labels) == k).float().mean()"
+        ),
+        guesser(
+            "from collections import Counter; k = Counter(list(map(int, train_labels))).most_common(1)[0][0]; return sum(int(y) == k for y in val_labels) / len(val_labels)"
+        ),
+        guesser(
+            "values, n = np.unique(train_labels, return_counts=True); return np.mean(np.asarray(val_labels) == values[n.argmax()])"
+        ),
+        guesser(
+            "k = torch.mode(torch.as_tensor(train_labels)).values; return float((torch.as_tensor(val_labels) == k).double().mean())"
+        ),
+    ],
+    "8.5": [
+        candidates(f'candidates["CNN"] = train_candidate({SIMPLE}, epochs=1)'),
+        candidates(
+            'candidates |= {"a": a, "b": b}',
+            "a = train_candidate(lk.models.LightCNN(count, channels), lk.Augment(flip=True), 1)\nb = train_candidate(lk.models.SimpleCNN(count, channels), epochs=1)",
+        ),
+        candidates(
+            'candidates["my own"] = net',
+            "net = nn.Sequential(nn.Conv2d(channels, 8, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, count))\nnet = train_candidate(net, epochs=1)",
+        ),
+    ],
+    "8.6": [
+        choose("return sorted(results, key=lambda n: (-results[n].accuracy, results[n].loss))[0]"),
+        choose(
+            "top = max(r.accuracy for r in results.values()); return min((n for n in results if results[n].accuracy == top), key=lambda n: results[n].loss)"
+        ),
+        choose(
+            "t = pd.DataFrame({n: {'a': r.accuracy, 'l': r.loss} for n, r in results.items()}).T; return t.sort_values(['a', 'l'], ascending=[False, True]).index[0]"
+        ),
+        choose("return max(results, key=lambda n: (results[n].correct.sum(), -results[n].loss))"),
+    ],
+    "8.7": [
+        TEST + FULL,
+        TEST
+        + "sentence = f'Accuracy {result.accuracy:.3f}, 95 % interval [{low:.3f}, {high:.3f}], {len(result.labels):,} images'\n",
+        TEST + FULL + "result = lk.evaluate(candidates[chosen], test)\n",
+        TEST + "sentence = repr(result)\n",
+        TEST + FULL + "sentence = sentence.replace('.', ',')\n",
+    ],
+    "8.8": [
+        recall(HITS + "return tuple(lk.statistics.wilson_interval(hits, int(of.sum())))"),
+        recall("""
+row = result.confusion_matrix()[result.classes.index(name)]
+hits, n = row[result.classes.index(name)], row.sum()
+z, p = 1.959964, hits / n
+middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+return np.array([p, (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)])
+"""),
+        recall("""
+from scipy.stats import binomtest
+mask = result.labels == result.classes.index(name)
+found = binomtest(int(result.correct[mask].sum()), int(mask.sum())).proportion_ci(method="wilson")
+return [result.report().loc[name, "recall"], found.low, found.high]
+"""),
+    ],
+}
