@@ -1,6 +1,6 @@
 """The two pictures of the README, from a real JupyterLab in a real browser (Chromium).
 
-    python docs/make_pictures.py     # a full training: about five minutes; needs the data
+    python docs/make_pictures.py [exercise] [training]     # needs the data; minutes
 
 training.webp   lab 02's training from its first to its last epoch, as a student sees it
 exercise.png    an answer to exercise 2.2 with a usual slip, and what the check says
@@ -142,8 +142,11 @@ def answer_wrongly(page: Page) -> None:
     page.screenshot(path=PICTURES / "exercise.png")
 
 
-def main() -> None:
-    """Make both pictures."""
+WORK = {"exercise": (answer_wrongly, 960, 480), "training": (film, 1280, 720)}
+
+
+def main(names: list[str]) -> None:
+    """Make the named pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address:
         shutil.copy(LAB, folder)
@@ -151,7 +154,8 @@ def main() -> None:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            for work, width, height in ((answer_wrongly, 960, 480), (film, 1280, 720)):
+            for name in names:
+                work, width, height = WORK[name]
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.goto(address)
                 page.wait_for_function("window.jupyterapp?.shell.currentWidget", timeout=60_000)
@@ -162,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(WORK))
