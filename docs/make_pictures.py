@@ -53,6 +53,10 @@ _SHOW = """async place => {
   await notebook.scrollToItem(place, 'start');
   notebook.widgets[place].node.scrollIntoView({block: 'start'});
 }"""
+_START = """command => {
+  window.done = false;
+  jupyterapp.commands.execute(command).finally(() => { window.done = true; });
+}"""
 _WRITE = """([place, text]) =>
   jupyterapp.shell.currentWidget.content.widgets[place].model.sharedModel.setSource(text)"""
 _IDLE = "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
@@ -89,17 +93,22 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         server.wait(60)
 
 
+def start(page: Page, command: str) -> None:
+    """Start a command of JupyterLab; `window.done` becomes true when its cells have run."""
+    page.evaluate(_START, command)
+
+
 def run(page: Page, command: str) -> None:
-    """Start a command of JupyterLab and do not wait for what it runs."""
-    page.evaluate("command => { jupyterapp.commands.execute(command); }", command)
+    """Run a command of JupyterLab to the end of its cells."""
+    start(page, command)
+    page.wait_for_function("window.done", timeout=1_200_000)
+    page.wait_for_timeout(1500)
 
 
 def run_up_to(page: Page, text: str) -> None:
     """Run every cell above the first that holds a text, and bring that one to the top."""
     place = page.evaluate(_PLACE, text)
     run(page, "notebook:run-all-above")
-    page.wait_for_timeout(2000)
-    page.wait_for_function(_IDLE, timeout=600_000)
     page.evaluate(_PLACE, text)
     page.evaluate(_SHOW, place)
     page.wait_for_timeout(3000)
@@ -109,9 +118,8 @@ def film(page: Page) -> None:
     """Run the training and keep a picture whenever the page has changed."""
     run_up_to(page, TRAINING)
     frames, times = [page.screenshot()], [time.monotonic()]
-    run(page, "notebook:run-cell")
-    page.wait_for_timeout(300)
-    while not page.evaluate(_IDLE):
+    start(page, "notebook:run-cell")
+    while not page.evaluate("window.done"):
         page.wait_for_timeout(400)
         if (frame := page.screenshot()) != frames[-1]:
             frames.append(frame)
@@ -136,7 +144,6 @@ def answer_wrongly(page: Page) -> None:
     for text in (EXERCISE, CHECK):
         page.evaluate(_PLACE, text)
         run(page, "notebook:run-cell")
-        page.wait_for_timeout(3000)
     page.evaluate(_SHOW, place)
     page.wait_for_timeout(1500)
     page.screenshot(path=PICTURES / "exercise.png")
