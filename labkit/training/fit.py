@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral
+from operator import length_hint
 from pathlib import Path
 
 import torch
@@ -107,8 +108,7 @@ def fit(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
     )
     saver = checkpoints.Saver(Path(checkpoint), run) if checkpoint else None
-    batches = len(train) if hasattr(train, "__len__") else None
-    bar = TrainingBar(epochs, batches, len(history), progress)
+    bar = TrainingBar(epochs, length_hint(train) or None, len(history), progress)
     try:
         _call(callbacks, "on_fit_begin", history)
         while not run.finished():
