@@ -24,7 +24,6 @@ extensions = [
     "sphinx_copybutton",
     "glossary_links",
 ]
-templates_path = [str(ROOT / "docs" / "templates")]
 exclude_patterns = ["notebooks"]
 
 # the labs were executed by `make results`; here nothing runs

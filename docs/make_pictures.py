@@ -1,6 +1,6 @@
 """The two pictures of the README, from a real JupyterLab in a real browser (Chromium).
 
-    python docs/make_pictures.py     # a full training: about five minutes; needs the data
+    python docs/make_pictures.py [exercise] [training]     # needs the data; minutes
 
 training.webp   lab 02's training from its first to its last epoch, as a student sees it
 exercise.png    an answer to exercise 2.2 with a usual slip, and what the check says
@@ -53,6 +53,10 @@ _SHOW = """async place => {
   await notebook.scrollToItem(place, 'start');
   notebook.widgets[place].node.scrollIntoView({block: 'start'});
 }"""
+_START = """command => {
+  window.done = false;
+  jupyterapp.commands.execute(command).finally(() => { window.done = true; });
+}"""
 _WRITE = """([place, text]) =>
   jupyterapp.shell.currentWidget.content.widgets[place].model.sharedModel.setSource(text)"""
 _IDLE = "jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
@@ -89,17 +93,22 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         server.wait(60)
 
 
+def start(page: Page, command: str) -> None:
+    """Start a command of JupyterLab; `window.done` becomes true when its cells have run."""
+    page.evaluate(_START, command)
+
+
 def run(page: Page, command: str) -> None:
-    """Start a command of JupyterLab and do not wait for what it runs."""
-    page.evaluate("command => { jupyterapp.commands.execute(command); }", command)
+    """Run a command of JupyterLab to the end of its cells."""
+    start(page, command)
+    page.wait_for_function("window.done", timeout=1_200_000)
+    page.wait_for_timeout(1500)
 
 
 def run_up_to(page: Page, text: str) -> None:
     """Run every cell above the first that holds a text, and bring that one to the top."""
     place = page.evaluate(_PLACE, text)
     run(page, "notebook:run-all-above")
-    page.wait_for_timeout(2000)
-    page.wait_for_function(_IDLE, timeout=600_000)
     page.evaluate(_PLACE, text)
     page.evaluate(_SHOW, place)
     page.wait_for_timeout(3000)
@@ -109,9 +118,8 @@ def film(page: Page) -> None:
     """Run the training and keep a picture whenever the page has changed."""
     run_up_to(page, TRAINING)
     frames, times = [page.screenshot()], [time.monotonic()]
-    run(page, "notebook:run-cell")
-    page.wait_for_timeout(300)
-    while not page.evaluate(_IDLE):
+    start(page, "notebook:run-cell")
+    while not page.evaluate("window.done"):
         page.wait_for_timeout(400)
         if (frame := page.screenshot()) != frames[-1]:
             frames.append(frame)
@@ -136,14 +144,16 @@ def answer_wrongly(page: Page) -> None:
     for text in (EXERCISE, CHECK):
         page.evaluate(_PLACE, text)
         run(page, "notebook:run-cell")
-        page.wait_for_timeout(3000)
     page.evaluate(_SHOW, place)
     page.wait_for_timeout(1500)
     page.screenshot(path=PICTURES / "exercise.png")
 
 
-def main() -> None:
-    """Make both pictures."""
+WORK = {"exercise": (answer_wrongly, 960, 480), "training": (film, 1280, 720)}
+
+
+def main(names: list[str]) -> None:
+    """Make the named pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address:
         shutil.copy(LAB, folder)
@@ -151,7 +161,8 @@ def main() -> None:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            for work, width, height in ((answer_wrongly, 960, 480), (film, 1280, 720)):
+            for name in names:
+                work, width, height = WORK[name]
                 page = browser.new_page(viewport={"width": width, "height": height})
                 page.goto(address)
                 page.wait_for_function("window.jupyterapp?.shell.currentWidget", timeout=60_000)
@@ -162,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or list(WORK))
