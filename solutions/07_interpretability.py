@@ -365,12 +365,12 @@ lk.figures.overlays(
 # %%
 wrong_rows = result.misclassified(n=100)
 right_rows = np.flatnonzero(result.predicted == result.labels)[: len(wrong_rows)]
-quarter = np.zeros((len(wrong_rows), 28, 28), bool)
-quarter[:, 7:21, 7:21] = True
+quarter = np.zeros((28, 28), bool)
+quarter[7:21, 7:21] = True
 for kind, rows in (("mistakes", wrong_rows), ("right answers", right_rows)):
     shown = prepare(blood.test.images[result.indices[rows]])
     maps = lk.explain.grad_cam(model, layer, shown, result.predicted[rows])
-    inside = lk.explain.pointing_game(maps, quarter).mean()
+    inside = lk.explain.pointing_game(maps, np.broadcast_to(quarter, maps.shape)).mean()
     print(f"peak in the middle: {100 * inside:.0f} % of {len(rows)} {kind}")
 
 # %% [markdown]
@@ -556,9 +556,10 @@ worths = np.concatenate(
     ]
 )
 exact = np.stack([lk.explain.shapley_values(worth) for worth in worths])  # as yours, quicker
+exact = exact.reshape(-1, 3, 3)
 print(
     "yours and labkit's, first picture, equal:",
-    np.allclose(shapley(worths[0]), exact[0], atol=1e-4),
+    np.allclose(shapley(worths[0]), exact[0].ravel(), atol=1e-4),
 )
 
 # %% [markdown]
