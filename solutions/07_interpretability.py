@@ -744,9 +744,9 @@ lk.figures.attribution_grid(
 
 # %% [markdown]
 # **Adding up is necessary, not sufficient.** The last row adds up exactly and knows nothing. So a check of
-# the sums finds a broken explainer; it does not say that the shares are right. How wrong the
-# approximations are depends on the network: the more its parts work together, the more. Here you have
-# measured it, for squares; for single pixels nobody can.
+# the sums finds a broken explainer; it does not say that the shares are right. How far off the
+# approximations are depends on the network and the picture. Here you have measured it, for nine squares;
+# with 2,352 players there is nothing to measure it against.
 
 # %% [markdown]
 # ## Integrated gradients: where does the way begin?
@@ -897,8 +897,8 @@ for name, baseline in (("black", -torch.ones_like(blurred)), ("blurred", blurred
 # <details><summary>How to read it</summary>
 #
 # One network, one image, one class, and two maps that differ: each answers "compared with *what*?". A
-# black pixel gets exactly 0 from a black baseline, because its way is 0, even where darkness *is* the
-# evidence, as in a nucleus. There is no neutral baseline; say which one you took. Where sums and
+# black pixel gets exactly 0 from a black baseline, because its way is 0, and a dark one little, even
+# where darkness *is* the evidence, as in a nucleus. There is no neutral baseline; say which one you took. Where sums and
 # differences are still apart, 32 steps were too few for this network.
 # </details>
 
@@ -1483,11 +1483,11 @@ lk.figures.randomisation_curves(
 # %% [markdown]
 # <details><summary>How to read it</summary>
 #
-# The band is the spread over draws of weights. It does not shrink with more *images*: the weights are the
-# larger source of chance here, so one draw, however many images, decides little. Go from left to right:
-# a method that explains the network falls as soon as the last layer is random. What is left at the right
-# end was never the network's: it is the picture. And compare a method in the two panels: the network is
-# the same, only the sign is gone. A ranking that mixes the two panels ranks conventions.
+# The band is the spread over draws of weights; more *images* would not shrink it. Where it is wide, one
+# draw decides little, however many images it was shown. Go from left to right: a method that explains
+# the network falls as soon as the last layer is random. What stays above 0 at the right end, in all draws,
+# comes from the picture, not from anything the network learned. And compare a method in the two panels:
+# the network is the same, only the sign is gone. A ranking that mixes the two panels ranks conventions.
 # </details>
 #
 # **Random labels.** The second test (Adebayo et al., 2018): a network that was trained, but on *shuffled
