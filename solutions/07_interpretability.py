@@ -130,6 +130,10 @@ with lk.check("7.1", "collect"):
     _x, _k = torch.randn(3, 3, 8, 8), torch.tensor([4, 0, 2])
     _got = collect(_toy, _toy[3], _x, _k)
     assert isinstance(_got, tuple | list) and len(_got) == 2, "return activations and gradients"
+    assert _got[1] is not None, (
+        "the gradient is None: detach the activations only at the end, and take "
+        "torch.autograd.grad(logit, activations)[0]"
+    )
     assert all(isinstance(_part, torch.Tensor) for _part in _got), "both must be tensors"
     _A, _G = (_part.detach() for _part in _got)
     assert _A.shape == (3, 6, 8, 8), f"the activations are {tuple(_A.shape)}, not (3, 6, 8, 8)"
@@ -158,6 +162,9 @@ with lk.check("7.1", "collect"):
             :, _k[0]
         ].sum(),
         "this is the gradient of the probability: take the logit": _logits.softmax(1)[
+            _rows, _k
+        ].sum(),
+        "this is the gradient of the log-probability: take the logit": _logits.log_softmax(1)[
             _rows, _k
         ].sum(),
         "this is the gradient of the mean over images: sum them": _logits[_rows, _k].mean(),
@@ -671,6 +678,18 @@ with lk.check("7.4", "largest_gap"):
             _gaps.max(1) / np.abs(_difference).max()
         ),
         "divide by the output difference, not by the logits": _gaps.max(1) / np.abs(_logits).max(1),
+        "the sign is turned round: logits minus those of the background": (
+            np.abs(_sums + _difference).max(1) / _scale_of
+        ),
+        "sum the values of all pixels and colours, no mean": (
+            np.abs(_sums / 60 - _difference).max(1) / _scale_of
+        ),
+        "each class has a mean of its own over the background: mean(0)": (
+            np.abs(_sums - _logits + _b.mean()).max(1) / np.abs(_logits - _b.mean()).max(1)
+        ),
+        "the values keep their signs when they are summed": (
+            np.abs(np.abs(_values).sum((2, 3, 4)) - _difference).max(1) / _scale_of
+        ),
         "subtract the mean logit of the background": _forgot / np.abs(_logits).max(1),
         "subtract the mean logit of the background, in both places": _forgot / _scale_of,
     }
@@ -1233,6 +1252,7 @@ with lk.check("7.6", "hits_and_share"):
     _absolute = (np.abs(_maps) * _masks).sum((1, 2)) / np.abs(_maps).sum((1, 2))
     assert not np.allclose(_s, _signed), "negative values are still in the share: drop them"
     assert not np.allclose(_s, _absolute), "absolute values mix for and against: drop negatives"
+    assert not np.allclose(_s, 1 - _ts), "this is the share outside"
     assert not np.allclose(_s, 100 * _ts), "a share from 0 to 1, not per cent"
     _wrong_base = (_pos * _masks).sum((1, 2)) / _masks.sum((1, 2))
     assert not np.allclose(_s, _wrong_base), "divide by the positive attribution, not by the area"
@@ -1319,8 +1339,10 @@ with lk.check("7.7", "deletion"):
             _logit = _net(_x)[torch.arange(4), _k].numpy()
             _top = _net(_x).softmax(1).max(1).values.numpy()
             _alone = _net(_x).softmax(1)[:, _k[0]].numpy()
+            _over = _net(_x).softmax(0)[torch.arange(4), _k].numpy()
         _start = _got[:, 0]
         assert not np.allclose(_start, _logit, atol=1e-4), "take the softmax of the logits"
+        assert not np.allclose(_start, _over, atol=1e-4), "the softmax goes over the classes, dim 1"
         assert not _is(_curves(-_m, _base)), "the least important went first: turn it round"
         assert not _is(_curves(_m, _base, lk.explain.insertion_curve)), (
             "this is insertion: start from the image"
@@ -1441,6 +1463,9 @@ with lk.check("7.8", "forget"):
     assert 0.03 < _weight.std() < 0.4, (
         f"these weights are too {'large' if _weight.std() > 0.4 else 'small'}: "
         "reset_parameters() draws them as for a new network"
+    )
+    assert abs(_weight.mean()) < 0.1, (
+        "all new weights lie on one side of 0: reset_parameters() draws them as for a new network"
     )
     assert not torch.equal(_new["last.bias"], _before["last.bias"]), (
         "the bias of the named layer is unchanged: it was trained, too"

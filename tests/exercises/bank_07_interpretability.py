@@ -167,6 +167,11 @@ def damage(marked, clean):
 
 WRONG = {
     "7.1": [
+        (
+            hooked(number="logits.log_softmax(1)[torch.arange(len(images)), classes].sum()"),
+            "log-prob",
+        ),
+        (hooked(end="number.backward(); return kept[0], kept[0].grad"), "gradient is None"),
         (hooked(remove="pass"), "remove it"),
         (CARELESS, "finally"),
         (hooked(number="logits.max(1).values.sum()"), "predicted class"),
@@ -228,6 +233,10 @@ WRONG = {
         (coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "pass"), "return"),
     ],
     "7.4": [
+        (gap(difference="background_logits.mean(0) - logits"), "turned round"),
+        (gap(difference="logits - background_logits.mean()"), "of its own"),
+        (gap(gap="np.abs(values.mean((2, 3, 4)) - d).max(1)"), "no mean"),
+        (gap(gap="np.abs(np.abs(values).sum((2, 3, 4)) - d).max(1)"), "keep their signs"),
         (gap(scale="1"), "divide by"),
         (gap(difference="logits"), "background"),
         (gap(gap="(values.sum((2, 3, 4)) - d).max(1)"), "absolute"),
@@ -268,6 +277,7 @@ WRONG = {
         (way(end="pass"), "return"),
     ],
     "7.6": [
+        (games().replace("(p * inside)", "(p * ~inside)"), "outside"),
         (games(kept="m"), "negative values"),
         (games(kept="np.abs(m)"), "absolute values mix"),
         (games(over="inside.sum(1)"), "not by the area"),
@@ -284,6 +294,7 @@ WRONG = {
         ),
     ],
     "7.7": [
+        (delete(answer="model(x).softmax(0)[torch.arange(n), classes]"), "over the classes"),
         (delete(order="maps.reshape(n, -1).argsort(1).argsort(1)"), "least important"),
         (
             delete(swap="torch.where(ranks < round(s / steps * h * w), images, baseline)"),
@@ -304,6 +315,12 @@ WRONG = {
         (delete(end="pass"), "return"),
     ],
     "7.8": [
+        (
+            random_weights(
+                each="m = net.get_submodule(name); [p.data.uniform_(0, 1) for p in m.parameters()]"
+            ),
+            "one side",
+        ),
         (random_weights(start="model"), "on a copy"),
         (random_weights(each="pass"), "unchanged"),
         (
@@ -374,6 +391,15 @@ def damage(marked, clean):
 
 RIGHT = {
     "7.1": [
+        """# Exercise 7.1
+def collect(model, layer, images, classes):
+    out = []
+    keep = lambda m, i, o: out.append(o) if m is layer else None
+    with torch.nn.modules.module.register_module_forward_hook(keep):
+        logits = model(images)
+    total = sum(logits[row, k] for row, k in enumerate(classes))
+    return out[0], torch.autograd.grad(total, out)[0]
+""",
         """# Exercise 7.1
 def collect(model, layer, images, classes):
     kept = {}
@@ -500,6 +526,7 @@ def hits_and_share(maps, masks):
 """,
     ],
     "7.7": [
+        delete(end="return torch.stack(curves, 1).tolist()"),
         """# Exercise 7.7
 def deletion(model, images, maps, classes, baseline, steps):
     return lk.explain.deletion_curve(model, images, maps, classes, baseline, steps)[1]
