@@ -555,7 +555,9 @@ print(
 #
 # Cut a picture into 3 x 3 squares, *super-pixels*. A square that has not joined shows that part of a
 # *background* image instead; the worth of a coalition is the mean logit over 25 background images. Nine
-# players have $2^9 = 512$ coalitions, so a picture takes 512 · 25 = 12,800 answers.
+# players have $2^9 = 512$ coalitions, so a picture takes 512 · 25 = 12,800 answers (four pictures: about a
+# quarter of a minute). **Meanwhile:** which square will have the largest value, and may a square of pure
+# background have one at all?
 
 # %%
 rows = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))[:25]
@@ -1065,11 +1067,11 @@ lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 
 # %% [markdown]
 # First look at the captions: are all answers right? A map of a wrong answer explains the *mistake*.
-# Hide and ask gives patches: when its answers are used up, it divides no further. Gradient SHAP
-# gives single pixels. Both are relatives of the Shapley value. Hide and ask gives *Owen values*, where
-# parts join only in a fixed hierarchy; gradient SHAP estimates *Aumann–Shapley values*, where all pixels
-# join together, each in the same proportion, little by little. They also differ in what replaces a hidden part. With 20 draws, read gradient
-# SHAP's pattern, not its numbers.
+# Hide and ask gives patches: when its answers are used up, it divides no further. Gradient SHAP gives
+# single pixels. Both are relatives of the Shapley value. Hide and ask gives *Owen values*, where
+# parts join only in a fixed hierarchy; gradient SHAP estimates *Aumann–Shapley values*, where all
+# pixels join together, each in the same proportion, little by little. They also differ in what
+# replaces a hidden part. With 20 draws, read gradient SHAP's pattern, not its numbers.
 #
 # And all classes, for three of the photographs. **Look:** is a patch that speaks for one class silent in
 # the other columns, or does it speak against them?
@@ -1521,11 +1523,11 @@ lk.figures.randomisation_curves(
 # the network is the same, only the sign is gone. A ranking that mixes the two panels ranks conventions.
 # </details>
 #
-# **Random labels.** The second test (Adebayo et al., 2018): a network that was trained, but on *shuffled
-# labels*, so that there is nothing true to learn. Its maps should be unlike those of the right
-# network. But two right networks differ, too; so the **control** is a network with the right labels and
-# another seed. Two of each, with half as many epochs (half a minute). **Meanwhile:** which of the three numbers of a row should be
-# the largest?
+# **Random labels.** The second test (Adebayo et al., 2018): a network that was trained, but on
+# *shuffled labels*, so that there is nothing true to learn. Its maps should be unlike those of the
+# right network. But two right networks differ, too; so the **control** is a network with the right
+# labels and another seed. Two of each, with half as many epochs (half a minute). **Meanwhile:** which
+# of the three numbers of a row should be the largest?
 
 # %%
 mixed = torch.randperm(len(drawn_train), generator=torch.Generator().manual_seed(5))
