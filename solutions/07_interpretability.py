@@ -539,15 +539,13 @@ with lk.check("7.3", "by_hand", "shapley"):
 # %%
 game, other = np.random.default_rng(0).normal(size=(2, 2, 2, 2))
 idle, alike = np.stack([game, game], axis=-1), game + game.transpose(1, 0, 2)
-print("a fourth player who changes nothing:", shapley(idle)[3].round(6))
-print("two players who do the same:        ", shapley(alike)[:2].round(6))
+games = (idle, alike, game, other, game + other)
+of_idle, of_alike, one, two, both = (lk.judge.as_array(shapley(each)) for each in games)
+print("a fourth player who changes nothing:", of_idle[3].round(6))
+print("two players who do the same:        ", of_alike[:2].round(6))
+print("linearity, a gap of:                ", np.abs(both - one - two).max().round(6))
 print(
-    "linearity, a gap of:                ",
-    np.abs(shapley(game + other) - shapley(game) - shapley(other)).max().round(6),
-)
-print(
-    "adding up, a gap of:                ",
-    abs(shapley(game).sum() - (game[1, 1, 1] - game[0, 0, 0])).round(6),
+    "adding up, a gap of:                ", abs(one.sum() - game[1, 1, 1] + game[0, 0, 0]).round(6)
 )
 
 # %% [markdown]
@@ -572,10 +570,8 @@ worths = np.concatenate(
 )
 exact = np.stack([lk.explain.shapley_values(worth) for worth in worths])  # as yours, quicker
 exact = exact.reshape(-1, 3, 3)
-print(
-    "yours and labkit's, first picture, equal:",
-    np.allclose(shapley(worths[0]), exact[0].ravel(), atol=1e-4),
-)
+yours = lk.judge.as_array(shapley(worths[0]))
+print("yours and labkit's, first picture, equal:", np.allclose(yours, exact[0].ravel(), atol=1e-4))
 
 # %% [markdown]
 # That was nine players. A picture of 28 x 28 pixels in three colours has 2,352, and
@@ -717,7 +713,7 @@ for samples in lk.track((50, 200) if FAST else (50, 200, 800), "gradient SHAP"):
         model, background, chosen[:2], samples=samples
     )
 for name, values in estimates.items():
-    gap = 100 * largest_gap(values, logits[: len(values)], background_logits)
+    gap = 100 * lk.judge.as_array(largest_gap(values, logits[: len(values)], background_logits))
     print(f"{name:27} largest gap of {len(gap)} images: {gap.max():.2f} %")
 
 # %% [markdown]
@@ -727,7 +723,7 @@ for name, values in estimates.items():
 # samples were drawn before you read its numbers as logits.
 
 # %% tags=["nbval-check-output"]
-gap = largest_gap(deep, logits, background_logits)
+gap = lk.judge.as_array(largest_gap(deep, logits, background_logits))
 print("Deep SHAP adds up within 1 %:", bool(gap.max() < 0.01))
 
 # %% [markdown]
@@ -892,7 +888,7 @@ with lk.check("7.5", "integrated"):
 four = slice(0, 2 if FAST else 4)
 blurred = lk.explain.blurred(images[four])
 two_ways = {
-    name: integrated(model, images[four], baseline, predicted[four], 32).detach().numpy()
+    name: lk.judge.as_array(integrated(model, images[four], baseline, predicted[four], 32))
     for name, baseline in (("from black", -torch.ones_like(blurred)), ("from blurred", blurred))
 }
 lk.figures.overlays(
@@ -1572,7 +1568,7 @@ def with_interval(mean, low, high):
 
 lines, bottom = {}, at_bottom.groupby("method")["rank_correlation"].agg(["mean", "min", "max"])
 for name, values in lk.track(drawn_maps.items(), "measuring ten methods"):
-    hits, _ = hits_and_share(values, cell)
+    hits = lk.judge.as_array(hits_and_share(values, cell)[0])
     shares, fall = lk.explain.deletion_curve(drawn_net, drawn_images, values, drawn_said)
     _, rise = lk.explain.insertion_curve(drawn_net, drawn_images, values, drawn_said)
     measures = {
@@ -1795,7 +1791,7 @@ with lk.check("7.9", "damage"):
         lk.judge.compare(_got, _true, _slips, "this is not recall with minus recall without", 1e-3)
 
 # %%
-lost = damage(with_mark, without_mark)
+lost = lk.judge.as_array(damage(with_mark, without_mark))
 print("without the mark:", without_mark)
 print(
     f"recall of monocytes: {lost[MARKED]:.2f} lost, n = {int((clean_test.labels == MARKED).sum())}"
@@ -1840,7 +1836,7 @@ lk.figures.overlays(
 # %%
 both = [lk.evaluate(tinted, part.loader(256)) for part in (tinted_test, clean_test)]
 tinted = tinted.cpu()
-print(f"recall of monocytes lost without the tint: {damage(*both)[MARKED]:.2f}")
+print(f"recall of monocytes lost without the tint: {lk.judge.as_array(damage(*both))[MARKED]:.2f}")
 for name, net in (("trained with the tint", tinted), ("trained without", unbiased)):
     before, after = (called_monocyte(net, x) for x in (clean_test.images, bluer(clean_test.images)))
     print(f"{name:22} called monocyte: {before:.2f} of all test cells, all made bluer: {after:.2f}")
