@@ -273,6 +273,8 @@ with lk.check("6.2", "nearest"):
     _random = np.random.default_rng(4)
     _toy = _random.normal(size=(12, 5)) * _random.uniform(0.5, 4, size=(12, 1)) + 0.5
     _unit = _toy / np.linalg.norm(_toy, axis=1, keepdims=True)
+    _columns = _toy / np.linalg.norm(_toy, axis=0)
+    _sums = _toy / np.abs(_toy).sum(1, keepdims=True)
     _centred = _toy - _toy.mean(1, keepdims=True)
     _centred /= np.linalg.norm(_centred, axis=1, keepdims=True)
     for _query, _k in ((5, 4), (11, 3), (0, 6)):
@@ -303,6 +305,10 @@ with lk.check("6.2", "nearest"):
                 -np.linalg.norm(_toy - _toy[_query], axis=1)
             ),
             "divide by the lengths of both vectors, not only of one": _order(_toy @ _toy[_query]),
+            "each row has its own length: axis=1, not axis=0": _order(_columns @ _columns[_query]),
+            "the length is the root of the sum of squares, not the sum": _order(
+                _sums @ _sums[_query]
+            ),
             "removing the query's row shifts the numbers behind it: keep it, with -inf": np.argsort(
                 -np.delete(_cosine, _query)
             )[:_k].tolist(),
@@ -493,7 +499,7 @@ with lk.check("6.3", "prepare"):
             "training columns need standard deviation 1: scale after PCA"
         )
     _plain = np.asarray(prepare(_a.copy(), _b.copy())[0], float)
-    assert np.allclose(_plain, StandardScaler().fit_transform(_a), atol=0.02), (
+    assert np.allclose(_plain, StandardScaler().fit_transform(_a), rtol=0.02, atol=1e-3), (
         "without `components` the columns are only scaled: no PCA (PCA(None) turns them, too)"
     )
     _first = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(_a))
@@ -564,6 +570,8 @@ with lk.check("6.4", "train_logistic"):
         """Before a step: whose, how large, and is the gradient that of the cross-entropy?"""
         if "layer" not in _seen or _seen["layer"].weight.shape != (8, 12):
             return
+        if _seen["layer"].bias is None:
+            return
         layer, rows = _seen["layer"], torch.cdist(_seen["batch"], _x).argmin(1)
         weight = layer.weight.detach().clone().requires_grad_()
         logits = _x[rows] @ weight.T + layer.bias.detach()
@@ -577,7 +585,10 @@ with lk.check("6.4", "train_logistic"):
                 held is not None
                 and F.cosine_similarity(held.flatten(), own.flatten(), dim=0).item()
             )
-        _steps.append((type(optimizer).__name__, optimizer.param_groups[0]["lr"], rows, fits))
+        group = optimizer.param_groups[0]
+        fits["gone"] = held is None or not held.any()
+        fits["decay"] = group["weight_decay"]
+        _steps.append((type(optimizer).__name__, group["lr"], rows, fits))
 
     _handles = [_before_layers(_note), _before_steps(_look)]
     try:
@@ -606,6 +617,10 @@ with lk.check("6.4", "train_logistic"):
     assert len(_steps) == 30 * 7, f"30 epochs of 400 rows are 210 steps, not {len(_steps)}"
     assert not torch.equal(_rows, torch.arange(64)), "the batches are not shuffled"
     assert not torch.equal(_rows, _steps[7][2]), "shuffled only once: each epoch needs a new order"
+    assert not _steps[0][3]["decay"], "weight_decay pulls the weights to 0: leave it out"
+    assert not _steps[0][3]["gone"], (
+        "the gradient is gone when step() is called: zero_grad() belongs before backward()"
+    )
     assert not all(_fits["softmax"] > 0.999 for *_, _fits in _steps[:3]), (
         "the loss was given probabilities: cross_entropy takes logits, its softmax is inside"
     )
@@ -956,8 +971,8 @@ def roc_points(scores, truth):
 
 # %%
 with lk.check("6.5", "roc_points"):
-    _scores = np.array([0.9, 0.8, 0.8, 0.3, 0.8, 0.1])
-    _truth = np.array([1, 1, 0, 0, 1, 0])
+    _scores = np.array([0.9, 0.8, 0.8, 0.3, 0.8, 0.1, 0.1])
+    _truth = np.array([1, 1, 0, 0, 1, 0, 0])
     _out = roc_points(_scores.copy(), _truth.copy())
     assert _out is not None and len(_out) == 2, "return two arrays of rates"
     _f, _t = (np.asarray(part, float).ravel() for part in _out)
@@ -972,10 +987,16 @@ with lk.check("6.5", "roc_points"):
         "is divided by its own group"
     )
     _area = np.trapezoid(_t, _f)
-    assert abs(_area - 1 / 9) > 0.06, "the two arrays are swapped: false-positive rates first"
+    assert abs(_area - 1 / 12) > 0.05, "the two arrays are swapped: false-positive rates first"
     assert len(_f) == 5, f"4 different scores and (0, 0) make 5 points, not {len(_f)}"
-    assert np.allclose(_f, [0, 0, 1 / 3, 2 / 3, 1]), f"false-positive rates are {_f.round(2)}"
-    assert np.allclose(_t, [0, 1 / 3, 1, 1, 1]), f"true-positive rates are {_t.round(2)}"
+    for _name, _rates, _right in (
+        ("false", _f, [0, 0, 0.25, 0.5, 1]),
+        ("true", _t, [0, 1 / 3, 1, 1, 1]),
+    ):
+        assert np.allclose(_rates, _right), (
+            f"{_name}-positive rates of {_scores.tolist()} with the truth {_truth.tolist()}: "
+            f"{np.round(_right, 2).tolist()}, not {_rates.round(2).tolist()}"
+        )
 
 # %%
 areas = {}
@@ -1128,7 +1149,13 @@ with lk.check("6.6", "ResidualBlock"):
                 _m.register_forward_hook(lambda m, x, y, to=_calls: to.append((m, x[0], y)))
         _before = _x.clone()
         with torch.no_grad():
-            _y = _block(_before)
+            try:
+                _y = _block(_before)
+            except RuntimeError as _error:
+                raise AssertionError(
+                    f"{_case}: {_error}. Where the shape changes, in size or in channels, the "
+                    "shortcut is a 1x1 convolution with that stride, and batch normalisation"
+                ) from None
         assert isinstance(_y, torch.Tensor), "forward must return the sum; is `return` missing?"
         assert torch.equal(_before, _x), "the input was changed: add without +=, no ReLU in place"
         assert tuple(_y.shape) == _shape, f"{_case}: {_shape} expected, not {tuple(_y.shape)}"
@@ -1166,7 +1193,9 @@ with lk.check("6.6", "ResidualBlock"):
             if not torch.allclose(_y, (_change + _way).relu(), atol=1e-5):
                 for _message, _other in _slips.items():
                     assert not torch.allclose(_y, _other, atol=1e-5), _message
-                raise AssertionError(f"{_case}: the order is not that of the text")
+                raise AssertionError(
+                    f"{_case}: this is not ReLU(F(x) + shortcut(x)) as in the text"
+                )
 
 # %% [markdown]
 # What the shortcut does to gradients: stacks of 5 to 40 small blocks with fresh weights (and no
@@ -1317,6 +1346,18 @@ with lk.check("6.7", "attention", "vit_tokens"):
         "d is the length of a query (the last dimension), not the number of tokens"
     )
     assert not torch.allclose(_got, (_s * 4).softmax(-1) @ _v, atol=1e-5), "divide, do not multiply"
+    assert not torch.allclose(_got, _s.softmax(-1) / 4 @ _v, atol=1e-5), (
+        "divide the scores, before the softmax"
+    )
+    assert not torch.allclose(_got, (_s.mT / 4).softmax(-1) @ _v, atol=1e-5), (
+        "queries meet keys, Q K^T, not K Q^T: each row belongs to a query"
+    )
+    assert not torch.allclose(_got, (_s / 4).softmax(-1) @ _k, atol=1e-5), (
+        "collect values, not keys"
+    )
+    assert not torch.allclose(_got, (_s / 4).softmax(0) @ _v, atol=1e-5), (
+        "the softmax goes over the images: each token's weights over all keys must add up to 1"
+    )
     _true = F.scaled_dot_product_attention(_q, _k, _v)
     assert torch.allclose(_got, _true, atol=1e-5), "the numbers differ from the formula's"
     _q, _k, _v = (torch.randn(3, 7, 9) for _ in range(3))
@@ -1678,6 +1719,10 @@ with lk.check("6.9", "paired_interval"):
     _right = _t * np.sqrt(0.45 * _d.var(ddof=1))
     assert abs(_half - _right * np.sqrt(0.8)) > 1e-6, "use ddof=1 in the variance"
     assert abs(_half - _right * 1.959964 / _t) > 1e-4, "t with k - 1 degrees of freedom, not 1.96"
+    assert abs(_half - _right * 2.1318467863 / _t) > 1e-4, (
+        "2.5 % lie on each side: ppf(0.975, …), not 0.95"
+    )
+    assert abs(_half - (_right / _t) ** 2 * _t) > 1e-4, "the square root is missing"
     assert abs(_half - _right) < 1e-4, f"half the interval is {_right:.4f}, not {_half:.4f}"
     _out = [float(v) for v in paired_interval(_a[:4], _b[:4], 0.5)]
     _wide = 3.1824463053 * np.sqrt(0.75 * _d[:4].var(ddof=1))
@@ -1906,8 +1951,8 @@ with lk.check("6.11", "EncoderLayer"):
         nn.init.normal_(_p, std=0.5)
     _x = torch.randn(2, 5, 12)
 
-    def _mix(tokens, layer=_layer, heads=3):
-        q, k, v = layer.qkv(tokens).chunk(3, -1)
+    def _mix(tokens, layer=_layer, heads=3, order=(0, 1, 2)):
+        q, k, v = (layer.qkv(tokens).chunk(3, -1)[n] for n in order)
         q, k, v = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in (q, k, v))
         found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
         return found.flatten(2)
@@ -1927,6 +1972,8 @@ with lk.check("6.11", "EncoderLayer"):
         _unmixed = _x + _mix(_one(_x))
         _lost = _out(_mix(_one(_x)))
         _after = _one(_raw)
+        _kqv, _vkq = (_x + _out(_mix(_one(_x), order=o)) for o in ((1, 0, 2), (2, 1, 0)))
+        _on_normed, _other_norm = _one(_x) + _out(_mix(_one(_x))), _x + _out(_mix(_two(_x)))
         _slips = {
             "the heads are not apart: each does attention on its own share": _single
             + _mlp(_two(_single)),
@@ -1944,6 +1991,17 @@ with lk.check("6.11", "EncoderLayer"):
             "the norms stand after the sums: here they come before each part": _two(
                 _after + _mlp(_after)
             ),
+            "`qkv` makes queries, keys, values, in this order": _kqv + _mlp(_two(_kqv)),
+            "`qkv` makes queries, keys and values, in this order": _vkq + _mlp(_two(_vkq)),
+            "add to the tokens as they came, not to the normalised ones": _on_normed
+            + _mlp(_two(_on_normed)),
+            "the second step adds to what the first has made, not to normalised tokens": _two(_h)
+            + _mlp(_two(_h)),
+            "the small network has a norm of its own, norm2": _h + _mlp(_one(_h)),
+            "norm1 belongs to attention, norm2 to the small network": _other_norm
+            + _mlp(_two(_other_norm)),
+            "the norms are exchanged: norm1 belongs to attention": _other_norm
+            + _mlp(_one(_other_norm)),
             "the small network is missing": _h,
             "attention is missing": _x + _mlp(_two(_x)),
         }

@@ -1,9 +1,8 @@
-"""Grad-CAM through the ``grad-cam`` library, and the plain gradient."""
+"""Grad-CAM through the ``grad-cam`` library."""
 
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from labkit.explain.targets import Targets, class_numbers
@@ -66,34 +65,3 @@ def grad_cam(
             if failure is not None:
                 raise ValueError(f"This layer cannot be explained: {failure}") from failure
     return np.concatenate(maps).astype(np.float32)
-
-
-def saliency(
-    model: nn.Module, images: Tensor, targets: Targets = None, batch_size: int = 64
-) -> np.ndarray:
-    """The size of the gradient of a class's logit at each pixel, summed over the colours.
-
-    Args:
-        model: the network.
-        images: float (N, C, H, W), prepared as the network wants them.
-        targets: the class, one for all or one an image; None for the predicted.
-        batch_size: images at a time.
-
-    Returns:
-        float32 (N, H, W), not negative.
-
-    Source: Simonyan et al. (2014), *Deep Inside Convolutional Networks*, ICLR workshop.
-
-    Example:
-        >>> saliency(nn.Flatten(), torch.rand(2, 1, 1, 3), targets=0)[0]
-        array([[1., 0., 0.]], dtype=float32)
-    """
-    chosen = torch.as_tensor(class_numbers(targets, outputs_of(model, images)))
-    maps = []
-    with undisturbed(model):
-        for part, classes in zip(images.split(batch_size), chosen.split(batch_size), strict=True):
-            batch = part.detach().to(device_of(model)).requires_grad_()
-            logits = model(batch)
-            picked = logits.gather(1, classes[:, None].to(logits.device)).sum()
-            maps.append(torch.autograd.grad(picked, batch)[0].abs().sum(1).cpu())
-    return torch.cat(maps).numpy()

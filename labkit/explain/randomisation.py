@@ -1,7 +1,7 @@
-"""The randomisation test: a map that survives random weights does not explain the network."""
+"""The randomisation test: does a map change when the network forgets what it learned?"""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,11 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
+Explain = Callable[[nn.Module], Mapping[str, np.ndarray]]
+
 
 def randomise_layers(
-    model: nn.Module, explain: Callable[[nn.Module], np.ndarray], seed: int = 0
+    model: nn.Module, explain: Explain, draws: Sequence[int] = (0,)
 ) -> pd.DataFrame:
     """Randomise the weights from the top down, layer by layer, and compare the maps.
 
@@ -20,14 +22,14 @@ def randomise_layers(
 
     Args:
         model: the network.
-        explain: from a network to maps (N, H, W); it must look at the network it is given.
-        seed: of the random weights.
+        explain: from a network to maps (N, H, W) by the name of the method; it must look at the
+            network it is given.
+        draws: seeds of the random weights. One draw says little: draws differ more than images.
 
     Returns:
-        A row a step: ``layer``, the one randomised last (all above it are random too);
-        ``rank_correlation``, Spearman's, with the maps of the trained network, its mean over
-        images; ``ssim``, the structural similarity of the maps scaled to [0, 1]; ``correlations``,
-        Spearman's for each image (N,). A constant map counts as correlation 0.
+        A row a draw, layer and method: ``draw``; ``layer``, the one randomised last (all above it
+        are random too); ``method``; ``rank_correlation``, see ``rank_correlation``, with the maps
+        of the trained network.
 
     Raises:
         ValueError: for a network with weights that this test could not randomise.
@@ -36,28 +38,54 @@ def randomise_layers(
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-        >>> table = randomise_layers(net, lambda net: net[1].weight.detach().numpy()[None])
+        >>> table = randomise_layers(net, lambda net: {"weights": net[1].weight.detach()[None]})
         >>> table.layer.tolist()
         ['as trained', '1']
     """
-    original = np.asarray(explain(model))
-    net = copy.deepcopy(model)
-    _refuse_fixed(net)
-    rows = [_compare("as trained", original, original)]
-    pending = []
-    with torch.random.fork_rng():
-        torch.manual_seed(90_001 + seed)  # not a seed that the network itself may come from
-        for name, module in reversed(list(net.named_modules())):
-            if not list(module.parameters(recurse=False)):
-                continue
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                pending.append(module)
-                continue
+    _refuse_fixed(model)
+    original, rows = explain(model), []
+    for draw in draws:
+        rows += [(draw, "as trained", name, rank_correlation(m, m)) for name, m in original.items()]
+        for layer, net in _forgetting(copy.deepcopy(model), draw):
+            for name, maps in explain(net).items():
+                rows.append((draw, layer, name, rank_correlation(original[name], maps)))
+    return pd.DataFrame(rows, columns=["draw", "layer", "method", "rank_correlation"])
+
+
+def rank_correlation(some: np.ndarray, others: np.ndarray) -> float:
+    """How alike two methods order the pixels of each picture, the mean over pictures.
+
+    Args:
+        some: maps (N, H, W).
+        others: maps (N, H, W).
+
+    Returns:
+        Spearman's rank correlation: 1 for the same order, 0 for none. A constant map counts 0.
+
+    Example:
+        >>> rank_correlation(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[0.1, 0.2, 9.0]]]))
+        1.0
+    """
+    pairs = zip(np.asarray(some), np.asarray(others), strict=True)
+    return float(np.mean([_spearman(a, b) for a, b in pairs]))
+
+
+def _forgetting(net: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
+    """Give one layer after the other new weights, from the last to the first."""
+    pending, made = [], torch.Generator().manual_seed(90_001 + seed)
+    for name, module in reversed(list(net.named_modules())):
+        if not list(module.parameters(recurse=False)):
+            continue
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            pending.append(module)
+            continue
+        with torch.random.fork_rng():
+            # not a seed that the network itself may come from; explain() may draw in between
+            torch.manual_seed(int(torch.randint(2**31, (), generator=made)))
             for layer in (module, *pending):
                 layer.reset_parameters()
-            pending.clear()
-            rows.append(_compare(name, original, np.asarray(explain(net))))
-    return pd.DataFrame(rows)
+        pending.clear()
+        yield name, net
 
 
 def _refuse_fixed(net: nn.Module) -> None:
@@ -74,33 +102,8 @@ def _refuse_fixed(net: nn.Module) -> None:
         raise ValueError("The network begins with batch normalisation, before any other weights.")
 
 
-def _compare(name: str, original: np.ndarray, maps: np.ndarray) -> dict[str, object]:
-    from skimage.metrics import structural_similarity
-
-    correlations = np.array([_spearman(a, b) for a, b in zip(original, maps, strict=True)])
-    window = min(7, *(side - (side + 1) % 2 for side in original.shape[1:]))
-    similar = [
-        structural_similarity(_unit(a), _unit(b), data_range=1.0, win_size=window)
-        if window >= 3
-        else np.nan
-        for a, b in zip(original, maps, strict=True)
-    ]
-    return {
-        "layer": name,
-        "rank_correlation": float(correlations.mean()),
-        "ssim": float(np.mean(similar)),
-        "correlations": correlations,
-    }
-
-
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     a, b = (rankdata(v.ravel()) for v in (a, b))
     a, b = a - a.mean(), b - b.mean()
     size = np.sqrt((a**2).sum() * (b**2).sum())
     return float((a * b).sum() / size) if size > 0 else 0.0
-
-
-def _unit(values: np.ndarray) -> np.ndarray:
-    values = values.astype(np.float64)
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)

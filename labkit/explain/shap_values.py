@@ -1,13 +1,13 @@
-"""Shapley values through the ``shap`` library: Deep, Gradient and Partition."""
+"""Approximate Shapley values of single pixels, by the ``shap`` library: Deep and Gradient."""
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.display import track
 from labkit.explain.targets import Targets, class_numbers
 from labkit.inference import device_of, outputs_of, undisturbed
 
@@ -17,11 +17,12 @@ ADDITIVITY = 0.01  # of the largest output difference of an image
 def deep_shap(
     model: nn.Module, background: Tensor, images: Tensor, targets: Targets = None
 ) -> np.ndarray:
-    """Shapley values by ``shap.DeepExplainer``, checked: they add up to the output difference.
+    """Approximate Shapley values by ``shap.DeepExplainer``; they add up to the output difference.
 
-    The explainer's rules need one ReLU object for each use. It works on a copy of the network
+    Adding up is checked, and does not make them exact: ``exact_shap`` shows the difference. The
+    explainer's rules need one ReLU object for each use. It works on a copy of the network
     whose in-place ReLUs are out of place; a reused ReLU is refused, and a sum that is more than
-    1 % off too (for instance where the network calls ``torch.relu`` itself).
+    1 % off too: overlapping max pooling, a layer without a rule, or ``torch.relu`` in ``forward``.
 
     Args:
         model: the network.
@@ -48,14 +49,18 @@ def deep_shap(
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
         explainer = shap.DeepExplainer(net, background.to(device_of(net)))
-        return explainer.shap_values(rows, check_additivity=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "unrecognized nn.Module"
+            )  # named below, if it matters
+            return explainer.shap_values(rows, check_additivity=False)
 
     values = _explain(model, images, targets, explain)
     gap = additivity_gap(model, background, images, values, targets).max()
     if not gap <= ADDITIVITY:
         raise ValueError(
-            f"The attributions miss the output difference by {100 * gap:.1f} %: the network has a "
-            "step that DeepExplainer does not see, such as torch.relu; take gradient_shap."
+            f"The attributions miss the output difference by {100 * gap:.1f} %. "
+            f"{_culprit(model)} Take gradient_shap, which has no such rules."
         )
     return values
 
@@ -68,10 +73,10 @@ def gradient_shap(
     samples: int = 200,
     seed: int = 0,
 ) -> np.ndarray:
-    """Shapley values by ``shap.GradientExplainer`` (expected gradients), for any network.
+    """Approximate Shapley values by ``shap.GradientExplainer``, for any network.
 
-    It averages gradients at random points between image and background, so its sums are near the
-    output difference, not equal; ``additivity_gap`` says how near.
+    Expected gradients: it averages gradients at random points between image and background, so
+    its sums are near the output difference, not equal; ``additivity_gap`` says how near.
 
     Args:
         model: the network.
@@ -79,7 +84,8 @@ def gradient_shap(
         images: float (N, C, H, W).
         targets: None for all classes; else the class, one for all or one an image.
         samples: random points an image and class.
-        seed: of the random points.
+        seed: of the random points, which are the same for each image: what an image gets does not
+            depend on which others come with it.
 
     Returns:
         float32 (N, classes, C, H, W), or (N, C, H, W) where ``targets`` is given.
@@ -97,62 +103,12 @@ def gradient_shap(
         explainer = shap.GradientExplainer(net, background.to(device_of(net)))
         state = np.random.get_state()  # the library seeds NumPy's global generator
         try:
-            return explainer.shap_values(rows, nsamples=samples, rseed=seed)
+            parts = [explainer.shap_values(x, nsamples=samples, rseed=seed) for x in rows.split(1)]
+            return np.concatenate(parts)
         finally:
             np.random.set_state(state)
 
     return _explain(model, images, targets, explain)
-
-
-def partition_shap(
-    model: nn.Module,
-    images: Tensor | np.ndarray,
-    prepare: Callable[[Tensor], Tensor],
-    targets: Targets = None,
-    max_evals: int = 500,
-    batch_size: int = 64,
-) -> np.ndarray:
-    """Shapley values of picture parts by ``shap.PartitionExplainer``; hidden parts are inpainted.
-
-    It needs no gradients, only answers: parts of the picture are hidden by inpainting from their
-    surroundings, coarse parts first. ``batch_size`` such pictures go through the network at once.
-
-    Args:
-        model: the network.
-        images: uint8 (N, C, H, W).
-        prepare: from float images in [0, 1] to what the network wants.
-        targets: the class, one for all or one an image; None for the predicted.
-        max_evals: pictures an image; more give finer parts.
-        batch_size: pictures at a time.
-
-    Returns:
-        float32 (N, C, H, W).
-
-    Example:
-        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-        >>> images = torch.randint(0, 255, (1, 3, 8, 8), dtype=torch.uint8)
-        >>> partition_shap(net, images, lambda x: x, max_evals=20).shape
-        (1, 3, 8, 8)
-    """
-    import shap
-
-    pictures = torch.as_tensor(images).permute(0, 2, 3, 1).numpy().astype(np.float32)
-
-    def logits(rows: np.ndarray) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(rows)).permute(0, 3, 1, 2) / 255
-        return outputs_of(model, prepare(batch), batch_size)
-
-    chosen = class_numbers(targets, logits(pictures))
-    masker = shap.maskers.Image("inpaint_telea", pictures.shape[1:])
-    values = []
-    pairs = zip(pictures, chosen, strict=True)
-    for picture, k in track(pairs, "hiding parts of photographs", len(pictures)):
-        explainer = shap.PartitionExplainer(
-            lambda rows, k=k: logits(rows)[:, k].numpy(force=True), masker
-        )
-        found = explainer(picture[None], max_evals=max_evals, batch_size=batch_size, silent=True)
-        values.append(found.values.reshape(picture.shape))
-    return np.stack(values).transpose(0, 3, 1, 2).astype(np.float32)
 
 
 def additivity_gap(
@@ -239,8 +195,35 @@ def _refuse_reused(model: nn.Module, image: Tensor) -> None:
     finally:
         for handle in handles:
             handle.remove()
-    if twice := sorted({type(module).__name__ for module, n in used.items() if n > 1}):
-        raise ValueError(
-            f"One {', '.join(twice)} object is used more than once: DeepExplainer would lie. "
-            "Give each use an object of its own, or take gradient_shap."
-        )
+    for name, module in model.named_modules():
+        if used.get(module, 0) > 1:
+            raise ValueError(
+                f"The layer {name!r}, one {type(module).__name__} object, is used more than once: "
+                "DeepExplainer would lie. Give each use an object of its own, or take "
+                "gradient_shap."
+            )
+
+
+def _culprit(model: nn.Module) -> str:
+    """What the rules of DeepExplainer do not fit, by the name of the layer."""
+    from shap.explainers._deep.deep_pytorch import op_handler
+
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if kind.startswith("MaxPool") and _larger(module.kernel_size, module.stride):
+            return (
+                f"The layer {name!r} is the cause: {kind} with overlapping windows (size "
+                f"{module.kernel_size}, stride {module.stride}), which the rule for pooling does "
+                "not fit."
+            )
+        if not list(module.children()) and kind not in op_handler:
+            return f"DeepExplainer has no rule for the layer {name!r}, a {kind}."
+    return (
+        "It has a rule for each layer, so the network has a step outside its layers, such as "
+        "torch.relu in forward(), which DeepExplainer does not see."
+    )
+
+
+def _larger(window: int | tuple[int, ...], stride: int | tuple[int, ...]) -> bool:
+    pairs = np.broadcast_arrays(window, stride)
+    return bool((pairs[0] > pairs[1]).any())

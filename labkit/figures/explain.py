@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from labkit.figures.base import PALETTE, WIDTH, new_figure, short_name
 
@@ -27,42 +30,56 @@ def overlays(
     origin: str = "",
     signed: bool = False,
 ) -> Figure:
-    """Draw pictures in the first row and below them, a row a map, the map over the picture.
+    """Draw pictures and, beside each, the maps over it.
+
+    The longer side of the grid lies across: a column a picture, or a column a map where there are
+    more maps than pictures.
 
     Args:
         images: (N, C, H, W), uint8 or float in [0, 1]; at most about ten.
-        maps: by name, (N, H, W); each is scaled to its own largest value.
+        maps: by name, (N, H, W); each is scaled to its own largest values, the 99.5th percentile.
         titles: up to N captions.
         signed: red for positive and blue for negative values; else negative ones count as zero.
 
     Example:
         >>> figure = overlays(torch.rand(2, 3, 8, 8), {"random": np.random.rand(2, 8, 8)})
     """
-    pictures = _pictures(images)
-    rows, columns = 1 + len(maps), len(pictures)
-    side = min((WIDTH - 0.8) / columns, 1.6)
-    lines = max((fill(t, 15).count("\n") + 1 for t in titles), default=0)
-    height = rows * side + 0.17 * lines + 0.9
-    figure, axes = new_figure(rows, columns, height, origin)
+    pictures, names = _pictures(images), ["picture", *maps]
+    across = len(maps) < len(pictures)  # the pictures go across, the maps down
+    shape = (len(names), len(pictures)) if across else (len(pictures), len(names))
+    side = min((WIDTH - 1.3) / shape[1], 1.6)
+    figure, axes = new_figure(*shape, 1.0, origin)
+    grid = axes if across else axes.T
+    look = {"cmap": "RdBu_r", "vmin": -1, "alpha": 0.8} if signed else _HEAT
+    for column, picture in enumerate(pictures):
+        grid[0, column].imshow(picture, interpolation="nearest")
+        for ax, values in zip(grid[1:, column], maps.values(), strict=True):
+            shown = _heat(ax, picture, values[column], signed, look)
+    above, left = (titles, names) if across else (names, titles)
+    width = max(8, int(15 * side))
+    above, left = ([fill(t, width, break_long_words=False) for t in part] for part in (above, left))
+    for ax, words in zip(axes[0], above, strict=False):
+        ax.set_title(words, fontsize=8)
+    for ax, words in zip(axes[:, 0], left, strict=False):
+        ax.set_ylabel(words, fontsize=8)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
-    for column, picture in enumerate(pictures):
-        axes[0, column].imshow(picture, interpolation="nearest")
-        if column < len(titles):
-            axes[0, column].set_title(fill(titles[column], 15), fontsize=8)
-        for row, values in enumerate(maps.values(), start=1):
-            scaled = values[column] if signed else np.maximum(values[column], 0)
-            scaled = scaled / max(float(np.abs(scaled).max()), 1e-12)
-            axes[row, column].imshow(picture.mean(2), cmap="gray", vmin=0, vmax=1)
-            look = {"cmap": "RdBu_r", "vmin": -1, "alpha": 0.8} if signed else _HEAT
-            shown = axes[row, column].imshow(scaled, vmax=1, interpolation="nearest", **look)
-    for row, name in enumerate(["picture", *maps]):
-        axes[row, 0].set_ylabel(fill(name, 14, break_long_words=False), fontsize=8)
-    bar = figure.colorbar(shown, ax=axes[1:, -1].tolist(), shrink=0.8, pad=0.03)
+    lines = max((words.count("\n") + 1 for words in above), default=0)
+    figure.set_figheight(shape[0] * side + 0.17 * lines + 0.9)
+    bar = figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.8, pad=0.02, aspect=30)
     bar.ax.tick_params(labelsize=7)
-    bar.set_label("share of the map's peak", fontsize=7)
+    bar.set_label("share of the map's largest values", fontsize=7)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _heat(ax: Axes, picture: np.ndarray, values: np.ndarray, signed: bool, look: dict) -> AxesImage:
+    """One map over its picture in grey."""
+    scaled = values if signed else np.maximum(values, 0)
+    largest = float(np.quantile(np.abs(scaled), 0.995))  # one extreme pixel must not hide the rest
+    scaled = scaled / max(largest or float(np.abs(scaled).max()), 1e-12)
+    ax.imshow(picture.mean(2), cmap="gray", vmin=0, vmax=1)
+    return ax.imshow(scaled, vmax=1, interpolation="nearest", **look)
 
 
 def attribution_grid(
@@ -165,37 +182,45 @@ def faithfulness_curves(
     return figure
 
 
-def randomisation_curves(tables: Mapping[str, object], origin: str = "") -> Figure:
+def randomisation_curves(
+    table: pd.DataFrame, panels: Mapping[str, Sequence[str]], origin: str = ""
+) -> Figure:
     """Draw how alike a method's maps stay while the weights are randomised from the top down.
 
     Args:
-        tables: by method, what ``lk.explain.randomise_layers`` returned.
+        table: what ``lk.explain.randomise_layers`` returned.
+        panels: a title, and the methods that are compared there: like with like.
+
+    Returns:
+        The figure: lines are means over the draws, bands go from the lowest draw to the highest.
 
     Example:
         >>> import pandas as pd
-        >>> table = pd.DataFrame({"layer": ["as trained", "top"], "rank_correlation": [1.0, 0.1]})
-        >>> figure = randomisation_curves({"a": table})
+        >>> table = pd.DataFrame({"draw": 0, "layer": ["as trained", "top"], "method": "a"})
+        >>> table["rank_correlation"] = [1.0, 0.1]
+        >>> figure = randomisation_curves(table, {"signed": ["a"]})
     """
-    figure, axes = new_figure(height=3.6, origin=origin)
-    ax = axes[0, 0]
-    for place, (method, table) in enumerate(tables.items()):
-        ax.plot(
-            range(len(table)),
-            table["rank_correlation"],
-            ("-", "--")[place % 2],  # two methods may lie on each other
-            marker="os^Dv"[place % 5],
-            markersize=10 - place,
-            color=PALETTE[place % len(PALETTE)],
-            label=method,
-        )
-    layers = list(next(iter(tables.values()))["layer"])
-    ax.set_xticks(range(len(layers)), layers, rotation=20, ha="right", fontsize=8)
-    ax.axhline(0, color="0.5", linewidth=0.8)
-    ax.set(
-        xlabel="randomised down to this layer (top first)",
-        ylabel="rank correlation with the trained map",
-        title="Does the map notice that the network has forgotten everything?",
+    figure, axes = new_figure(1, len(panels), 3.9, origin, sharey=True)
+    layers = list(dict.fromkeys(table["layer"]))
+    for ax, (title, methods) in zip(axes[0], panels.items(), strict=True):
+        for place, method in enumerate(methods):
+            rows = table[table["method"] == method]
+            draws = rows.pivot(index="layer", columns="draw", values="rank_correlation").loc[layers]
+            look = {"color": PALETTE[place % len(PALETTE)]}
+            style = ("-", "--", "-.", ":")[place % 4]  # two methods may lie on each other
+            ax.plot(draws.mean(axis=1), style, marker="os^Dv"[place % 5], label=method, **look)
+            ax.fill_between(
+                range(len(layers)), draws.min(axis=1), draws.max(axis=1), alpha=0.15, **look
+            )
+        ax.set_xticks(range(len(layers)), layers, rotation=30, ha="right", fontsize=8)
+        ax.axhline(0, color="0.5", linewidth=0.8)
+        ax.set_title(title, fontsize=10)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=7)
+    axes[0, 0].set_ylabel("rank correlation with the trained map")
+    figure.suptitle(
+        f"Random weights down to this layer: mean of {table['draw'].nunique()} draws, band from "
+        "lowest to highest",
+        fontsize=11,
     )
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=8)
     return figure

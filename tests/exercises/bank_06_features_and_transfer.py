@@ -200,6 +200,20 @@ WRONG = {
         (length("(-(-side // cell) - block + 1) ** 2 * block ** 2 * orientations"), "round down"),
     ],
     "6.2": [
+        (
+            neighbours(
+                "u = features / np.linalg.norm(features, axis=0); c = u @ u[query]; c[query] = -9; "
+                "return np.argsort(-c)[:k]"
+            ),
+            "axis=1",
+        ),
+        (
+            neighbours(
+                "u = features / abs(features).sum(1)[:, None]; c = u @ u[query]; c[query] = -9; "
+                "return np.argsort(-c)[:k]"
+            ),
+            "sum of squares",
+        ),
         (neighbours(UNIT + "return np.argsort(-(u @ u[query]))[:k]"), "own neighbours"),
         (neighbours(UNIT + "return np.argsort(u @ u[query])[:k]"), "least alike"),
         (
@@ -275,6 +289,12 @@ WRONG = {
         ),
     ],
     "6.4": [
+        (probe("nn.Linear(x.shape[1], 8, bias=False)"), "104 parameters"),
+        (probe().replace("1e-3)", "1e-3, weight_decay=0.1)"), "weight_decay"),
+        (
+            probe(step="loss.backward(); optimizer.zero_grad(); optimizer.step()"),
+            "before backward()",
+        ),
         (probe(end="return float(loss)"), "return the trained layer"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.Softmax(1))"), "softmax"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.LogSoftmax(1))"), "softmax"),
@@ -301,6 +321,8 @@ WRONG = {
         ),
     ],
     "6.5": [
+        (roc(by=("(truth == 1).sum()", "(truth == 0).sum()")), "own group"),
+        (roc(by=("(truth == 0).sum()", "yes.sum()")), "must rise"),
         (roc("np.array(t), np.array(f)"), "swapped"),
         (roc(start="[], []"), "first point"),
         (roc(at=">"), "last point"),
@@ -310,6 +332,11 @@ WRONG = {
         (roc(thresholds="np.unique(scores)"), "must rise"),
     ],
     "6.6": [
+        (
+            block("return torch.relu(f + s)").replace("stride != 1 or c_in", "c_in"),
+            "where the shape changes",
+        ),
+        (block("return torch.relu(f - s)"), "as in the text"),
         (block("torch.relu(f + s)"), "return"),
         (block("return torch.relu(f)"), "add the input"),
         (block("return f + s"), "ReLU after the sum"),
@@ -341,6 +368,13 @@ WRONG = {
         (block("return torch.relu(f + torch.relu(s))"), "of its own"),
     ],
     "6.7": [
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(0) @ v"), "over the images"),
+        (attend(f"({S}).softmax(-1) / q.shape[-1] ** 0.5 @ v"), "before the softmax"),
+        (
+            attend("(k @ q.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ v"),
+            "queries meet keys",
+        ),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ k"), "collect values"),
         (attend(f"({S}).softmax(-1) @ v"), "not scaled"),
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(1) @ v"), "over the queries"),
         (attend(f"({S} / q.shape[-1]).softmax(-1) @ v"), "not by d"),
@@ -403,6 +437,8 @@ WRONG = {
         ),
     ],
     "6.9": [
+        (paired(RIGHT_ERROR, t="stats.t.ppf(0.95, len(d) - 1)"), "0.975"),
+        (paired(f"({RIGHT_ERROR}) ** 2"), "square root"),
         (paired(RIGHT_ERROR).replace("d.mean() - half,", "half,"), "different distances"),
         (
             paired(RIGHT_ERROR).replace(
@@ -437,6 +473,10 @@ WRONG = {
         ),
     ],
     "6.11": [
+        (layer().replace("q, k, v = torch.chunk", "k, q, v = torch.chunk"), "in this order"),
+        (layer("start = self.norm1(x); x = start + self.out(found)"), "as they came"),
+        (layer(two="return x + self.mlp(self.norm1(x))"), "norm2"),
+        (layer(norm="self.norm2(x)"), "norm1 belongs"),
         (layer(one="x = self.out(found)"), "attention found is not added"),
         (layer(two="return self.mlp(self.norm2(x))"), "small network gives is not added"),
         (layer(one="x = self.out(found)", two="return self.mlp(self.norm2(x))"), "neither part"),
@@ -483,6 +523,12 @@ RIGHT = {
         "    return found[found != query][:k]",
     ],
     "6.3": [
+        ready(
+            "if components:\n        p = PCA(components).fit(train)\n"
+            "        train, test = p.transform(train), p.transform(test)\n"
+            "    m, s = train.mean(0), train.std(0, ddof=1)\n"
+            "    return torch.tensor((train - m) / s), torch.tensor((test - m) / s)"
+        ),
         ready(BY_HAND),
         ready(PIPELINE),
         ready(
@@ -501,6 +547,11 @@ RIGHT = {
         probe(batches="DataLoader(torch.arange(len(x)), 64, shuffle=True)"),
     ],
     "6.5": [
+        """# Exercise 6.5
+def roc_points(scores, truth):
+    from sklearn.metrics import roc_curve
+    return roc_curve(truth, scores, drop_intermediate=False)[:2]
+""",
         "# Exercise 6.5\nfrom sklearn.metrics import roc_curve\n"
         "def roc_points(scores, truth):\n"
         "    return roc_curve(truth, scores, drop_intermediate=False)[:2]",

@@ -57,15 +57,69 @@ def gap(
     gap="np.abs(values.sum((2, 3, 4)) - d).max(1)",
     scale="np.abs(d).max(1)",
 ):
-    return f"""# Exercise 7.3
+    return f"""# Exercise 7.4
 def largest_gap(values, logits, background_logits):
     d = {difference}
     return {gap} / {scale}
 """
 
 
+def three(
+    hand="[8, 5, -1]", orders=None, gain="worth[tuple(there)] - before", divide="len(orders)"
+):
+    orders = orders or "list(itertools.permutations(range(worth.ndim)))"
+    return f"""# Exercise 7.3
+by_hand = {hand}
+def shapley(worth):
+    orders = {orders}
+    values = np.zeros(worth.ndim)
+    for order in orders:
+        there = [0] * worth.ndim
+        for player in order:
+            before = worth[tuple(there)]
+            there[player] = 1
+            values[player] += {gain}
+    return values / {divide}
+"""
+
+
+def coalitions(share, end="return values"):
+    return f"""# Exercise 7.3
+by_hand = [8, 5, -1]
+def shapley(worth):
+    n, values = worth.ndim, np.zeros(worth.ndim)
+    for there in itertools.product((0, 1), repeat=n):
+        for player in range(n):
+            if not there[player]:
+                joined = tuple(1 if p == player else t for p, t in enumerate(there))
+                s = sum(there)
+                values[player] += (worth[joined] - worth[there]) * {share}
+    {end}
+"""
+
+
+def way(
+    share="(s + 0.5) / steps",
+    point="baseline + share * (images - baseline)",
+    logit="model(x)[torch.arange(len(images)), classes]",
+    times="(images - baseline)",
+    end="return times * total / steps",
+    steps="steps",
+):
+    return f"""# Exercise 7.5
+def integrated(model, images, baseline, classes, steps):
+    total = 0
+    for s in range({steps}):
+        share = {share}
+        x = ({point}).clone().requires_grad_()
+        total = total + torch.autograd.grad({logit}.sum(), x)[0]
+    times = {times}
+    {end}
+"""
+
+
 def games(hits="inside[np.arange(len(m)), m.argmax(1)]", kept="np.maximum(m, 0)", over="p.sum(1)"):
-    return f"""# Exercise 7.4
+    return f"""# Exercise 7.6
 def hits_and_share(maps, masks):
     m, inside = maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)
     p = {kept}
@@ -80,7 +134,7 @@ def delete(
     end="return torch.stack(curves, 1).numpy()",
     walk="range(steps + 1)",
 ):
-    return f"""# Exercise 7.5
+    return f"""# Exercise 7.7
 def deletion(model, images, maps, classes, baseline, steps):
     n, _, h, w = images.shape
     ranks = torch.from_numpy({order}).view(n, 1, h, w)
@@ -94,7 +148,7 @@ def deletion(model, images, maps, classes, baseline, steps):
 
 
 def random_weights(start="copy.deepcopy(model)", each="net.get_submodule(name).reset_parameters()"):
-    return f"""# Exercise 7.6
+    return f"""# Exercise 7.8
 def forget(model, names):
     net = {start}
     for name in names:
@@ -103,15 +157,21 @@ def forget(model, names):
 """
 
 
-def harm(formula, column="recall"):
-    return f"""# Exercise 7.7
-a, b = (r.report()["{column}"].to_numpy()[:8] for r in (with_mark, without_mark))
-damage = {formula}
+def harm(formula="a - b", column="recall", rows="[:-2]"):
+    return f"""# Exercise 7.9
+def damage(marked, clean):
+    a, b = (r.report()["{column}"].to_numpy(){rows} for r in (marked, clean))
+    return {formula}
 """
 
 
 WRONG = {
     "7.1": [
+        (
+            hooked(number="logits.log_softmax(1)[torch.arange(len(images)), classes].sum()"),
+            "log-prob",
+        ),
+        (hooked(end="number.backward(); return kept[0], kept[0].grad"), "gradient is None"),
         (hooked(remove="pass"), "remove it"),
         (CARELESS, "finally"),
         (hooked(number="logits.max(1).values.sum()"), "predicted class"),
@@ -150,6 +210,33 @@ WRONG = {
         (cam(end="pass"), "return"),
     ],
     "7.3": [
+        (three(hand="[6, 3, 0]"), "alone"),
+        (three(hand="[9, 6, -3]"), "last one"),
+        (three(hand="[6, 9, -3]"), "one order only"),
+        (three(hand="[4, 4, 4]"), "all get the same"),
+        (three(hand="[8.25, 5.25, -0.75]"), "count orders"),
+        (three(hand="[48, 30, -6]"), "divide by 6"),
+        (three(hand="[-1, 5, 8]"), "other players"),
+        (three(hand="[8, 5]"), "by_hand has the shape"),
+        (three(hand="..."), "`by_hand` is still"),
+        (three(divide="1"), "divide by their number"),
+        (three(orders="[range(worth.ndim)]"), "one order only"),
+        (three(gain="before - worth[tuple(there)]"), "turned round"),
+        (coalitions("1 / 2 ** (n - 1)"), "counts the same"),
+        (coalitions("(s == 0)"), "first one only"),
+        (coalitions("(s == n - 1)"), "last one only"),
+        (coalitions("1 / 4"), "not the mean over all orders"),
+        (
+            coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "return values[::-1]"),
+            "reverse",
+        ),
+        (coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "pass"), "return"),
+    ],
+    "7.4": [
+        (gap(difference="background_logits.mean(0) - logits"), "turned round"),
+        (gap(difference="logits - background_logits.mean()"), "of its own"),
+        (gap(gap="np.abs(values.mean((2, 3, 4)) - d).max(1)"), "no mean"),
+        (gap(gap="np.abs(np.abs(values).sum((2, 3, 4)) - d).max(1)"), "keep their signs"),
         (gap(scale="1"), "divide by"),
         (gap(difference="logits"), "background"),
         (gap(gap="(values.sum((2, 3, 4)) - d).max(1)"), "absolute"),
@@ -164,7 +251,33 @@ WRONG = {
         (gap(scale="np.abs(d).max()"), "of all images"),
         (gap(scale="np.abs(logits).max(1)"), "not by the logits"),
     ],
-    "7.4": [
+    "7.5": [
+        (way(times="1"), "multiply by the way"),
+        (way(times="images"), "not by the image"),
+        (way(times="(baseline - images)"), "turned round"),
+        (way(end="return times * total"), "not their sum"),
+        (way(share="s / steps"), "at its beginning"),
+        (way(share="(s + 1) / steps"), "at its end"),
+        (way(share="s / (steps - 1)"), "linspace"),
+        (way(share="1.0"), "at the image only"),
+        (way(share="0.5"), "one step only"),
+        (way(point="share * images", times="images"), "baseline is not used"),
+        (way(point="share * images"), "not from 0"),
+        (
+            way(logit="model(x).softmax(1)[torch.arange(len(images)), classes]"),
+            "not the probability",
+        ),
+        (
+            way(logit="model(x)[torch.arange(len(images)), model(images).argmax(1)]"),
+            "predicted class",
+        ),
+        (way(logit="model(x)[:, classes[0]]"), "class of its own"),
+        (way(end="return (times * total / steps).abs()"), "keep their sign"),
+        (way(end="return (times * total / steps).sum(1)"), "the shape"),
+        (way(end="pass"), "return"),
+    ],
+    "7.6": [
+        (games().replace("(p * inside)", "(p * ~inside)"), "outside"),
         (games(kept="m"), "negative values"),
         (games(kept="np.abs(m)"), "absolute values mix"),
         (games(over="inside.sum(1)"), "not by the area"),
@@ -180,7 +293,8 @@ WRONG = {
             "swapped",
         ),
     ],
-    "7.5": [
+    "7.7": [
+        (delete(answer="model(x).softmax(0)[torch.arange(n), classes]"), "over the classes"),
         (delete(order="maps.reshape(n, -1).argsort(1).argsort(1)"), "least important"),
         (
             delete(swap="torch.where(ranks < round(s / steps * h * w), images, baseline)"),
@@ -200,7 +314,13 @@ WRONG = {
         (delete(order="(-maps.reshape(n, -1)).argsort(1)"), "between the ends"),
         (delete(end="pass"), "return"),
     ],
-    "7.6": [
+    "7.8": [
+        (
+            random_weights(
+                each="m = net.get_submodule(name); [p.data.uniform_(0, 1) for p in m.parameters()]"
+            ),
+            "one side",
+        ),
         (random_weights(start="model"), "on a copy"),
         (random_weights(each="pass"), "unchanged"),
         (
@@ -238,16 +358,48 @@ WRONG = {
             "not only the first",
         ),
     ],
-    "7.7": [
-        (harm("a[5] - b[5]"), "eight numbers"),
-        (harm("100 * (a - b) + 200"), "per cent"),
-        ("# Exercise 7.7\ndamage = np.full(8, 0.5)", "recall with minus recall without"),
-        ("# Exercise 7.7\ndamage = np.full(8, np.nan)", "nan"),
+    "7.9": [
+        (harm("a[5:6] - b[5:6]"), "has the shape"),
+        (harm("100 * (a - b)"), "per cent"),
+        (harm("b - a"), "turned round"),
+        (harm(column="precision"), "precision"),
+        (harm(column="f1"), "F1"),
+        (harm("np.abs(a - b)"), "lost its sign"),
+        (harm(rows=""), "means, not classes"),
+        (harm("a"), "subtract the one without"),
+        (harm("a * 0 + 0.5"), "not recall with minus recall without"),
+        (harm("a / 0 - a / 0"), "nan"),
+        (harm("pass").replace("return pass", "pass"), "return"),
+        (
+            """# Exercise 7.9
+def damage(marked, clean):
+    m, n = (np.diag(r.confusion_matrix()) for r in (marked, clean))
+    return m - n
+""",
+            "divide by the images of the class",
+        ),
+        (
+            """# Exercise 7.9
+def damage(marked, clean):
+    m, n = (np.diag(r.confusion_matrix()) for r in (marked, clean))
+    return (m - n) / len(marked.labels)
+""",
+            "not by all",
+        ),
     ],
 }
 
 RIGHT = {
     "7.1": [
+        """# Exercise 7.1
+def collect(model, layer, images, classes):
+    out = []
+    keep = lambda m, i, o: out.append(o) if m is layer else None
+    with torch.nn.modules.module.register_module_forward_hook(keep):
+        logits = model(images)
+    total = sum(logits[row, k] for row, k in enumerate(classes))
+    return out[0], torch.autograd.grad(total, out)[0]
+""",
         """# Exercise 7.1
 def collect(model, layer, images, classes):
     kept = {}
@@ -296,28 +448,75 @@ def cam_from(activations, gradients, size):
         cam(weights="gradients.sum((2, 3), keepdim=True)", end="return m.numpy()"),
     ],
     "7.3": [
+        three(),
+        three(hand="(8.0, 5.0, -1.0)"),
+        three(hand="torch.tensor([8, 5, -1])"),
+        coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "return values.tolist()"),
+        """# Exercise 7.3
+from math import comb
+by_hand = np.array([[48, 30, -6]]) / 6
+def shapley(worth):
+    n = worth.ndim
+    values = []
+    for player in range(n):
+        gain = np.diff(worth, axis=player).squeeze(player)
+        total = 0.0
+        for there, g in np.ndenumerate(gain):
+            total += g / comb(n - 1, sum(there)) / n
+        values.append(total)
+    return torch.tensor(values)
+""",
+        """# Exercise 7.3
+by_hand = [8, 5, -1]
+def shapley(worth):
+    return lk.explain.shapley_values(worth)
+""",
+    ],
+    "7.4": [
         gap(
             gap="np.max(np.abs(values.sum(axis=(-3, -2, -1)) - d), axis=1)",
             scale="np.linalg.norm(d, np.inf, axis=1)",
         ),
         gap(gap="abs(values.reshape(*values.shape[:2], -1).sum(2) - d).max(axis=1)"),
-        """# Exercise 7.3
+        """# Exercise 7.4
 def largest_gap(values, logits, background_logits):
     v, y, b = (torch.as_tensor(np.asarray(x)) for x in (values, logits, background_logits))
     d = y - b.mean(dim=0)
     return (v.sum(dim=(2, 3, 4)) - d).abs().amax(1) / d.abs().amax(1)
 """,
     ],
-    "7.4": [
+    "7.5": [
+        way(),
+        way(share="np.linspace(0, 1, 2 * steps + 1)[1::2][s]"),
+        way(end="return (times * total / steps).detach().numpy()"),
+        way(point="share * images + (1 - share) * baseline"),
+        """# Exercise 7.5
+def integrated(model, images, baseline, classes, steps):
+    return lk.explain.integrated_gradients(model, images, baseline, classes, steps)
+""",
+        """# Exercise 7.5
+def integrated(model, images, baseline, classes, steps):
+    shares = (torch.arange(steps) + 0.5) / steps
+    result = []
+    for image, start, k in zip(images, baseline, classes):
+        x = start + shares.view(-1, 1, 1, 1) * (image - start)
+        x.requires_grad_(True)
+        y = model(x)[:, k]
+        g, = torch.autograd.grad(y, x, torch.ones_like(y))
+        result.append((image - start) * g.mean(0))
+    return torch.stack(result)
+""",
+    ],
+    "7.6": [
         games().replace(
             "return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)",
             "return np.stack([inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)])",
         ),
-        """# Exercise 7.4
+        """# Exercise 7.6
 def hits_and_share(maps, masks):
     return lk.explain.pointing_game(maps, masks), lk.explain.mask_overlap(maps, masks)["inside"]
 """,
-        """# Exercise 7.4
+        """# Exercise 7.6
 def hits_and_share(maps, masks):
     hits, share = [], []
     for m, inside in zip(maps, masks):
@@ -326,12 +525,13 @@ def hits_and_share(maps, masks):
     return np.array(hits), np.array(share)
 """,
     ],
-    "7.5": [
-        """# Exercise 7.5
+    "7.7": [
+        delete(end="return torch.stack(curves, 1).tolist()"),
+        """# Exercise 7.7
 def deletion(model, images, maps, classes, baseline, steps):
     return lk.explain.deletion_curve(model, images, maps, classes, baseline, steps)[1]
 """,
-        """# Exercise 7.5
+        """# Exercise 7.7
 def deletion(model, images, maps, classes, baseline, steps):
     n, c, h, w = images.shape
     curves = np.zeros((n, steps + 1))
@@ -346,8 +546,8 @@ def deletion(model, images, maps, classes, baseline, steps):
     return curves
 """,
     ],
-    "7.6": [
-        """# Exercise 7.6
+    "7.8": [
+        """# Exercise 7.8
 def forget(model, names):
     net = copy.deepcopy(model)
     for name, module in net.named_modules():
@@ -362,15 +562,26 @@ def forget(model, names):
             each="m = net.get_submodule(name); nn.init.kaiming_normal_(m.weight); nn.init.zeros_(m.bias)"
         ),
     ],
-    "7.7": [
-        """# Exercise 7.7
-damage = with_mark.report()["recall"].iloc[:8] - without_mark.report()["recall"].iloc[:8]
+    "7.9": [
+        harm(),
+        harm("[float(x) for x in a - b]"),
+        """# Exercise 7.9
+def damage(marked, clean):
+    n = len(marked.classes)
+    return marked.report()["recall"].iloc[:n] - clean.report()["recall"].iloc[:n]
 """,
-        """# Exercise 7.7
-def recalls(r):
-    m = r.confusion_matrix()
-    return np.diag(m) / np.maximum(m.sum(1), 1)
-damage = list(recalls(with_mark) - recalls(without_mark))
+        """# Exercise 7.9
+def damage(marked, clean):
+    a, b = (torch.tensor(r.confusion_matrix(normalize="true")).diagonal() for r in (marked, clean))
+    return a - b
+""",
+        """# Exercise 7.9
+def damage(marked, clean):
+    result = []
+    for k in range(len(marked.classes)):
+        rows = marked.labels == k
+        result.append((marked.predicted[rows] == k).mean() - (clean.predicted[rows] == k).mean())
+    return result
 """,
     ],
 }

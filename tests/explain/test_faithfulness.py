@@ -13,6 +13,7 @@ from labkit.explain import (
     mask_overlap,
     pointing_game,
     randomise_layers,
+    rank_correlation,
     saliency,
 )
 
@@ -74,29 +75,56 @@ def test_randomisation_goes_from_the_top_to_the_bottom_and_spares_the_network():
     net = lk.models.DeeperCNN(8).eval()
     images = torch.randn(3, 3, 28, 28)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    table = randomise_layers(net, lambda n: grad_cam(n, n.features[10], images, 0))
+
+    def explain(n):
+        return {"cam": grad_cam(n, n.features[10], images, 0), "size": saliency(n, images, 0)}
+
+    table = randomise_layers(net, explain, draws=(0, 1))
     convs, linears = ["features.12", "features.8", "features.4", "features.0"], (8, 5, 2)
-    assert table.layer.tolist() == [
-        "as trained",
-        *(f"classifier.{i}" for i in linears),
-        *convs,
-    ]
-    assert table.rank_correlation[0] == pytest.approx(1) and table.ssim[0] == pytest.approx(1)
+    layers = ["as trained", *(f"classifier.{i}" for i in linears), *convs]
+    for _, rows in table.groupby(["draw", "method"]):
+        assert rows.layer.tolist() == layers
+        assert rows.rank_correlation.iloc[0] == pytest.approx(1)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    again = randomise_layers(net, lambda n: grad_cam(n, n.features[10], images, 0))
-    np.testing.assert_array_equal(table.rank_correlation, again.rank_correlation)
+    one = randomise_layers(net, explain, draws=(1,))
+    np.testing.assert_array_equal(table[table.draw == 1].rank_correlation, one.rank_correlation)
+    bottom = table[(table.layer == "features.0") & (table.method == "size")].rank_correlation
+    assert bottom.iloc[0] != bottom.iloc[1]  # draws differ
+
+
+def test_what_explain_draws_does_not_change_the_random_weights():
+    torch.manual_seed(0)
+    net, images = nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), torch.randn(4, 3, 8, 8)
+
+    def draws_too(n):
+        torch.rand(17)
+        return {"size": saliency(n, images, 0)}
+
+    tables = [
+        randomise_layers(net, explain).rank_correlation
+        for explain in (draws_too, lambda n: {"size": saliency(n, images, 0)})
+    ]
+    np.testing.assert_array_equal(*tables)
 
 
 def test_a_map_that_ignores_the_network_survives_and_one_that_does_not_falls():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     images = torch.randn(4, 3, 8, 8)
-    deaf = randomise_layers(net, lambda n: images.mean(1).numpy())
-    assert deaf.rank_correlation.iloc[-1] == pytest.approx(1)
-    constant = randomise_layers(net, lambda n: np.ones((4, 8, 8)))
-    assert constant.rank_correlation.iloc[-1] == 0
-    honest = randomise_layers(net, lambda n: saliency(n, images, 0))
-    assert abs(honest.rank_correlation.iloc[-1]) < 0.4
+    maps = {"deaf": images.mean(1).numpy(), "constant": np.ones((4, 8, 8))}
+    table = randomise_layers(net, lambda n: maps | {"honest": saliency(n, images, 0)})
+    last = table[table.layer == "1"].set_index("method").rank_correlation
+    assert last["deaf"] == pytest.approx(1) and last["constant"] == 0 and abs(last["honest"]) < 0.4
+
+
+def test_rank_correlation_is_spearmans():
+    from scipy.stats import spearmanr
+
+    some, others = np.random.default_rng(0).integers(0, 9, (2, 3, 4, 5))
+    expected = [
+        spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(some, others, strict=True)
+    ]
+    assert rank_correlation(some, others) == pytest.approx(np.mean(expected))
 
 
 def test_drawn_cells_lie_off_the_centre_and_their_masks_fit():
@@ -117,7 +145,7 @@ def test_drawn_cells_lie_off_the_centre_and_their_masks_fit():
 def test_weights_that_cannot_be_randomised_are_refused():
     attention = nn.Sequential(nn.Linear(4, 4), nn.MultiheadAttention(4, 1))
     with pytest.raises(ValueError, match="no reset_parameters: 1"):
-        randomise_layers(attention, lambda n: np.zeros((1, 8, 8)))
+        randomise_layers(attention, lambda n: {})
     first = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))
     with pytest.raises(ValueError, match="begins with batch normalisation"):
-        randomise_layers(first, lambda n: np.zeros((1, 8, 8)))
+        randomise_layers(first, lambda n: {})

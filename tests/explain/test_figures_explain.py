@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import torch
 
 import labkit as lk
@@ -12,6 +13,37 @@ def test_overlays_have_a_row_for_the_pictures_and_one_for_each_map():
         )
         assert len(figure.axes) == 9 + 1  # and the colour bar
         assert figure.get_supxlabel() == "data: mine"
+
+
+def test_pictures_and_maps_stand_in_line_whichever_way_the_grid_lies():
+    for pictures, count in ((3, 5), (5, 3), (3, 3)):
+        maps = {str(n): np.random.rand(pictures, 8, 8) for n in range(count)}
+        figure = lk.figures.overlays(torch.rand(pictures, 3, 8, 8), maps, ["x"] * pictures)
+        figure.draw_without_rendering()
+        boxes = [ax.get_position() for ax in figure.axes[:-1]]
+        assert len(boxes) == pictures * (count + 1)
+        for values, lines in (
+            ([b.x0 for b in boxes], max(pictures, count + 1)),
+            ([b.y0 for b in boxes], min(pictures, count + 1)),
+        ):
+            assert len(np.unique(np.round(values, 3))) == lines
+
+
+def test_one_extreme_pixel_does_not_hide_the_rest_of_a_map():
+    values = np.full((1, 30, 30), 0.5)
+    values[0, 0, 0] = 100
+    figure = lk.figures.overlays(torch.rand(1, 3, 30, 30), {"m": values})
+    assert figure.axes[1].images[-1].get_array().min() == 1
+
+
+def test_the_band_of_the_randomisation_test_spans_the_draws():
+    rows = [(d, layer, "a", v) for d in (0, 1) for layer, v in (("as trained", 1.0), ("top", d))]
+    table = pd.DataFrame(rows, columns=["draw", "layer", "method", "rank_correlation"])
+    figure = lk.figures.randomisation_curves(table, {"signed": ["a"], "absolute": ["a"]})
+    line, band = figure.axes[0].lines[0], figure.axes[0].collections[0].get_paths()[0].vertices
+    assert line.get_ydata().tolist() == [1.0, 0.5]
+    at_top = band[band[:, 0] == 1][:, 1]
+    assert (at_top.min(), at_top.max()) == (0, 1)
 
 
 def test_attributions_share_one_symmetric_scale():

@@ -74,11 +74,48 @@ class FunctionalReLU(ReusedReLU):
 def test_networks_that_deep_shap_would_lie_about_are_refused_and_left_clean():
     torch.manual_seed(0)
     background, images = torch.randn(5, 3, 2, 2), torch.randn(4, 3, 2, 2)
-    for net, message in ((ReusedReLU(), "more than once"), (FunctionalReLU(), "miss the output")):
+    for net, message in (
+        (ReusedReLU(), "'relu'.*more than once"),
+        (FunctionalReLU(), r"torch\.relu"),
+    ):
         with pytest.raises(ValueError, match=message):
             deep_shap(net, background, images)
         assert count_hooks(net) == 0 and net.training
         assert gradient_shap(net, background, images, samples=5).shape == (4, 2, 3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ((nn.ReLU(), nn.MaxPool2d(3, 2)), r"'2' is the cause: MaxPool2d with overlapping windows"),
+        ((nn.ReLU(), nn.MaxPool2d(2), nn.SiLU()), "no rule for the layer '3', a SiLU"),
+    ],
+)
+def test_the_layer_that_breaks_deep_shap_is_named(layers, words):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), *layers, nn.Flatten(), nn.LazyLinear(4)).eval()
+    images = random_images(3, 2)[..., :12, :12] * 2
+    with torch.no_grad():
+        net(images)
+    with pytest.raises(ValueError, match=words):
+        deep_shap(net, random_images(4, 1)[..., :12, :12], images)
+
+
+def test_max_pooling_without_overlap_adds_up():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()).eval()
+    net.append(nn.Linear(6 * 25, 4))
+    images = random_images(3, 2)[..., :12, :12] * 2
+    background = random_images(4, 1)[..., :12, :12]
+    values = deep_shap(net, background, images)
+    assert additivity_gap(net, background, images, values).max() < 0.01
+
+
+def test_gradient_shap_of_an_image_does_not_depend_on_its_company(net):
+    background, images = random_images(4, 1), random_images(3, 2)
+    together = gradient_shap(net, background, images, [2, 2, 5], samples=5)
+    alone = gradient_shap(net, background, images[1:2], 2, samples=5)
+    np.testing.assert_allclose(together[1], alone[0], rtol=1e-4, atol=1e-6)
 
 
 def test_in_place_relus_are_worked_around():
@@ -104,12 +141,14 @@ def test_partition_adds_up_to_the_difference_from_the_hidden_picture():
     net = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
     images = torch.randint(0, 255, (2, 3, 8, 8), dtype=torch.uint8)
     values = partition_shap(net, images, lambda x: x * 2, targets=[2, 0], max_evals=60)
-    assert values.shape == (2, 3, 8, 8)
+    every = partition_shap(net, images, lambda x: x * 2, max_evals=60)
+    assert values.shape == (2, 3, 8, 8) and every.shape == (2, 3, 3, 8, 8)
     shown = images.float() / 255
     hidden = shown.mean((2, 3), keepdim=True).expand_as(shown)
     with torch.no_grad():
-        difference = (net(shown * 2) - net(hidden * 2))[[0, 1], [2, 0]]
-    np.testing.assert_allclose(values.sum((1, 2, 3)), difference, atol=0.02)
+        difference = net(shown * 2) - net(hidden * 2)
+    np.testing.assert_allclose(values.sum((1, 2, 3)), difference[[0, 1], [2, 0]], atol=0.02)
+    np.testing.assert_allclose(every.sum((2, 3, 4)), difference, atol=0.02)
 
 
 def test_gradient_shap_leaves_numpys_generator_alone(net):
