@@ -1557,7 +1557,7 @@ with lk.check("0.9", "Adam"):
                     )
                 )
                 assert np.isfinite(_got).all(), (
-                    "NaN: the first step must count as 1, and v must be a mean of squares, in "
+                    "NaN: the first step must count as 1, eps > 0, and v must be a mean of squares, in "
                     "arrays of its own (not the same ones as m)"
                 )
                 assert _got.any(), (

@@ -52,8 +52,9 @@ def read_array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
         raise AssertionError(f"{name} must give numbers in an array") from None
     if array.squeeze().shape == tuple(side for side in shape if side != 1):
         array = array.reshape(shape)
-    single = " (one number: was a sum or mean taken over everything?)" if array.size == 1 else ""
-    assert array.shape == shape, f"{name} has the shape {array.shape}; it must be {shape}{single}"
+    lost = " (one number: was a sum or mean taken over everything?)" if array.size == 1 else ""
+    lost = lost if shape else ", one number"
+    assert array.shape == shape, f"{name} has the shape {array.shape}; it must be {shape}{lost}"
     assert np.isfinite(array).all(), f"{name} holds NaN or infinity"
     return array
 
