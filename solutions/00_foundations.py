@@ -178,6 +178,7 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
         assert lk.judge.near(_row, _soft[0][0]), (
             "softmax is right for two rows, but not for one: use the last axis, axis=-1"
         )
+    # to 1e-3: float32 has no more left beside a logit of 1000
     _much = np.array([[1000.0, 999.0], [0.0, 1.0], [-1000.0, -999.0]])
     for _row in _much:
         _y = lk.judge.as_array(lk.judge.call(softmax, _row, 1.0))
@@ -185,12 +186,12 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             f"logits of {_row.tolist()} give NaN: exp over- or underflows; subtract the largest "
             "logit first"
         )
-        assert lk.judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy()), (
+        assert lk.judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy(), 1e-3), (
             f"logits of {_row.tolist()} give wrong probabilities: subtract the largest, cut nothing"
         )
     _y = lk.judge.as_array(lk.judge.call(softmax, _much, 1.0))
     assert np.isfinite(_y).all() and lk.judge.near(
-        _y, torch.softmax(torch.tensor(_much), 1).numpy()
+        _y, torch.softmax(torch.tensor(_much), 1).numpy(), 1e-3
     ), (
         "rows of 1000 and of 0 together go wrong: subtract the largest logit of **each row**, "
         "max(axis=-1, keepdims=True), not that of the whole array"
@@ -213,6 +214,9 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             / _tau,
             "off the diagonal there must be −y_i y_j/τ": np.diag(np.diag(_true)),
             "y yᵀ is missing": np.diag(_y) / _tau,
+            "y yᵀ is subtracted, not added": (np.diag(_y) + _outer) / _tau,
+            "1/τ belongs to both terms: divide y yᵀ by τ as well": np.diag(_y) - _outer * _tau,
+            "`y * y` is a vector; y yᵀ is a matrix (np.outer)": (np.diag(_y) - _y * _y) / _tau,
             "`y @ y` of a vector is one number; y yᵀ is a matrix": (np.diag(_y) - _y @ _y) / _tau,
             "the first term is y_i on the diagonal, not 1": (np.eye(4) - _outer) / _tau,
             "this is the derivative of log y: multiply row i by y_i": (np.eye(4) - _y) / _tau,
@@ -337,6 +341,9 @@ with lk.check("0.2", "softmax_backward"):
             "the sign is wrong: diag(y) g minus y (yᵀg)": -_true[0],
             "the factor 1/τ is missing": _true[0] * _tau,
             "the factor 1/τ is there twice": _true[0] / _tau,
+            "divide by τ, do not multiply": _true[0] * _tau**2,
+            "the second term is subtracted: g − yᵀg": _y[0] * (_g[0] + _dot[0]) / _tau,
+            "yᵀg is the sum of y·g, not their mean": _y[0] * (_g[0] - _dot[0] / 4) / _tau,
             "the factor y in front is missing": (_g[0] - _dot[0]) / _tau,
             "y and g are swapped": _g[0] * (_y[0] - _dot[0]) / _tau,
             "subtract the mean of g under y, yᵀg, not the plain sum of g": _y[0]
@@ -489,6 +496,8 @@ with lk.check("0.3", "least_squares_gradients"):
             "without b: r is Ax + b − t": _with(_A @ _x - _t),
             "without the target: r is Ax + b − t": _with(_A @ _x + _b),
             "made of Ax + b + t: the target is subtracted": _with(_A @ _x + _b + _t),
+            "made of the loss: ½ r² has the derivative r": _with(_r.detach().numpy() ** 2 / 2),
+            "made of ones: r itself is missing": _with(np.ones(3)),
         }
         _slips = {f"∇_{_name} is {words}": slip for words, slip in _slips.items()}
         _part = lk.judge.read_array(_part, _true.shape, f"∇_{_name}")
@@ -625,6 +634,7 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
             "the loss is a sum, do not divide by C": _true / 4,
             "there is no factor p(1 − p); it cancels": _true * _p * (1 - _p),
             "this is the other output's": _other - _t,
+            "σ(z) is 1/(1 + e^(−z)): mind the sign in the exponent": 1 - _p - _t,
             "the factor (1 − t) p is missing: the zeros among the targets count too": -_t
             * (1 - _p),
             "this is the gradient by the probabilities; go on to the logits": -_t / _p
@@ -781,6 +791,12 @@ with lk.check("0.5", "huber_gradients"):
                 "this is the loss of the residuals, not its derivative": _mean(
                     np.where(_in, _r**2 / 2, _delta * (abs(_r) - _delta / 2))
                 ),
+                "outside, the slope is ±δ with the sign of r, not δ|r|": _mean(
+                    np.where(_in, _r, _delta * abs(_r))
+                ),
+                "outside, this is the loss; its slope there is ±δ": _mean(
+                    np.where(_in, _r, _delta * (abs(_r) - _delta / 2))
+                ),
                 "outside, the slope is ±δ; r does not come in again": _mean(
                     np.where(_in, _r, _delta * _r)
                 ),
@@ -802,6 +818,7 @@ with lk.check("0.5", "huber_gradients"):
                     "the L2 term λw is missing": _true - _l2,
                     "the L2 term is twice: mind the ½": _true + _l2,
                     "the L2 term is halved: the 2 of the square cancels the ½": _true - _l2 / 2,
+                    "the L2 term is λw, not λ‖w‖": _true - _l2 + _decay * np.linalg.norm(_w),
                     "the L2 term is λw, not λ‖w‖²/2": _true - _l2 + _decay * _w @ _w / 2,
                     "the L2 term is added, not subtracted": _true - 2 * _l2,
                 }
@@ -1021,6 +1038,7 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
         _slips = {
             "it walks uphill: subtract the gradient": _after(_steps, 1),
             "one step too many": _after(_steps + 1),
+            "this is one step: is `return` inside the loop?": _after(min(_steps, 1)),
             "one step too few": _after(_steps - 1) if _steps else _theta,
             "the gradient is Hθ, not θ": (1 - _lr) ** _steps * _theta,
             "the gradient is taken at the start only: compute it anew in each step": _theta
@@ -1051,6 +1069,8 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             / (_values.min() + _values.max()),
             "the 2 belongs above: α < 2/λ": 0.5 / _values.max(),
             "2/λ_max is turned round": _values.max() / 2,
+            "divide by λ_max: the steeper, the smaller the step": 2 * _values.max(),
+            "one eigenvalue alone counts, not their product": 2 / np.prod(_values),
         }
         _slips = {f"learning_rate_limit: {words}": slip for words, slip in _slips.items()}
         lk.judge.compare(
@@ -1240,6 +1260,23 @@ with lk.check("0.7", "first_two_steps"):
                 _true[0],
                 0.01 * _m[0] / (np.sqrt(_m[1]) + _eps),
             ],
+            "step 1 is α g/(|g| + ε): ε is missing": [0.01 * np.sign(_g1), _true[1]],
+            "v̂ averages squares: square g1 and g2 before you add them": [
+                _true[0],
+                0.01 * (0.8 * _g1 + _g2) / 1.8 / (abs(0.95 * _g1 + _g2) / 1.95**0.5 + _eps),
+            ],
+            "the weights β and 1 add up to 1 + β: divide by it": [
+                _true[0],
+                0.01 * (0.8 * _g1 + _g2) / (np.sqrt(0.95 * _g1**2 + _g2**2) + _eps),
+            ],
+            "in step 2 divide by 1 + β, not by 1 − β": [
+                _true[0],
+                0.01 * (0.8 * _g1 + _g2) / 0.2 / (np.sqrt((0.95 * _g1**2 + _g2**2) / 0.05) + _eps),
+            ],
+            "this is SGD: Adam divides each step by the size of the gradients": [
+                0.01 * _g1,
+                0.01 * _g2,
+            ],
             "√(v̂) is |g|, without the sign": [0.01 * _g1 / (_g1 + _eps), _true[1]],
         }
         for _words, _slip in lk.judge.adam_slips(np.array([_g1, _g2]), 0.01, _betas, _eps).items():
@@ -1327,6 +1364,12 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
             "v̂ has c², because it averages squares": (_b1 + _c)
             / (1 + _b1)
             / np.sqrt((_b2 + np.abs(_c)) / (1 + _b2)),
+            "v̂ averages squares: square each gradient, then add": (_b1 + _c)
+            / (1 + _b1)
+            / (np.abs(_b2 + _c) / (1 + _b2) ** 0.5),
+            "beta1 and beta2 are not used as they are given": (0.9 + _c)
+            / 1.9
+            / np.sqrt((0.999 + _c**2) / 1.999),
             "the root of v̂ is missing": (_b1 + _c) / (1 + _b1) / ((_b2 + _c**2) / (1 + _b2)),
             "beta1 and beta2 are swapped": (_b2 + _c)
             / (1 + _b2)
@@ -1350,6 +1393,8 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
             "beta1 and beta2 are swapped": np.sqrt(1 + _b1) / (1 + _b2),
             "this is the limit for c to 0": _b1 / (1 + _b1) * np.sqrt((1 + _b2) / _b2),
             "v̂ is divided by 1 + β2 too": 1 / (1 + _b1),
+            "m̂ has been divided by 1 + β1, not by 1 − β1": np.sqrt(1 + _b2) / (1 - _b1),
+            "beta1 and beta2 are not used as they are given": np.sqrt(1.999) / 1.9,
         }
         _slips = {f"ratio_limit: {words}": slip for words, slip in _slips.items()}
         _words = f"ratio_limit: for c = 10⁶ the ratio is {_true[0]:.4f} already, not {_got:.4f}"
@@ -1511,7 +1556,10 @@ with lk.check("0.9", "Adam"):
                         list(_given), lambda p, o=_options: torch.optim.Adam(p, **o)
                     )
                 )
-                assert np.isfinite(_got).all(), "NaN: the first step must count as 1, and eps > 0"
+                assert np.isfinite(_got).all(), (
+                    "NaN: the first step must count as 1, eps > 0, and v must be a mean of squares, in "
+                    "arrays of its own (not the same ones as m)"
+                )
                 assert _got.any(), (
                     f"array {_number + 1} did not change: `p -= …` works in place, `p = p - …` "
                     "does not"
@@ -2030,6 +2078,10 @@ with lk.check("0.12", "softmax_regression_gradients"):
             "the softmax is missing: probabilities, not logits, minus targets": _mean(_z - _hot),
             "no factor y(1 − y): y − t is all": _mean((_Y - _hot) * _Y * (1 - _Y)),
             "these are the wrong one-hot rows: row i is 1 at its label": _mean(_Y - np.eye(10)[:7]),
+            "subtract 1 once in each row, at its own label: [np.arange(n), labels]": _mean(
+                _Y - np.isin(np.arange(10), _y)
+            ),
+            "divide by the number of images, not of all numbers in X": _true / 784,
             "the label is a number of a class: make it one-hot": _mean(_Y - _y[:, None]),
         }
         _slips = {f"{_is}: {words}": slip for words, slip in _slips.items()}
@@ -2250,7 +2302,7 @@ def contrast(W):
 
 # %%
 with lk.check("0.13", "contrast"):
-    _W = np.random.default_rng(8).normal(0.5, 1.0, (4, 6))
+    _W = np.random.default_rng(9).normal(0.5, 1.0, (4, 6))
     _true = _W - _W.mean(0)
     _slips = {
         "this is the mean over the pixels; take it over the classes, axis 0": _W
@@ -2266,6 +2318,7 @@ with lk.check("0.13", "contrast"):
         "the mean, not the sum": _W - _W.sum(0),
         "the mean, not the median": _W - np.median(_W, 0),
         "the mean, not the largest": _W - _W.max(0),
+        "the mean, not the smallest": _W - _W.min(0),
         "nothing has changed": _W,
         "the sign is turned round": -_true,
         "add nothing: subtract the mean": _W + _W.mean(0),

@@ -405,7 +405,7 @@ print("labels within 0 … 7:", bool(batch_labels.min() >= 0 and batch_labels.ma
 # %% [markdown]
 # The memory behind a tensor is one long row of numbers. The **strides** say how far to jump for the
 # next image, channel, row and column. With `channels_last` the shape is the same, but the three
-# colours of a pixel lie side by side: many processors convolve faster that way.
+# colours of a pixel lie side by side: with it, many processors run the networks of lab 05 faster.
 
 # %% tags=["nbval-check-output"]
 batch = torch.zeros(64, 3, 28, 28)
@@ -1168,6 +1168,9 @@ with lk.check("1.8", "stratified_split"):
         assert parts is not None, "stratified_split returns nothing; is `return` missing?"
         assert not isinstance(parts, dict), "return three lists of rows, not a dictionary"
         assert len(parts) == 3, f"there are {len(parts)} parts: return training, validation, test"
+        assert not any(isinstance(p, list) and len(p) == 5 for p in parts), (
+            "a part is a list of five arrays: join them to one (np.concatenate)"
+        )
         parts = [np.asarray(p) for p in parts]
         parts = [np.flatnonzero(p) if p.dtype == bool else np.ravel(p).astype(int) for p in parts]
         return [np.sort(p) for p in parts]

@@ -5,7 +5,8 @@
 # and the check of every gradient yourself, in NumPy alone. At the end stands a *tape*, which is what
 # PyTorch has where your library has lists of layers.
 #
-# **You should know** NumPy, matrix products, the chain rule, and lab 02 (a training loop).
+# **You should know** NumPy, matrix products, the chain rule, lab 00 (gradients, Adam) and lab 02 (a
+# training loop). Lab 03 helps: it explains where first weights come from.
 #
 # **Time:** about four hours. All cells together compute for less than two minutes on a laptop.
 
@@ -328,8 +329,12 @@ with lk.check("4.2", "Linear"):
         "forward uses copies: with changed parameters it must give another output"
     )
     assert np.allclose(_y, _x @ _w.T + _b), "forward is not X Wᵀ + b (with the present weights)"
+    _start_w = _w.copy()
     _back = _layer.backward(_g)
     assert _back is not None, "backward must return the gradient of the input"
+    assert np.array_equal(_layer.parameters()["weight"], _start_w), (
+        "backward changes the weight: it only adds to the gradient, the optimiser makes the step"
+    )
     assert np.array_equal(_x, _keep[0]) and np.array_equal(_g, _keep[1]), (
         "forward or backward changes the array it is given: make a new one"
     )
@@ -758,7 +763,10 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
     assert np.allclose(_slope, [[-_share, _share], [_share, -_share]]), (
         "logits of 1000 overflow in backward: subtract each row's maximum there as well"
     )
-    assert np.isclose(_lost, 1000), "a loss of 1000 came out as another: take the log of the sum"
+    assert np.isclose(_lost, 1000), (
+        "a loss of 1000 came out as another: log p of a p that is 0 is cut off (by 1e-12 or so); "
+        "compute log p from the logits, z minus the log of the sum"
+    )
 
 # %% [markdown]
 # ## A chain of layers
@@ -1117,6 +1125,11 @@ with lk.check("4.7", "gradient_check"):
     _error = gradient_check(_good, _Loss(), _x, _c)
     assert _error is not None, "the function gives None: is `return` missing?"
     assert np.ndim(_error) == 0, "return one number, the largest error"
+    assert not isinstance(_error, bool | np.bool_), "return the error, not whether it is small"
+    assert abs(float(_error) - 1) > 1e-9, (
+        "the error of a right gradient is 1, as if no loss changed: is the number moved in the "
+        "model's own array? flatten() makes a copy"
+    )
     assert np.allclose(_x, _keep, atol=1e-8, rtol=0), "the input was changed: put each number back"
     assert all(np.allclose(_before[k], v, atol=1e-8, rtol=0) for k, v in _good.p.items()), (
         "the parameters were changed: put each number back"
@@ -1150,11 +1163,12 @@ with lk.check("4.7", "gradient_check"):
                     f"entry {_entry + 1} of the input")  # fmt: skip
                 assert _error > 1e-4, (
                     f"a wrong gradient of the {_where} goes unnoticed: only {_which} was wrong, "
-                    f"{_factor} times its true value"
+                    f"{_factor} times its true value; take the largest absolute value over all entries"
                 )
                 assert abs(_error - _true) < 0.02 * _true, (
-                    f"the relative error is {_error:.3g}, but by the formula above it is "
-                    f"{_true:.3g} here, where only {_which} is wrong: is it the largest of all?"
+                    f"the relative error is {_error:.3g}; by the formula above it is "
+                    f"{_true:.3g} here, where only {_which} is wrong: is it the largest of all, and divided "
+                    "by what the formula says?"
                 )
     assert 1e-5 < gradient_check(_good, _Loss(), _x, _c, epsilon=0.2), (
         "epsilon is not used: with 0.2 the differences are much coarser"
@@ -1333,7 +1347,7 @@ with lk.check("4.8", "SGD"):
                     continue
                 assert _off.any(), (
                     f"the {_k[2:]} does not move: step() must change the layer's own array in "
-                    "place (w -= …, not w = w - …), each of them"
+                    "place (w -= …, not w = w - …), each of them; with v = momentum · v + g"
                 )
                 assert not np.allclose(_off, _before[_k] - _want), "the step goes uphill: subtract"
                 assert _momentum == 0 or not np.allclose(_now, _damped[_k]), (
@@ -1877,7 +1891,10 @@ with lk.check("4.10", "BatchNorm"):
         assert not np.allclose(_got, _slope / 6), (
             f"the {_name}'s gradient is a sum over the rows: the mean belongs to the loss"
         )
-        assert np.allclose(_got, _slope), f"the gradient of the {_name} is wrong"
+        _sum = "grad · x̂" if _name == "weight" else "grad"
+        assert np.allclose(_got, _slope), (
+            f"the gradient of the {_name} is wrong: the sum over the rows of {_sum}"
+        )
     _t = torch.tensor(_x, requires_grad=True)
     torch.nn.functional.batch_norm(
         _t, None, None, torch.tensor(_w), torch.tensor(_b), training=True, eps=1e-5
@@ -2190,6 +2207,10 @@ with lk.check("4.11", "Tensor"):
 
     def _agree(pairs, message):
         for got, true in zip(*pairs, strict=True):
+            assert np.any(got) or not np.any(true), (
+                f"{message}: no gradient arrives. Has the result its pairs of parent and function, "
+                "and does the walk go from the end to the beginning?"
+            )
             assert np.shape(got) == np.shape(true) and np.allclose(got, true), message
 
     _random = np.random.RandomState(0)
@@ -2206,7 +2227,12 @@ with lk.check("4.11", "Tensor"):
     assert np.any(_one.grad), (
         "all gradients stay 0: backward begins with the gradient 1 of the tensor itself"
     )
-    _agree(_both(lambda a, b: (a * b).sum(), _a, _a + 1), "backward through a product is wrong")
+    _got, _true = _both(lambda a, b: (a * b).sum(), _a, _a + 1)
+    assert not all(np.all(np.asarray(g) == 1) for g in _got), (
+        "every tensor begins again with the gradient 1: only the one on which backward() was called "
+        "does (so backward() cannot simply call itself)"
+    )
+    _agree((_got, _true), "backward through a product is wrong")
     _got, _true = _both(lambda a: (a * a).sum(), _a)
     assert not np.allclose(_got[0], _true[0] / 2), (
         "a tensor that is used twice gets two gradients: add (+=), do not replace"

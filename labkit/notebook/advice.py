@@ -21,6 +21,16 @@ _ADVICE = {
     "x.to(device)": "Expected all tensors to be on the same device|Input type .* and weight type",
     "take the numbers out of the graph first: "
     "tensor.detach().numpy()": r"Can't call numpy\(\) on Tensor that requires grad",
+    "these two shapes do not fit: print the shape of both sides": "could not be broadcast together"
+    "|mismatch in its core dimension|shapes .* not aligned|must match the size of tensor",
+    "one row has the axis 0 only; axis=-1 is the last one, for one row and for many": "axis 1 is "
+    "out of bounds for array of dimension 1",
+    "`if` asks one yes or no, an array gives many: use a mask, np.where or "
+    ".any()": r"truth value of an array|Boolean value of Tensor with more than one",
+    "booleans have no mean in PyTorch: .float().mean()": r"mean\(\): could not infer output dtype",
+    "an index is made of whole numbers: class numbers, no one-hot rows and no "
+    "floats": "arrays used as indices must be of integer",
+    "this is a tuple: take the entry that you mean, x[0]": "'tuple' object has no attribute",
     "a hole `...` is left in the code": "(?i)ellipsis",
     "something is None: is a `return` missing in your function?": "'NoneType'",
 }

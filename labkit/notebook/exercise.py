@@ -138,7 +138,8 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
         return " ".join(str(error).split()) or lines[0] or "an assertion failed"
     where = f" (in `{steps[-1][0].co_name}`, line {steps[-1][1]}: `{lines[-1]}`)"
     last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
-    unwritten = isinstance(error, NotImplementedError) and last.f_globals is values
+    raised = "raise " in lines[-1] or not lines[-1]  # PyTorch has NotImplementedErrors of its own
+    unwritten = isinstance(error, NotImplementedError) and last.f_globals is values and raised
     still = "your code still raises " if unwritten else ""
     return still + describe_error(error) + (where if len(steps) > 1 else "")
 

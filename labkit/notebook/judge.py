@@ -52,7 +52,9 @@ def read_array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
         raise AssertionError(f"{name} must give numbers in an array") from None
     if array.squeeze().shape == tuple(side for side in shape if side != 1):
         array = array.reshape(shape)
-    assert array.shape == shape, f"{name} has the shape {array.shape}; it must be {shape}"
+    lost = " (one number: was a sum or mean taken over everything?)" if array.size == 1 else ""
+    lost = lost if shape else ", one number"
+    assert array.shape == shape, f"{name} has the shape {array.shape}; it must be {shape}{lost}"
     assert np.isfinite(array).all(), f"{name} holds NaN or infinity"
     return array
 
@@ -185,7 +187,7 @@ def adam_slips(
 
     Example:
         >>> len(adam_slips([0.4, -0.7], 0.01, (0.9, 0.999), 1e-8))
-        11
+        13
     """
     b1, b2 = betas
     roots = {
@@ -206,7 +208,16 @@ def adam_slips(
         "the bias correction of v is missing": (b1, b2, b1, 0, right),
         "the bias correction of v needs beta2, not beta1": (b1, b2, b1, b1, right),
     }
-    return {words: _adam_path(gradients, lr, *slip) for words, slip in settings.items()}
+    paths = {words: _adam_path(gradients, lr, *slip) for words, slip in settings.items()}
+    carried = {
+        "m and v must go on from step to step": lambda m, v, k: (0 * m, 0 * v),
+        "m̂ and v̂ are new arrays: m and v themselves go on without the correction": (
+            lambda m, v, k: (m / (1 - b1**k), v / (1 - b2**k))
+        ),
+    }
+    for words, carry in carried.items():
+        paths[words] = _adam_path(gradients, lr, b1, b2, b1, b2, right, carry)
+    return paths
 
 
 def _adam_path(
@@ -217,6 +228,7 @@ def _adam_path(
     bias_m: float,
     bias_v: float,
     root: Callable[[np.ndarray, int], np.ndarray],
+    carry: Callable[[np.ndarray, np.ndarray, int], tuple] = lambda m, v, k: (m, v),
 ) -> np.ndarray:
     m = v = theta = np.zeros_like(gradients[0])
     path = []
@@ -225,4 +237,5 @@ def _adam_path(
         with np.errstate(all="ignore"):
             theta = theta - lr * m / (1 - bias_m**k) / root(v / (1 - bias_v**k), k)
         path.append(theta)
+        m, v = carry(m, v, k)
     return np.array(path)

@@ -204,6 +204,9 @@ def softmax_regression_gradients(W, b, X, labels):
 
 WRONG = {
     "0.1": [
+        (softmaxes(jacobian="return (np.diag(y) + np.outer(y, y)) / temperature"), "not added"),
+        (softmaxes(jacobian="return (np.diag(y) - y * y) / temperature"), "np.outer"),
+        (softmaxes(shift="z.max(axis=1, keepdims=True)"), "axis=-1 is the last one"),
         (softmaxes(scaled="logits * temperature"), "do not multiply"),
         (softmaxes(scaled="logits"), "the temperature changes nothing"),
         (softmaxes(total="e.sum()"), "the whole array adds up to 1"),
@@ -228,6 +231,10 @@ WRONG = {
         (softmaxes(jacobian="return ..."), "still gives `...`"),
     ],
     "0.2": [
+        (backward("(y * g - y * (y @ g)) / temperature"), "print the shape of both sides"),
+        (backward("y * (g + (y * g).sum(-1, keepdims=True)) / temperature"), "is subtracted"),
+        (backward("y * (g - (y * g).mean(-1, keepdims=True)) / temperature"), "not their mean"),
+        (backward("y * (g - (y * g).sum(-1, keepdims=True)) * temperature"), "do not multiply"),
         (backward("y * (g - (y * g).sum()) / temperature"), "not over the whole array"),
         (
             backward("y * (g - (y * g).sum(-1, keepdims=True))"),
@@ -256,6 +263,9 @@ WRONG = {
         (backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature", "g -= 1"), "changes"),
     ],
     "0.3": [
+        (squares(end="return r @ x, r"), "print the shape of both sides"),
+        (squares(end="return np.outer(r, x), np.ones_like(b)"), "r itself is missing"),
+        (squares(end="return np.outer(r**2 / 2, x), r**2 / 2"), "made of the loss"),
         (squares(end="r"), "return"),
         (squares(end="return r, np.outer(r, x)"), "swapped"),
         (squares(end="return np.outer(x, r), r"), "not x rᵀ"),
@@ -268,6 +278,7 @@ WRONG = {
         (squares(end="return np.outer(r, x), abs(r)"), "∇_b differs"),
     ],
     "0.4": [
+        (outputs(sigm="1 / (1 + np.exp(logits))"), "the sign in the exponent"),
         (outputs(xray='"softmax"'), "X-ray”: several can be true"),
         (outputs(cell='"sigmoid"'), "exactly one answer is true"),
         (outputs(digit='"relu"'), "neither softmax nor sigmoid"),
@@ -283,6 +294,9 @@ WRONG = {
         (outputs().replace("return p", "p"), "return"),
     ],
     "0.5": [
+        (huber(pull="np.where(abs(r) <= delta, r, delta * abs(r))"), "not δ|r|"),
+        (huber(pull="r if abs(r) <= delta else delta * np.sign(r)"), "use a mask"),
+        (huber(w="X.T @ pull / len(t) + weight_decay * np.linalg.norm(w)"), "not λ‖w‖"),
         (huber(end="grad_w"), "return"),
         (huber(end="return np.append(grad_w, grad_b)"), "two things"),
         (huber(end="return grad_b, grad_w"), "swapped"),
@@ -296,6 +310,8 @@ WRONG = {
         (huber(pull="np.clip(r, 0, delta)"), "clipped on both sides"),
     ],
     "0.6": [
+        (valley(step="return theta - lr * H @ theta"), "inside the loop"),
+        (valley(limit="2 / np.linalg.det(H)"), "not their product"),
         (valley(step="theta = theta + lr * H @ theta"), "uphill"),
         (valley(step="theta -= lr * H @ theta"), "changes the array"),
         (valley(step="theta = theta - lr * theta"), "Hθ, not θ"),
@@ -320,6 +336,15 @@ WRONG = {
         (valley(limit="2 / np.linalg.eigvalsh(H)"), "has the shape"),
     ],
     "0.7": [
+        (two_steps(end="return lr * g1, lr * g2"), "this is SGD"),
+        (two_steps(end="return lr * np.sign(g1), step(m2, v2)"), "ε is missing"),
+        (
+            two_steps(
+                end="return step(m1, v1), lr * (beta1 * g1 + g2) / (1 + beta1) / ("
+                "abs(beta2 * g1 + g2) / (1 + beta2) ** 0.5 + eps)"
+            ),
+            "square g1 and g2 before",
+        ),
         (two_steps(end="step"), "return"),
         (two_steps(end="return -step(m1, v1), -step(m2, v2)"), "without the minus"),
         (
@@ -376,6 +401,8 @@ WRONG = {
         (ratio(limit="None"), "return"),
     ],
     "0.9": [
+        (adam(start="self.k = 0; self.m = self.v = [np.zeros_like(p) for p in parameters]"), "own"),
+        (adam(inside="self.m[i] = self.v[i] = 0 * p"), "must go on"),
         (adam(update="p = p - self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "did not change"),
         (adam(update="p += self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"), "uphill"),
         (adam(m_hat="self.m[i]", v_hat="self.v[i]"), "bias correction is missing"),
@@ -433,6 +460,13 @@ WRONG = {
         ),
     ],
     "0.12": [
+        (
+            regression(d="P - np.isin(np.arange(10), labels)").replace(
+                "    d = ", "    P = softmax(X @ W.T + b)\n    d = "
+            ),
+            "at its own label",
+        ),
+        (regression(n="X.size"), "not of all numbers"),
         (regression(end="d.T @ X"), "return"),
         (regression(end="return d.T @ X"), "two things"),
         (regression(end="return X.T @ d, d.sum(0)"), "the shape of W"),
@@ -446,6 +480,7 @@ WRONG = {
         (regression(end="return d.T @ X, d.mean(0)"), "gradient for b"),
     ],
     "0.13": [
+        (contrasted("W - W.min(axis=0)"), "not the smallest"),
         (contrasted("W - W.mean(axis=1, keepdims=True)"), "over the classes, axis 0"),
         (contrasted("W - W.mean()"), "its own mean"),
         (contrasted("W - W[0]"), "a column must add up to 0"),
@@ -460,6 +495,14 @@ WRONG = {
 
 RIGHT = {
     "0.1": [
+        """# Exercise 0.1
+def softmax(logits, temperature=1.0):
+    z = np.asarray(logits, dtype=np.float32) / temperature
+    return np.exp(z - np.logaddexp.reduce(z, axis=-1, keepdims=True))
+def softmax_jacobian(logits, temperature=1.0):
+    y = torch.tensor(softmax(logits, temperature), requires_grad=True)
+    return (torch.diag(y) - torch.outer(y, y)) / temperature
+""",
         """# Exercise 0.1
 def softmax(logits, temperature=1.0):
     return torch.softmax(torch.as_tensor(logits) / temperature, dim=-1)

@@ -185,6 +185,12 @@ WRONG = {
         (_predict(result="found[-1]"), "one number"),
     ],
     "3.3": [
+        (_hooks().replace("found.append((", "found.extend(("), "must be a pair"),
+        (_hooks(after="[h.remove() for h in handles]; found = list(zip(*found))"),
+         "not all means and then"),
+        (_hooks().replace("    network(images)", "    [network(i[None]) for i in images]"),
+         "not one by one"),
+        (_hooks(kinds="isinstance(layer, nn.Tanh)"), "network of ReLU layers"),
         (_hooks(after="pass"), "left behind"),
         (_hooks(kinds="True"), "not for every layer"),
         (_hooks(pair="(output.std().item(), output.mean().item())"), "swapped"),
@@ -208,6 +214,14 @@ WRONG = {
         (_hooks(after="[h.remove() for h in handles]; found.reverse()"), "the order"),
     ],
     "3.4": [
+        (_back(add="insert(0, grad_out.norm())"), "this is a tuple"),
+        (_back(add="insert(0, grad_out[0].abs().max())"), "not the largest entry"),
+        (_back().replace("network(images)", "network(images).softmax(1)"), "without a softmax"),
+        (_back().replace("    loss.backward()", "    network(images).sum().backward()"),
+         "not of the sum"),
+        (_back(add="insert(0, grad_out[0].norm())").replace("full_backward_hook", "forward_hook")
+         .replace("grad_out: found.insert(0, grad_out[0].norm())",
+                  "grad_out: found.append(grad_out.norm())"), "the outputs themselves"),
         (_back(after="pass"), "left behind"),
         (_back(add="append(grad_out[0].norm())"), "turn the list round"),
         (_back(add="insert(0, grad_out[0].square().sum())"), "squared norms"),
@@ -227,6 +241,8 @@ WRONG = {
                      "torch.optim.SGD(network.parameters(), 0.1).step()"), "weights changed"),
     ],
     "3.5": [
+        (_shares(saturated="(outputs.abs() > limit).mean()"), "booleans have no mean"),
+        (_shares(saturated="(outputs.abs() > limit).all(0).float().mean()"), "whole units"),
         (_shares(saturated="(outputs.abs() >= limit).float().mean()"), "exactly `limit`"),
         (_shares(saturated="100 * (outputs.abs() > limit).float().mean()"), "no per cent"),
         (_shares(saturated="(outputs.abs() > limit).float().mean(0)"), "one number"),
@@ -253,6 +269,8 @@ WRONG = {
          "def share_dead(outputs):\n    return (outputs == 0).all(1).float().mean()", "which axis"),
     ],
     "3.6": [
+        (_diagnose().replace("stds[0] == 0", "stds[-1] == 0"), "but not all"),
+        (_diagnose().replace("stds[0] == 0", "max(stds) < 1e-5"), "not exactly 0"),
         (_diagnose(backward="gradients[-1] / gradients[0]"), "from the last layer to the first"),
         (_diagnose(small="forward"), "vanishing, not"),
         (_diagnose(rest="return 'healthy'"), "saturated, not healthy"),

@@ -405,6 +405,11 @@ WRONG = {
         (module(eval="Module.training = False"), "eval() must set"),
     ],
     "4.2": [
+        (
+            linear(dw="self.dW += grad.T @ self.x; self.weight -= 0.1 * self.dW"),
+            "changes the weight",
+        ),
+        (linear(dw="self.dW += self.x.T @ grad"), "print the shape of both sides"),
         (linear(weight="np.random.randn(fan_in, fan_out)"), "(out, in)"),
         (linear(weight="np.random.randn(fan_out, fan_in)"), "standard deviation"),
         (
@@ -503,6 +508,7 @@ WRONG = {
         (mse(loss="np.mean(np.square(np.subtract(p, t, out=p)))"), "changes the prediction"),
     ],
     "4.5": [
+        (cross_entropy(targets="c = targets.astype(float)"), "whole numbers"),
         (cross_entropy(stable="z = logits"), "subtract the maximum"),
         (
             cross_entropy(loss="return (np.log(e.sum(1)) - z[np.arange(len(z)), c]).sum()"),
@@ -579,6 +585,8 @@ WRONG = {
         ),
     ],
     "4.7": [
+        (check(result="max(errors) < 1e-6"), "not whether it is small"),
+        (check().replace("a.reshape(-1), d", "a.flatten(), d"), "flatten() makes a copy"),
         (check(input="[]"), "of the input goes unnoticed"),
         (check(keys="[k for k in p if 'weight' in k]"), "of the bias goes unnoticed"),
         (check(width="epsilon"), "should be below 1e-7"),
@@ -604,6 +612,7 @@ WRONG = {
         (check(result="errors[-1]"), "goes unnoticed"),
     ],
     "4.8": [
+        (optimizer(velocity="self.v.get(k, 0) + self.momentum * g[k]"), "v = momentum · v + g"),
         (optimizer(step="p[k] = p[k] - self.lr * self.v[k]"), "in place"),
         (
             optimizer(velocity="g[k]", step="p[k] -= self.lr * (1 + self.momentum) * g[k]"),
@@ -652,6 +661,7 @@ WRONG = {
         (dropout(random="np.random.default_rng().random(({size}))"), "np.random.seed"),
     ],
     "4.10": [
+        (norm().replace("grad * self.h, 0", "grad * self.h * self.s, 0"), "grad · x̂"),
         (norm(dx="g / self.s"), "as constants"),
         (norm(dx="(g - g.mean(0)) / self.s"), "through the variance"),
         (norm(dx="(g - self.h * (g * self.h).mean(0)) / self.s"), "through the mean"),
@@ -670,6 +680,15 @@ WRONG = {
         (norm(dx="(g - g.mean(0) - self.h * (g * self.h).mean(0))"), "not the derivative"),
     ],
     "4.11": [
+        (
+            tape(
+                walk="for parent, pull in self.parents:\n"
+                "            parent.grad = parent.grad + pull(self.grad)\n"
+                "            parent.backward()"
+            ),
+            "begins again with the gradient 1",
+        ),
+        (tape().replace(", [(self, lambda g: g * (self.data > 0))]", ""), "no gradient arrives"),
         (tape(seed="pass"), "begins with the gradient 1"),
         (tape(add="parent.grad = pull(t.grad)"), "used twice gets two"),
         (tape(relu="g * (self.data >= 0)"), "exactly 0 is 0"),

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -18,6 +20,7 @@ from labkit.authoring import toggle
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import write_notebook
 from labkit.notebook import answers, exercise
+from labkit.notebook.advice import advice
 
 MINI = Path(__file__).parent.parent / "authoring" / "mini_lab.txt"
 RIGHT = "# Exercise 2.1\ndef add(a, b):\n    return b + a\n\ntotal = 3"
@@ -322,7 +325,31 @@ def test_errors_inside_the_answer_name_its_line(said):
     assert said("# Exercise 2.1\ndef f(x):\n    raise NotImplementedError", check).startswith(
         "✗ 2.1 your code still raises NotImplementedError (in `f`, line 3:"
     )
+    assert said(
+        "# Exercise 2.1\nimport torch\ndef f(x): return (torch.ones(2) > 0).mean()", check
+    ).startswith("✗ 2.1 NotImplementedError: mean(): could not infer output dtype")
     assert said("# Exercise 2.1\ndef f(x): return 2", check) == "✗ 2.1 assert f(0) == 1\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("np.ones((2, 3)) + np.ones(2)", "shapes"),
+        ("np.ones((2, 3)) @ np.ones(2)", "shapes"),
+        ("np.ones((2, 3)).dot(np.ones(2))", "shapes"),
+        ("torch.ones(2, 3) + torch.ones(2)", "shapes"),
+        ("np.ones(3).sum(axis=1)", "axis=-1"),
+        ("1 if np.ones(3) > 0 else 2", "np.where"),
+        ("1 if torch.ones(3) > 0 else 2", "np.where"),
+        ("(torch.ones(3) > 0).mean()", ".float().mean()"),
+        ("np.ones(3)[np.zeros(2)]", "whole numbers"),
+        ("(np.ones(3),).sum()", "x[0]"),
+    ],
+)
+def test_numpys_and_pytorchs_usual_errors_are_explained(code, word):
+    with pytest.raises(Exception) as caught:
+        eval(code, {"np": np, "torch": torch})
+    assert word in advice(caught.value)
 
 
 def test_a_check_that_breaks_itself_is_told(said):
