@@ -65,6 +65,11 @@ STOPPING = {
         "threads|start new thread|ended its kernel",
     ),
     "prints 2 GB": ("for _ in range(20_000):\n    print('x' * 100_000)", "printed more than"),
+    "prints 500 MB at once": ("print('x' * 500_000_000)", "not defined|printed more than|kept the"),
+    "closes its channel": (
+        "get_ipython().kernel.iopub_socket.close()",
+        "kept the kit's check|ended its kernel|printed|ran for more",
+    ),
     "floods the error stream": (
         "import sys\nwhile True:\n    sys.stderr.write('x' * 100_000)",
         "printed more than",
@@ -93,6 +98,8 @@ STOPPING = {
         "MemoryError|GB of memory",
     ),
 }
+# without bubblewrap these would fill the disk of whoever runs the tests
+NEED_WALLS = ("fills the memory disk", "makes files without end")
 # what reaches for more than its own; the check must find nothing done, so 2.1 passes
 REACHING = {
     "the network": "import socket\n\ntry:\n    socket.create_connection(('1.1.1.1', 53), 2)\n"

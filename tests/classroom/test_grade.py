@@ -64,7 +64,9 @@ def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, rig
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
 
 
-@pytest.mark.parametrize("kind", STOPPING)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=walls) if k in KINDS["NEED_WALLS"] else k for k in STOPPING]
+)
 def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
     verdicts, submission, right, kind
 ):
@@ -102,6 +104,13 @@ def test_a_kit_value_that_an_answer_replaces_is_the_kits_again(verdicts, submiss
 def test_a_wiped_notebook_costs_the_next_exercise_nothing(verdicts, submission, right):
     wiped = "# Exercise 2.1\nget_ipython().run_line_magic('reset', '-f')"
     assert passed(verdicts(submission(right | {"2.1": wiped}))) == ["2.2"]
+
+
+def test_what_an_answer_replaces_costs_its_own_exercise_only(verdicts, submission, right):
+    hostile = "import builtins\nbuiltins.abs = lambda value: 0\nadd = total = 1"
+    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{hostile}"}))
+    assert "replaces builtins.abs" in found["2.1"].message
+    assert passed(found) == ["2.2"]
 
 
 def test_a_dataclass_is_no_forgery(verdicts, submission, right):
