@@ -17,9 +17,8 @@ LIMITS = Limits(cell=20, total=200, memory=3 << 30)
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 # a handful of each kind; `make soak` grades all of them
 STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 2 GB", "fills the disk")
-STOPPING += ("fills the memory", "makes files without end", "starts threads")
-FORGED = ("a printed tick", "fake metadata", "another check", "another judge", "no asserts")
-FORGED += ("a name that hides a built-in", "a class that equals anything", "the frames above")
+STOPPING += ("fills the memory", "closes its channel")
+FORGED = ("fake metadata", "no asserts", "a class that equals anything", "the frames above")
 FORGED += ("the judge's key", "a fake of the call", "another exit", "the reference asked for")
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
