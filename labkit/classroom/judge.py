@@ -120,7 +120,7 @@ class _Bench:
         self.own_builtins.update(self.builtins)
         modules = {k: v for k, v in shell.user_ns.items() if isinstance(v, ModuleType)}
         self.kit: dict[str, Any] = modules
-        self.look = _callables
+        self.look, self.path = _callables, [place for place in sys.path if place]
         self.before = _callables()
 
     def keep(self, number: str, text: str) -> str:
@@ -175,12 +175,14 @@ class _Bench:
         user = self.shell.user_ns
         values = {name: value for name, value in user.items() if not self._hides(name)}
         values |= {name: v for name, v in self.kit.items() if name not in self.answers}
-        error = None
+        error, own_path = None, sys.path[:]
+        sys.path[:] = self.path  # no module that the answer wrote stands in for a library's
         with self.listen() as heard:
             try:
                 exec(compile(source, f"<check {number}>", "exec"), values)
             except BaseException as stopped:  # SystemExit too: it is the answer that is judged
                 error = stopped
+        sys.path[:] = own_path
         user |= {name: values[name] for name in assigned_names(source) if name in values}
         found = [output.metadata.get("labkit", {}).get("check") for output in heard.outputs[-1:]]
         if found and found[0]:
