@@ -112,9 +112,11 @@ def test_what_an_answer_replaces_costs_its_own_exercise_only(verdicts, submissio
     assert passed(found) == ["2.2"]
 
 
-def test_a_dataclass_is_no_forgery(verdicts, submission, right):
+def test_usual_tools_are_no_forgery(verdicts, submission, right):
     plain = right["2.1"] + "\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass P:\n"
     plain += "    x: int = 0\n\n\nimport inspect\nfrom collections import namedtuple\n"
+    plain += "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n"
+    plain += "    traceback.print_exc()\n"
     plain += "Q = namedtuple('Q', 'a b')\nassert inspect.signature(add) and P() == P()"
     assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
 
