@@ -204,6 +204,17 @@ def fill(nb, given):
     return nb
 
 
+def references(lab):
+    """A submission whose answers are the references of a lab, as a student would write them."""
+    cells = [(marker(cell), cell.source) for cell in lab.cells]
+    own = {
+        number: source.replace("# Solution", "# Exercise", 1) + "\n# mine"
+        for (role, number), source in cells
+        if role == "solution"
+    }
+    return fill(lab, own)
+
+
 def make(nb, folder, chosen=None, **places):
     """Write a submission of each kind (or of the chosen ones), and return what each must get.
 

@@ -10,9 +10,11 @@ from nbformat.v4 import new_code_cell
 
 from labkit.authoring.build import build_notebook
 from labkit.authoring.cells import marker
+from labkit.authoring.files import find_sources
 from labkit.classroom.grade import grade
 from labkit.classroom.sandbox import Limits, bubblewrap
 
+ROOT = Path(__file__).parents[2]
 LIMITS = Limits(cell=20, total=200, memory=3 << 30)
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 # a handful of each kind; `make soak` grades all of them
@@ -119,6 +121,16 @@ def test_usual_tools_are_no_forgery(verdicts, submission, right):
     plain += "    traceback.print_exc()\n"
     plain += "Q = namedtuple('Q', 'a b')\nassert inspect.signature(add) and P() == P()"
     assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
+
+
+def test_lab_02_answered_with_its_references_passes_everything():
+    """What guards against forgery stops nothing of what a real lab does; `make soak`: all labs."""
+    if "02_mlp" not in [source.stem for source in find_sources(ROOT)]:
+        pytest.skip("the course leaves lab 02 out")
+    lab = build_notebook(ROOT / "solutions" / "02_mlp.py", "shown")
+    found = grade(KINDS["references"](lab), lab, Limits(cell=200, total=900))
+    assert [(v.exercise, v.message) for v in found if not v.passed] == []
+    assert len(found) >= 5
 
 
 def test_an_answer_to_an_exercise_that_is_gone_is_no_fault(verdicts, submission, right):
