@@ -42,7 +42,11 @@ class Verdict:
 
 
 class _Stopped(Exception):
-    """The kernel ended."""
+    """The kernel ended, or no longer answers; the text says what the cell before did."""
+
+
+class _Spoiled(Exception):
+    """The kernel runs, but no later verdict in it can be trusted."""
 
 
 def grade(submission: NotebookNode, lab: NotebookNode, limits: sandbox.Limits) -> list[Verdict]:
@@ -89,6 +93,8 @@ class _Run:
                 return False
             except _Stopped as why:
                 return self._blame(step, str(why))
+            except _Spoiled:
+                return time.monotonic() < self.end or self._blame(step, "took the time")
             finally:
                 client.end()
 
@@ -96,6 +102,7 @@ class _Run:
         key = secrets.token_bytes(32)
         file.write_bytes(key)
         self.sign, self.asked, self.given = mac(key), 0, [self.steps[0].source]
+        self.since: list[str] = []  # the student's cells since the last verdict that can be trusted
         arguments = (str(file), self.uses, self.answers)
         self._run(client, self.steps[0], f"{_ARM}{arguments!r}")
 
@@ -110,13 +117,13 @@ class _Run:
             self._run(client, step, step.source)
             self.given.append(step.source)
         elif step.unit not in self.left_out:
-            if self.given:
-                self._ask(client, step, "keep", " ".join(_assigned(self.given)))
+            self._ask(client, step, "keep", " ".join(_assigned(self.given)))
             self.given, self.trusted = [], False
+            self.since.append(step.unit)
             self._run(client, step, step.source)
 
     def _ask(self, client: sandbox.SafeClient, step: Step, task: str, text: str = "") -> str:
-        """What the judge replies to a signed request; "" where no reply carries its seal."""
+        """What the judge replies to a signed request; no other reply carries its seal."""
         self.asked += 1
         request = PARTS.join([str(self.asked), task, step.unit, text])
         call = f'__import__("sys").audit("labkit", {request!r}, {self.sign(request)!r})'
@@ -126,7 +133,7 @@ class _Run:
                 seal = self.sign(f"{request}{REPLY}{reply}")
                 if hmac.compare_digest(seal.encode(), str(said.get("seal", "")).encode()):
                     return reply
-        return ""
+        raise _Stopped("kept the kit's check from its kernel")
 
     def _run(self, client: sandbox.SafeClient, step: Step, source: str) -> list[NotebookNode]:
         began = time.monotonic()
@@ -147,18 +154,22 @@ class _Run:
             self.verdicts[number] = Verdict(number, "nobody", False, "○ not attempted")
             return
         reply = self._ask(client, step, "judge", step.source)
-        lost = "0 yours ✗ not judged: the code kept the check from it"
-        passed, whose, message = (reply or lost).split(" ", 2)
+        passed, whose, message = reply.split(" ", 2)
         seconds = round(self.seconds[number], 1)
         own = passed == "1" and whose == "yours"
         self.verdicts[number] = Verdict(number, whose, own, message, seconds)
+        if message.startswith("✗ not judged"):
+            self.left_out |= {number, *self.since}
+            raise _Spoiled
+        self.since = []
 
     def _blame(self, step: Step, why: str) -> bool:
         """Leave out what ended the kernel: this step, or the student's last one before it.
 
         False where there is no time, or nothing of the student's to leave out.
         """
-        before = self.steps[: self.steps.index(step) + 1]
+        place = next(n for n, other in enumerate(self.steps) if other is step)
+        before = self.steps[: place + 1]
         units = [s.unit for s in before if s.kind == "own" and s.unit not in self.left_out]
         unit = step.unit if step.unit in units else (units or [""])[-1]
         late = time.monotonic() >= self.end

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import zmq.asyncio
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -89,6 +91,7 @@ def start(folder: Path, limits: Limits) -> "SafeClient":
         ip=str(folder / "k") if os.name == "posix" else "127.0.0.1",
         connection_file=str(folder / "kernel.json"),
     )
+    manager.client_factory = _Channels
     client = SafeClient(manager, limits, folder)
     client.start_new_kernel(env=_environment(home, data), cwd=str(home), stdout=-3, stderr=-3)
     client.start_new_kernel_client()
@@ -141,6 +144,16 @@ def _walls(folder: Path) -> list[str]:
     walls += [word for place in places for word in ("--ro-bind-try", str(place), str(place))]
     walls += ["--bind", str(folder), str(folder), "--remount-ro", "/dev", "--remount-ro", "/"]
     return [*walls, "--chdir", str(folder / "home")]
+
+
+class _Channels(AsyncKernelClient):
+    """Channels that take no message larger than a cell may print: it would fill our own memory."""
+
+    def _context_default(self) -> zmq.asyncio.Context:
+        self._created_context = True
+        context = zmq.asyncio.Context()
+        context.MAXMSGSIZE = 2 * OUTPUT
+        return context
 
 
 class SafeClient(NotebookClient):

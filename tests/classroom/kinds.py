@@ -65,6 +65,11 @@ STOPPING = {
         "threads|start new thread|ended its kernel",
     ),
     "prints 2 GB": ("for _ in range(20_000):\n    print('x' * 100_000)", "printed more than"),
+    "prints 500 MB at once": ("print('x' * 500_000_000)", "not defined|printed more than|kept the"),
+    "closes its channel": (
+        "get_ipython().kernel.iopub_socket.close()",
+        "kept the kit's check|ended its kernel|printed|ran for more",
+    ),
     "floods the error stream": (
         "import sys\nwhile True:\n    sys.stderr.write('x' * 100_000)",
         "printed more than",
@@ -93,6 +98,8 @@ STOPPING = {
         "MemoryError|GB of memory",
     ),
 }
+# without bubblewrap these would fill the disk of whoever runs the tests
+NEED_WALLS = ("fills the memory disk", "makes files without end")
 # what reaches for more than its own; the check must find nothing done, so 2.1 passes
 REACHING = {
     "the network": "import socket\n\ntry:\n    socket.create_connection(('1.1.1.1', 53), 2)\n"
@@ -195,6 +202,17 @@ def fill(nb, given):
         if role == "exercise" and number in given:
             cell.source = given[number]
     return nb
+
+
+def references(lab):
+    """A submission whose answers are the references of a lab, as a student would write them."""
+    cells = [(marker(cell), cell.source) for cell in lab.cells]
+    own = {
+        number: source.replace("# Solution", "# Exercise", 1) + "\n# mine"
+        for (role, number), source in cells
+        if role == "solution"
+    }
+    return fill(lab, own)
 
 
 def make(nb, folder, chosen=None, **places):

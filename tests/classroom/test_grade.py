@@ -10,16 +10,17 @@ from nbformat.v4 import new_code_cell
 
 from labkit.authoring.build import build_notebook
 from labkit.authoring.cells import marker
+from labkit.authoring.files import find_sources
 from labkit.classroom.grade import grade
 from labkit.classroom.sandbox import Limits, bubblewrap
 
+ROOT = Path(__file__).parents[2]
 LIMITS = Limits(cell=20, total=200, memory=3 << 30)
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 # a handful of each kind; `make soak` grades all of them
 STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 2 GB", "fills the disk")
-STOPPING += ("fills the memory", "makes files without end", "starts threads")
-FORGED = ("a printed tick", "fake metadata", "another check", "another judge", "no asserts")
-FORGED += ("a name that hides a built-in", "a class that equals anything", "the frames above")
+STOPPING += ("fills the memory", "closes its channel")
+FORGED = ("fake metadata", "no asserts", "a class that equals anything", "the frames above")
 FORGED += ("the judge's key", "a fake of the call", "another exit", "the reference asked for")
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
@@ -64,7 +65,9 @@ def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, rig
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
 
 
-@pytest.mark.parametrize("kind", STOPPING)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=walls) if k in KINDS["NEED_WALLS"] else k for k in STOPPING]
+)
 def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
     verdicts, submission, right, kind
 ):
@@ -104,11 +107,30 @@ def test_a_wiped_notebook_costs_the_next_exercise_nothing(verdicts, submission, 
     assert passed(verdicts(submission(right | {"2.1": wiped}))) == ["2.2"]
 
 
-def test_a_dataclass_is_no_forgery(verdicts, submission, right):
+def test_what_an_answer_replaces_costs_its_own_exercise_only(verdicts, submission, right):
+    hostile = "import builtins\nbuiltins.abs = lambda value: 0\nadd = total = 1"
+    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{hostile}"}))
+    assert "replaces builtins.abs" in found["2.1"].message
+    assert passed(found) == ["2.2"]
+
+
+def test_usual_tools_are_no_forgery(verdicts, submission, right):
     plain = right["2.1"] + "\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass P:\n"
     plain += "    x: int = 0\n\n\nimport inspect\nfrom collections import namedtuple\n"
+    plain += "import traceback\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n"
+    plain += "    traceback.print_exc()\n"
     plain += "Q = namedtuple('Q', 'a b')\nassert inspect.signature(add) and P() == P()"
     assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
+
+
+def test_lab_02_answered_with_its_references_passes_everything():
+    """What guards against forgery stops nothing of what a real lab does; `make soak`: all labs."""
+    if "02_mlp" not in [source.stem for source in find_sources(ROOT)]:
+        pytest.skip("the course leaves lab 02 out")
+    lab = build_notebook(ROOT / "solutions" / "02_mlp.py", "shown")
+    found = grade(KINDS["references"](lab), lab, Limits(cell=200, total=900))
+    assert [(v.exercise, v.message) for v in found if not v.passed] == []
+    assert len(found) >= 5
 
 
 def test_an_answer_to_an_exercise_that_is_gone_is_no_fault(verdicts, submission, right):

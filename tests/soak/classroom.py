@@ -1,6 +1,6 @@
 """`labkit report` on a submission of every kind, here and on a cluster that loses a worker.
 
-    python tests/soak/classroom.py [--out DIR] [--every N] [--only here|cluster]
+    python tests/soak/classroom.py [--out DIR] [--every N] [--only here|cluster|labs]
 
 Prints each verdict that is not what it must be, and fails where there is one. About fifteen
 seconds a submission and processor.
@@ -19,8 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.authoring.build import build_notebook
+from labkit.authoring.files import find_sources
+from labkit.classroom.grade import grade as grade_one
 from labkit.classroom.report import report
-from labkit.classroom.sandbox import Limits
+from labkit.classroom.sandbox import Limits, bubblewrap
 
 TESTS = Path(__file__).parents[1]
 KINDS = runpy.run_path(str(TESTS / "classroom" / "kinds.py"))
@@ -69,14 +71,31 @@ def grade(course: Path, out: Path, every: int, scheduler: str | None) -> int:
     return len(wrong)
 
 
+def grade_labs() -> int:
+    """Hand in the references of every lab as a student's own; return how many fail."""
+    failed = 0
+    for source in find_sources(TESTS.parent):
+        lab = build_notebook(source, "shown")
+        found = grade_one(KINDS["references"](lab), lab, Limits(cell=600, total=3600))
+        for verdict in found:
+            if not verdict.passed:
+                print(f"WRONG {source.stem} {verdict.exercise}: {verdict.message}")
+                failed += 1
+        print(f"{source.stem}: {len(found)} references graded", flush=True)
+    return failed
+
+
 def main() -> int:
     """Run what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(tempfile.mkdtemp()))
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--only", choices=["here", "cluster"])
+    parser.add_argument("--only", choices=["here", "cluster", "labs"])
     args = parser.parse_args()
     os.environ["LABKIT_OFFLINE"] = "1"
+    if not bubblewrap():
+        print("not run: without bubblewrap these submissions would do harm here")
+        return 1
     wrong, out = 0, args.out.resolve()
     for kind in ("here", "cluster"):
         if args.only in (None, kind):
@@ -91,6 +110,8 @@ def main() -> int:
             else:
                 with losing_cluster() as address:
                     wrong += grade(course, out / kind, args.every, address)
+    if args.only in (None, "labs"):
+        wrong += grade_labs()
     return int(wrong > 0)
 
 
