@@ -21,6 +21,22 @@ _ADVICE = {
     "x.to(device)": "Expected all tensors to be on the same device|Input type .* and weight type",
     "take the numbers out of the graph first: "
     "tensor.detach().numpy()": r"Can't call numpy\(\) on Tensor that requires grad",
+    "each comparison needs parentheses beside &: (a >= 0.9) & b": r"ufunc 'bitwise_(and|or)' not "
+    "supported",
+    "for arrays it is & and ~, number by number, not `and` and `not`": "truth value of an array|"
+    "Boolean value of Tensor",
+    "a layer is made with parentheses: nn.ReLU()": "is not a Module subclass",
+    "each method of a class has `self` as its first argument": r"takes \d+ positional arguments? "
+    r"but \d+ (was|were) given",
+    "with torch.no_grad(): has parentheses": "does not support the context manager|__enter__",
+    "backward() starts from a single number, the loss": "implicitly created only for scalar",
+    "the labels stay whole numbers, as the loader gives them": "expected target dtype to be Long",
+    "count with .sum(), or make numbers of True and False first: .float().mean()": "could not "
+    "infer output dtype",
+    "== has compared two things of different kinds: .max(1) gives values and places, .argmax(1) "
+    "the places": "'bool' object has no attribute",
+    "PyTorch's functions want tensors: torch.as_tensor(array) makes one of an array": r"must be "
+    r"Tensor, not|'numpy.ndarray' object has no attribute",
     "a hole `...` is left in the code": "(?i)ellipsis",
     "something is None: is a `return` missing in your function?": "'NoneType'",
 }

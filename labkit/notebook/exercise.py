@@ -137,8 +137,8 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
     if isinstance(error, AssertionError):
         return " ".join(str(error).split()) or lines[0] or "an assertion failed"
     where = f" (in `{steps[-1][0].co_name}`, line {steps[-1][1]}: `{lines[-1]}`)"
-    last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
-    unwritten = isinstance(error, NotImplementedError) and last.f_globals is values
+    # PyTorch raises NotImplementedError too: the stub's stands in a line of the notebook
+    unwritten = bool(lines) and lines[-1].startswith("raise NotImplementedError")
     still = "your code still raises " if unwritten else ""
     return still + describe_error(error) + (where if len(steps) > 1 else "")
 
