@@ -887,6 +887,9 @@ for epoch in range(31):
 # | One class is always the answer | classes very unequal; rate so large that all ReLUs are dead | look at the confusion matrix; a smaller rate |
 # | Each run gives another number | no seed; or that *is* the spread | set the seed, and run three of them |
 # | An error about devices | network on one, images on the other | `.to(device)` for both |
+#
+# [docs/students.md](../docs/students.md) has the longer table: how to tell one cause from another,
+# what the usual errors mean, and the words of the course.
 # </details>
 #
 # ## Your loop and `lk.fit`
