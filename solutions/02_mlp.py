@@ -920,7 +920,8 @@ print("losses equal to 1e-6:", bool(differences.max() < 1e-6))
 #
 # Adam with learning rate 1e-3, cross-entropy, batches of 64, 30 epochs: 10 to 30 seconds. While it
 # runs, think of an answer: **which of the two losses will be lower in the end, that of the training
-# or that of the validation images? And will both keep falling?**
+# or that of the validation images? And will both keep falling?** (You may stop a training with the
+# black square above the notebook: network, history and picture stay as they are then.)
 
 # %%
 lk.seed_everything(42)
