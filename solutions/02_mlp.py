@@ -1303,6 +1303,9 @@ with lk.check("2.6", "precision", "recall"):
     _right = np.allclose(_p, _is_p, atol=6e-3) and np.allclose(_r, _is_r, atol=6e-3)
     _swapped = np.allclose(_p, _is_r, atol=6e-3) and np.allclose(_r, _is_p, atol=6e-3)
     assert _right or not _swapped, "precision and recall are swapped: a row's sum belongs to recall"
+    assert _right or not np.isin([_p, _r], (0, 1)).all(), (
+        "nothing but 0 and 1: // cuts off what follows the point; write /"
+    )
     _all = np.diag(result.confusion_matrix()) / len(result.labels)
     assert _right or not (np.allclose(_p, _all) or np.allclose(_r, _all)), (
         "this divides by the number of all images: take the sum of each row or column"
