@@ -13,6 +13,7 @@ Item = TypeVar("Item")
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 STAND_IN_COLOUR = "#b3261e"  # says "not the real data" wherever a stand-in is named
 LEAVES_A_LINE = 5.0  # seconds that work must take for its line to stay
+_cell_is_stopped = False  # whether a training in the present cell was stopped by hand
 
 
 def running_shell() -> Any:
@@ -48,16 +49,21 @@ def end_cell_as_interrupted() -> None:
     """Let the present cell end as interrupted, so that "Run All" runs no further cells.
 
     What the cell has computed and assigned stays; a KeyboardInterrupt of its own would lose it.
+    A loop of `track` in the same cell ends before its next item.
     """
+    global _cell_is_stopped
     shell = running_shell()
     if shell is None:
         return
 
     def mark(result: Any) -> None:
+        global _cell_is_stopped
+        _cell_is_stopped = False
         shell.events.unregister("post_run_cell", mark)
         result.error_in_exec = result.error_in_exec or KeyboardInterrupt("stopped by hand")
 
     shell.events.register("post_run_cell", mark)
+    _cell_is_stopped = True
 
 
 class Throttle:
@@ -180,6 +186,9 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
     Yields:
         The items.
 
+    Raises:
+        KeyboardInterrupt: after an item whose training was stopped by hand.
+
     Example:
         >>> [number for number in track(range(3), "counting")]
         [0, 1, 2]
@@ -191,6 +200,8 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
             line.show(lambda n=count: progress_text(what, n, total, time.perf_counter() - start))
             yield item
             count += 1
+            if _cell_is_stopped:  # one press of Stop ends a cell of many trainings
+                raise KeyboardInterrupt
     finally:
         seconds = time.perf_counter() - start
         line.finish(f"{what}: {count} in {duration(seconds)}" if seconds > LEAVES_A_LINE else "")

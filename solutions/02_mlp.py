@@ -433,8 +433,8 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
         assert not _early, "super().__init__() must come first in __init__"
         raise
     assert list(_net.parameters()), (
-        "PyTorch finds no layers: make them in __init__, in nn.Sequential(…); it does not look "
-        "into a plain Python list"
+        "PyTorch finds no layers: make them in __init__ (two underscores on either side), as "
+        "self.layers = nn.Sequential(…); it does not look into a plain Python list"
     )
     _calls = []  # of each linear layer: the layer, what went in, what came out
     for _layer in _net.modules():
@@ -494,10 +494,9 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
     _weights = sum(p.numel() for p in _net.parameters() if p.ndim > 1)
     _count = sum(p.numel() for p in _net.parameters())
     assert not isinstance(expected_parameters, str), "expected_parameters is a text; write a number"
-    assert float(expected_parameters) != _weights, (
-        "these are the weights only: each output has a bias as well"
-    )
-    assert float(expected_parameters) == _count, (
+    _said = lk.judge.read_array(expected_parameters, (1,), "expected_parameters").item()
+    assert _said != _weights, "these are the weights only: each output has a bias as well"
+    assert _said == _count, (
         "expected_parameters is not what your network has: count (inputs + 1) · outputs for each "
         "layer, and add up all of them"
     )
@@ -583,25 +582,37 @@ with lk.check("2.2", "train_one_epoch"):
     _smooth = nn.CrossEntropyLoss(label_smoothing=0.3)  # so that it is not any other loss
     _events, _modes = [], []
 
+    class _Toy(nn.Sequential):
+        def forward(self, images):
+            _modes.append(self.training)
+            assert len(images) <= 4, "loop over the `loader` that your function gets"
+            return super().forward(images)
+
     def _toy():
-        net = nn.Sequential(nn.Flatten(), nn.Linear(2352, 8))
+        net = _Toy(nn.Flatten(), nn.Linear(2352, 8))
         net.load_state_dict(_start)
         return net
 
     class _Criterion(nn.Module):
         def forward(self, input, target):
             _events.append("loss")
-            _swapped = not input.is_floating_point() or input.ndim != 2
+            _swapped = target.is_floating_point() and target.ndim == 2
             assert not _swapped, "the arguments are swapped: criterion(logits, labels)"
+            assert input.shape == (len(target), 8), (
+                "criterion wants the logits, eight numbers an image, not images or predictions"
+            )
             _softmax = input.min() >= 0 and torch.allclose(input.sum(1), torch.ones(len(input)))
             assert not _softmax, "criterion wants the logits as they are: leave the softmax out"
             return _smooth(input, target)
 
     class _Steps(torch.optim.SGD):
         def step(self, closure=None):
+            with torch.enable_grad():
+                loss = closure() if closure else None
             grads = [p.grad for group in self.param_groups for p in group["params"]]
             _events.append("step" if any(g is not None and g.any() for g in grads) else "empty")
-            return super().step(closure)
+            super().step()
+            return loss
 
     def _reference(clear):
         """Losses before and after each step, and the weights at the end."""
@@ -618,7 +629,7 @@ with lk.check("2.2", "train_one_epoch"):
         return np.array(before), np.array(after), net[1].weight.detach()
 
     _net = _toy().eval()
-    _net.register_forward_pre_hook(lambda net, inputs: _modes.append(net.training))
+    _modes.clear()
     _net[1].weight.register_hook(lambda gradient: _events.append("backward"))
     try:
         _got = train_one_epoch(_net, _loader, _Criterion(), _Steps(_net.parameters(), lr=0.02))
@@ -630,9 +641,12 @@ with lk.check("2.2", "train_one_epoch"):
     assert _modes, "the model that your function gets is never called: model(images)"
     assert all(_modes), "the network was not in training mode: call model.train() first"
     assert "loss" in _events, "use the `criterion` that your function gets"
-    assert "backward" in _events, "no gradients are computed: loss.backward() is missing"
+    assert "backward" in _events, (
+        "no gradients are computed: loss.backward() is missing (or its parentheses are)"
+    )
     assert {"step", "empty"} & set(_events), (
-        "the weights do not change: the optimizer that your function gets makes no step()"
+        "the weights do not change: the optimizer that your function gets makes no step() "
+        "(a call has parentheses)"
     )
     assert "empty" not in _events, (
         "a step found no gradients: zero_grad() must not stand between backward() and step(), and "
@@ -666,6 +680,8 @@ with lk.check("2.2", "train_one_epoch"):
         (_before.sum() / 10, "a batch's loss is a mean: multiply it by len(labels) before adding"),
         (4 * _before.sum() / 10, "the last batch is smaller: weight by len(labels)"),
         (4 * _before.sum() / 12, "the last batch is smaller: weight by len(labels)"),
+        (64 * _before.sum() / 10, "not every batch holds 64 images: weight by len(labels)"),
+        (3 * _before.sum() / 10, "len(loader) counts the batches: weight by len(labels)"),
         (_before[-1], "this is the loss of the last batch: add up all of them"),
         (np.average(_after, weights=_n), "this is the loss after the steps: take it before"),
     ):
@@ -728,17 +744,25 @@ with lk.check("2.3", "validate"):
     _x = torch.randn(10, 3, 28, 28)
     _logits = _net[:2](_x).detach()
     _y = _logits.argmax(1)
-    _y[[5, 8, 9]] = (_y[[5, 8, 9]] + 1) % 8  # 7 of 10 are right: 4 of 4, 3 of 4, 0 of 2
+    _y[[1, 5, 8]] = (_y[[1, 5, 8]] + 1) % 8  # 7 of 10 are right: 3 of 4, 3 of 4, 1 of 2
     _loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(_x, _y), batch_size=4)
     _smooth, _seen = nn.CrossEntropyLoss(label_smoothing=0.3), []
-    _net.register_forward_pre_hook(
-        lambda net, inputs: _seen.append((net.training, torch.is_grad_enabled()))
-    )
+
+    class _Toy(nn.Sequential):
+        def forward(self, images):
+            _seen.append((self.training, torch.is_grad_enabled()))
+            assert len(images) <= 4, "loop over the `loader` that your function gets"
+            return super().forward(images)
+
+    _net = _Toy(*_net)
 
     class _Criterion(nn.Module):
         def forward(self, input, target):
-            _swapped = not input.is_floating_point() or input.ndim != 2
+            _swapped = target.is_floating_point() and target.ndim == 2
             assert not _swapped, "the arguments are swapped: criterion(logits, labels)"
+            assert input.shape == (len(target), 8), (
+                "criterion wants the logits, eight numbers an image, not images or predictions"
+            )
             _softmax = input.min() >= 0 and torch.allclose(input.sum(1), torch.ones(len(input)))
             assert not _softmax, "criterion wants the logits as they are: leave the softmax out"
             return _smooth(input, target)
@@ -752,7 +776,8 @@ with lk.check("2.3", "validate"):
             "validation only looks: no backward() and no step()"
         )
         assert "must match the size" not in str(_error), (
-            "the predictions do not fit the labels: the largest logit of each image is argmax(1)"
+            "shapes that do not fit: a prediction an image is argmax(1), and .sum() counts how "
+            "many of a batch are right"
         )
         raise
     assert _seen, "the model that your function gets is never called: model(images)"
@@ -764,7 +789,7 @@ with lk.check("2.3", "validate"):
     assert _answer is not None, "nothing is returned: return loss and accuracy"
     _two = isinstance(_answer, tuple | list | np.ndarray | torch.Tensor) and len(_answer) == 2
     assert _two, "return loss and accuracy: two numbers"
-    _loss, _accuracy = (float(torch.as_tensor(value).detach()) for value in _answer)
+    _loss, _accuracy = lk.judge.read_array(_answer, (2,), "validate")
     _each = np.array(
         [_smooth(z, y).item() for z, y in zip(_logits.split(4), _y.split(4), strict=True)]
     )
@@ -780,18 +805,24 @@ with lk.check("2.3", "validate"):
         (_each.sum() / 10, "a batch's loss is a mean: multiply it by len(labels) before adding"),
         ((_n * _each).sum() / 3, "divide the loss by the number of images, not of batches"),
         (_each[-1], "this is the loss of the last batch: add up all of them"),
+        (_each[0], "this is the loss of the first batch: `return` stands inside the loop"),
     ):
         assert abs(_loss - _wrong) > 1e-5, _message
     assert abs(_loss - _true) < 1e-4, f"here the mean loss is {_true:.4f}, not {_loss:.4f}"
+    _parts = zip(_logits.split(4), _y.split(4), strict=True)
+    _flat = sum((z.argmax() == y).sum().item() for z, y in _parts) / 10
     for _wrong, _message in (
         (70, "the accuracy is in per cent: return a share from 0 to 1"),
         (7, "the accuracy is a count: divide by the number of images"),
-        (7 / 12, "the accuracy is the mean of the batches' shares: count, and divide at the end"),
+        (2 / 3, "the accuracy is the mean of the batches' shares: count, and divide at the end"),
         (7 / 3, "divide the right answers by the number of images, not of batches"),
         (0.3, "this is the share of wrong answers"),
-        (0, "this is the accuracy of the last batch: count in all of them"),
+        (0.5, "this is the accuracy of the last batch: count in all of them"),
+        (0.1, "only the last batch is counted: correct += …, not correct = …"),
+        (0, "the accuracy is 0: are argmax(1) and labels compared, and is it / and not //?"),
+        (_flat, "argmax() looks for one place in the whole batch: argmax(dim=1)"),
     ):
-        assert abs(_accuracy - _wrong) > 1e-5, _message
+        assert abs(_accuracy - _wrong) > 1e-5 or abs(_wrong - 0.7) < 1e-5, _message
     assert abs(_accuracy - 0.7) < 1e-4, (
         f"7 of 10 answers are right, and your accuracy is {_accuracy:.3f}: count right answers, "
         "divide by the number of images"
@@ -856,6 +887,9 @@ for epoch in range(31):
 # | One class is always the answer | classes very unequal; rate so large that all ReLUs are dead | look at the confusion matrix; a smaller rate |
 # | Each run gives another number | no seed; or that *is* the spread | set the seed, and run three of them |
 # | An error about devices | network on one, images on the other | `.to(device)` for both |
+#
+# [docs/students.md](../docs/students.md) has the longer table: how to tell one cause from another,
+# what the usual errors mean, and the words of the course.
 # </details>
 #
 # ## Your loop and `lk.fit`
@@ -886,7 +920,8 @@ print("losses equal to 1e-6:", bool(differences.max() < 1e-6))
 #
 # Adam with learning rate 1e-3, cross-entropy, batches of 64, 30 epochs: 10 to 30 seconds. While it
 # runs, think of an answer: **which of the two losses will be lower in the end, that of the training
-# or that of the validation images? And will both keep falling?**
+# or that of the validation images? And will both keep falling?** (You may stop a training with the
+# black square above the notebook: network, history and picture stay as they are then.)
 
 # %%
 lk.seed_everything(42)
@@ -993,6 +1028,11 @@ with lk.check("2.4", "model_unscaled", "history_unscaled", "result_unscaled"):
     assert not all(torch.equal(a.cpu(), b.cpu()) for a, b in _pairs), (
         "these are the weights of the first network, which learnt from pixels in [-1, 1]: give "
         "lk.fit the new training loader"
+    )
+    _half = blood.loaders(batch_size=64, normalize="half")[1]
+    assert np.allclose(lk.evaluate(first_network, _half).logits, on_validation.logits, atol=1e-3), (
+        "the first network is another one than before: it was trained further. Run the cells from "
+        '"Train in earnest" on again, and give lk.fit a new BloodMLP()'
     )
     _kept = lk.evaluate(first_network, val)
     assert np.allclose(_kept.logits, on_validation.logits, atol=1e-3), (
@@ -1139,9 +1179,16 @@ with lk.check("2.5", "confused_pairs"):
         assert isinstance(_pair, tuple | list | np.ndarray) and len(_pair) == 3, (
             "a pair has three parts: true class, predicted class, how often"
         )
+        assert not isinstance(_pair[0], int | np.integer) or not isinstance(_pair[2], str), (
+            "a pair begins with its two classes: (true class, predicted class, how often)"
+        )
+        assert not isinstance(_pair[2], str), "how often is a number, not a text"
         for _class in _pair[:2]:
             assert not isinstance(_class, str) or _class in blood.classes, (
                 f"there is no class {_class!r}; the classes are {', '.join(blood.classes)}"
+            )
+            assert isinstance(_class, str) or 0 <= int(_class) < 8, (
+                f"there is no class number {_class}: they go from 0 to 7"
             )
         _place = [blood.classes.index(c) if isinstance(c, str) else int(c) for c in _pair[:2]]
         _places.append(tuple(_place))
@@ -1150,18 +1197,18 @@ with lk.check("2.5", "confused_pairs"):
     assert _places[0] != _places[1], "the same pair twice"
     _found = [int(_counts[place]) for place in _places]
     _turned = [int(_counts[p, t]) for t, p in _places]
+    assert _found == _top or _turned != _top, (
+        "rows are true classes, columns predictions: yours are swapped"
+    )
     _sums = np.triu(_counts + _counts.T)
     _both = sorted((int(_sums[tuple(sorted(place))]) for place in _places), reverse=True)
-    assert _found == _top or _numbers != _both, (
+    assert _found == _top or _numbers == _found or _numbers != _both, (
         "you added both directions: a monocyte called platelet and a platelet called monocyte are "
         "two different mistakes"
     )
     _worst = np.sort(_shares, axis=None)[::-1][:2]
     assert _found == _top or not np.allclose([_shares[p] for p in _places], _worst), (
         "these are the largest shares of a row: the counts are asked for"
-    )
-    assert _found == _top or _turned != _top, (
-        "rows are true classes, columns predictions: yours are swapped"
     )
     assert _found == _top or _found[::-1] != _top, "the largest comes first"
     _others = [number for _, _, number in on_validation.most_confused(2)]
@@ -1231,8 +1278,11 @@ with lk.check("2.6", "precision", "recall"):
     def _numbers(values):
         values = values.values() if isinstance(values, dict) else values
         values = values.detach().flatten() if torch.is_tensor(values) else values
+        assert values is not None, "precision or recall is None"
         one = isinstance(values, np.ndarray | np.generic | float | int)
-        return np.array([float(v) for v in (np.ravel(values) if one else values)])
+        values = list(np.ravel(values) if one else values)
+        assert not any(isinstance(v, str) for v in values), "write numbers, not texts"
+        return np.array([float(v) for v in values])
 
     _p, _r = _numbers(precision), _numbers(recall)
     assert len(_p) == 8 and len(_r) == 8, "there must be eight numbers each, one a class"
@@ -1241,8 +1291,8 @@ with lk.check("2.6", "precision", "recall"):
         "np.maximum(sums, 1)"
     )
     assert _p.any() or _r.any(), (
-        "all zeros: the diagonal of this matrix was set to zero in 2.5; take a fresh "
-        "result.confusion_matrix()"
+        "all zeros: was the diagonal of this matrix set to zero in 2.5? Take a fresh "
+        "result.confusion_matrix(). Or did // cut off what follows the point?"
     )
     _fractions = _p.max() <= 1 + 1e-9 and _r.max() <= 1 + 1e-9
     assert _fractions or not np.allclose(_r / 100, _report["recall"], atol=6e-3), (
@@ -1253,12 +1303,26 @@ with lk.check("2.6", "precision", "recall"):
     _right = np.allclose(_p, _is_p, atol=6e-3) and np.allclose(_r, _is_r, atol=6e-3)
     _swapped = np.allclose(_p, _is_r, atol=6e-3) and np.allclose(_r, _is_p, atol=6e-3)
     assert _right or not _swapped, "precision and recall are swapped: a row's sum belongs to recall"
+    assert _right or not np.isin([_p, _r], (0, 1)).all(), (
+        "nothing but 0 and 1: // cuts off what follows the point; write /"
+    )
     _all = np.diag(result.confusion_matrix()) / len(result.labels)
     assert _right or not (np.allclose(_p, _all) or np.allclose(_r, _all)), (
         "this divides by the number of all images: take the sum of each row or column"
     )
     assert _right or not np.allclose(_r, on_validation.report()["recall"][:8]), (
         "these are the validation images: use `result`"
+    )
+    for _name, _found, _is in (("precision", _p, _is_p), ("recall", _r, _is_r)):
+        assert np.allclose(_found, _is, atol=6e-3) or not np.allclose(
+            np.sort(_found), np.sort(_is), atol=6e-3
+        ), f"{_name}: the right numbers in another order; take that of blood.classes"
+        assert np.allclose(_found, _is, atol=6e-3) or not np.allclose(1 - _found, _is, atol=6e-3), (
+            f"{_name}: these are the shares of the wrong answers"
+        )
+    _part = result.confusion_matrix("true")
+    assert _right or not np.allclose(_p, np.diag(_part) / np.maximum(_part.sum(0), 1), atol=6e-3), (
+        "this is the matrix of shares: take the counts, result.confusion_matrix()"
     )
     assert np.allclose(_r, _is_r, atol=6e-3), "recall: the right answers, divided by row sums"
     assert np.allclose(_p, _is_p, atol=6e-3), "precision: the right answers, divided by column sums"
@@ -1394,6 +1458,14 @@ with lk.check("2.7", "quadrants"):
     assert _n == _true or not np.allclose(
         [_n[k] * _all / 100 for k in _true], [*_true.values()], atol=0.5
     ), "counts, not per cent"
+    _every = {"correct": result.correct.sum(), "wrong": (~result.correct).sum()}
+    assert any(_n[f"confident {k}"] or _n[f"unsure {k}"] != _every[k] for k in _every), (
+        "nothing is confident and everything unsure: a confidence lies in [0, 1], not in per cent"
+    )
+    for _name in _n:
+        assert _n[_name] == _true[_name] or _n[_name] != _all, (
+            f"{_name}: {_all} is the length of the mask; .sum() counts its True"
+        )
     _middle = result.confidence_quadrants(0.9, 0.9)
     for _name in ("unsure correct", "unsure wrong"):
         assert _n[_name] == _true[_name] or _n[_name] != len(_middle[_name]), (
@@ -1640,7 +1712,7 @@ with lk.check("2.8", "fit_temperature"):
             "your function changes the logits it is given: write logits / T, not logits /= T"
         )
         assert _said is not None, "nothing is returned: return T"
-        assert not isinstance(_said, tuple | list | dict), "return one number, T"
+        assert not isinstance(_said, tuple | list | dict | str), "return one number, T"
         _said = np.asarray(_said.detach() if torch.is_tensor(_said) else _said, dtype=float)
         assert _said.size == 1, f"return one number, not {_said.size}"
         _t, _near = _said.item(), max(0.06, 0.03 * _best)
@@ -1648,6 +1720,9 @@ with lk.check("2.8", "fit_temperature"):
             assert abs(_t - 1 / _best) > 0.05, "this is 1/T: divide the logits by T"
             assert abs(_t - min(_losses)) > 1e-3, "this is the smallest loss: return its T"
             assert _t == _t, "this is NaN: what is the loss of each T?"
+            assert _t <= 5 or _t != round(_t) or _scale == 12, (
+                f"{_t:g} is a place in the grid: return the T that stands there"
+            )
             assert _scale != 12 or _t < 5, "T must stay in [0.3, 5], whatever the logits are"
             _ends = max(_losses[0], _losses[-1])
             assert _loss(_scale, max(_t, 0.3)) < _ends - 1e-3 or _scale == 12, (
@@ -1828,9 +1903,11 @@ with lk.check("2.9", "mean_curves", "figure"):
             and (np.allclose(y, _curve, atol=2e-3) or np.allclose(y, 100 * _curve, atol=0.2))
             for y in _lines
         ), f"the figure has no line with the mean curve of {_name}"
-    assert any(p.get_xlabel() for p in _panels) and any(p.get_ylabel() for p in _panels), (
-        "say what the axes show: xlabel and ylabel"
-    )
+    for _side in "xy":
+        _whole = getattr(figure, f"get_sup{_side}label", str)()
+        assert _whole or any(getattr(p, f"get_{_side}label")() for p in _panels), (
+            "say what the axes show: xlabel and ylabel"
+        )
     _legends = [p.get_legend() for p in _panels] + list(getattr(figure, "legends", []))
     assert any(_legends) or len(_panels) >= 4, "which line is which? Give labels and a legend"
 

@@ -4,6 +4,7 @@ from types import ModuleType, SimpleNamespace
 
 import IPython
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from labkit import display
 from labkit.display import duration, front_end
@@ -58,3 +59,18 @@ def test_track_leaves_a_line_only_where_it_took_long(capsys, monkeypatch, second
     monkeypatch.setattr(display, "front_end", lambda: "none")
     assert list(display.track(["a"], "comparing")) == ["a"]
     assert capsys.readouterr().out == left
+
+
+def test_one_stop_ends_a_cell_of_many_trainings():
+    shell = InteractiveShell.instance()
+    try:
+        stop = "seen.append(i) or display.end_cell_as_interrupted()"
+        loop = "from labkit import display\nseen = []\nfor i in display.track(range(3), 'x'): "
+        stopped = shell.run_cell(loop + stop, silent=False, store_history=False)
+        assert isinstance(stopped.error_in_exec, KeyboardInterrupt)
+        assert shell.user_ns["seen"] == [0]
+        after = shell.run_cell(loop + "seen.append(i)", store_history=False)
+        assert after.success, "the next cell is another one"
+        assert shell.user_ns["seen"] == [0, 1, 2]
+    finally:
+        InteractiveShell.clear_instance()

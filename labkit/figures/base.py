@@ -6,13 +6,14 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from labkit.display import PALETTE, STAND_IN_COLOUR
 
 __all__ = ["PALETTE", "WIDTH", "as_jpeg", "new_figure", "short_name"]
 
 WIDTH = 9.0  # inches: fills a notebook of 900 pixels
+FRAME = "#cccccc"
 
 
 def new_figure(
@@ -45,7 +46,6 @@ def new_figure(
         **options,
     )
     plt.close(figure)  # else the notebook would show it twice
-    figure.patch.set(edgecolor="0.8", linewidth=1)  # a quiet frame, on a dark page too
     if origin:
         stand_in = getattr(origin, "stand_in", False)
         colour, weight = (STAND_IN_COLOUR, "bold") if stand_in else ("0.4", "normal")
@@ -74,13 +74,7 @@ class SmallFigure(Figure):
 
     def small_png(self) -> bytes:
         """The figure as a PNG with a palette of its 256 most useful colours."""
-        full, small = BytesIO(), BytesIO()
-        self.savefig(full, format="png", dpi=self.dpi, bbox_inches="tight")
-        picture = Image.open(full).convert("RGB")
-        # a median cut keeps the colours that pictures and colour bars use most
-        picture = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        picture.save(small, format="png", optimize=True)
-        return small.getvalue()
+        return as_png(as_picture(self, self.dpi, bbox_inches="tight"), colours=256)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -90,10 +84,29 @@ class SmallFigure(Figure):
         display(data, raw=True)
 
 
+def as_picture(figure: Figure, dpi: float, **options: object) -> Image.Image:
+    """A figure as a picture with a quiet frame, which sets it off from any page, light or dark."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, **options)
+    picture = Image.open(file).convert("RGB")
+    # drawn here, because what is cropped tightly loses the frame that matplotlib draws
+    ImageDraw.Draw(picture).rectangle((0, 0, picture.width - 1, picture.height - 1), outline=FRAME)
+    return picture
+
+
+def as_png(picture: Image.Image, colours: int) -> bytes:
+    """A picture as a PNG with a palette, a third of the size."""
+    file = BytesIO()
+    # a median cut keeps the colours that pictures and colour bars use most
+    small = picture.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small.save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
 def as_jpeg(figure: Figure, quality: int = 80) -> object:
     """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
     from IPython.display import Image as Shown
 
     buffer = BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=90, pil_kwargs={"quality": quality})
+    as_picture(figure, dpi=90).save(buffer, format="jpeg", quality=quality)
     return Shown(buffer.getvalue(), format="jpeg", width=int(90 * figure.get_figwidth()))

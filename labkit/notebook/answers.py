@@ -10,6 +10,7 @@ the reference, so that it is run once more where the reference has answered in t
 import asyncio
 import hashlib
 import symtable
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -46,6 +47,8 @@ def load_into_running_shell() -> None:
         return
     # from here on a record of our own: nbval runs cells without storing them in the history
     session.__init__(shell=shell, cells=list(shell.history_manager.input_hist_raw))
+    # pooch, SHAP and Optuna look for widgets, which no lab needs, and would say so in red
+    warnings.filterwarnings("ignore", "IProgress not found")
     shell.register_magic_function(solution, "cell", "solution")
     shell.events.register("pre_run_cell", _remember_cell)
     shell.events.register("post_run_cell", _remember_error)

@@ -5,12 +5,11 @@ import itertools
 import json
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from io import BytesIO
 
 from matplotlib.figure import Figure
-from PIL import Image
 
 from labkit.display import Output, front_end, track
+from labkit.figures.base import as_picture, as_png
 
 MOST = 60  # pictures that are drawn ahead
 _SCRIPT = """<script>{
@@ -22,6 +21,7 @@ const show = () => {
   const place = choices.reduce((sum, [, values], i) => sum * values.length + at[i], 0);
   img.src = place ? "data:image/png;base64," + pictures[place - 1] : first;
   text.textContent = choices.map(([name, values], i) => `${name}: ${values[at[i]]}`).join(", ");
+  img.alt = text.textContent;
 };
 const bar = document.createElement("div");
 for (const [name, values, slides] of choices) {
@@ -80,11 +80,8 @@ def explore(draw: Callable[..., Figure], **choices: Sequence[object]) -> Figure 
 
 def _picture(figure: Figure) -> tuple[str, int]:
     """A figure as a sharp PNG of few colours in base64, and its width in pixels on the page."""
-    full, small = BytesIO(), BytesIO()
-    figure.savefig(full, format="png", dpi=2 * figure.dpi)
-    picture = Image.open(full).convert("RGB").quantize(64, Image.Quantize.MEDIANCUT, dither=0)
-    picture.save(small, format="png", optimize=True)
-    return b64encode(small.getvalue()).decode(), picture.width // 2
+    picture = as_picture(figure, 2 * figure.dpi)
+    return b64encode(as_png(picture, colours=64)).decode(), picture.width // 2
 
 
 def _page(choices: dict[str, Sequence[object]], pictures: list[tuple[str, int]]) -> str:

@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 EPOCHS = 20
-WIDTHS = (600, 900, 1400)  # of the window
+WIDTHS = (600, 900, 1400, 1800)  # of the window
 SETUP = """\
 import os
 import time
@@ -192,6 +192,7 @@ def test_it_moves_stands_and_outlives_the_kernel_on_every_screen(
     wait_until(page, lambda: page.evaluate(HEIGHT), "the plot is there again")
     assert look(page, WIDTHS, f"{shot}_reopened") == {}
     assert [error for error in page.errors if "favicon" not in error] == []
+    assert page.locator('[data-mime-type$="stderr"]').count() == 0, "a first cell in red"
     if theme == "Dark":
         look_at_it_untrusted(jupyterlab, page, path, screenshots)
 

@@ -202,6 +202,16 @@ WRONG = {
         (network(count="602368"), "add up"),
         (network(count="'636,296'"), "a text"),
         (f"# Exercise 2.1\nBloodMLP = nn.Sequential({LAYERS})\nexpected_parameters = 1", "class"),
+        (network().replace("__init__(self)", "_init_(self)"), "two underscores"),
+        (network().replace("self.layers =", "layers ="), "PyTorch finds no layers"),
+        (network(count="(602368, 32896, 1032)"), "shape"),
+        (network(count="None"), "None"),
+        (stack(LAYERS.replace("nn.ReLU()", "nn.ReLU")), "nn.ReLU()"),
+        (network().replace("forward(self, x)", "forward(x)"), "`self`"),
+        (
+            stack(LAYERS.replace("nn.Linear(256, 128), nn.ReLU(), nn.Linear(128", "nn.Linear(256")),
+            "see the arrows",
+        ),
     ],
     "2.2": [
         (loop(add="total += loss.item()", end="return total / batches"), "batch means"),
@@ -236,6 +246,16 @@ WRONG = {
         (loop(add="total += loss.item() * len(y); return total / len(y)"), "inside the loop"),
         (loop(end="optimizer.step()\n    return total / seen"), "inside the loop"),
         (loop(forward="\n        with torch.no_grad(): loss = criterion(model(x), y)"), "no_grad"),
+        (loop(forward="loss = criterion(model(x).argmax(1), y)"), "logits, eight numbers"),
+        (loop(forward="loss = criterion(x, y)"), "logits, eight numbers"),
+        (loop(forward="loss = criterion(model(x), y.float())"), "whole numbers"),
+        (loop(forward="loss = criterion(model(images), labels)"), "`loader`"),
+        (loop().replace("in loader", "in train"), "`loader`"),
+        (loop("optimizer.zero_grad(); loss.backward; optimizer.step()"), "parentheses"),
+        (loop("optimizer.zero_grad(); loss.backward(); optimizer.step"), "parentheses"),
+        (loop(add="total += 64 * loss.item()"), "not every batch"),
+        (loop(add="total += loss.item() * len(loader)"), "counts the batches"),
+        (loop("z.backward()", forward="z = model(x); loss = criterion(z, y)"), "single number"),
         (
             loop(
                 "pass",
@@ -271,6 +291,16 @@ WRONG = {
         (look(add="total += criterion(logits.softmax(1), y).item() * len(y)"), "softmax"),
         (look(add="total += criterion(y, logits).item() * len(y)"), "swapped"),
         (look(hit="right += int((logits.argmax(0) == y).sum())"), "argmax(1)"),
+        (look(hit="right += int((logits.argmax() == y).sum())"), "argmax(dim=1)"),
+        (look(hit="right += int((logits.max(1)[0] == y).sum())"), "accuracy is 0"),
+        (look(hit="right += (logits.max(1) == y).sum()"), ".argmax(1)"),
+        (look(hit="right += (logits.argmax(1) == y)", end="return total / seen, right"), ".sum()"),
+        (look(hit="right += (logits.argmax(1) == y).mean()"), ".float().mean()"),
+        (look(hit="right = int((logits.argmax(1) == y).sum())"), "+="),
+        (look(end="return total / seen, right // seen"), "//"),
+        (look(end="        return total / seen, right / seen"), "`return` stands inside"),
+        (look(context="torch.no_grad"), "parentheses"),
+        (look().replace("in loader", "in test"), "`loader`"),
         (
             look(
                 hit="right = int((logits.argmax(1) == y).sum())",
@@ -304,6 +334,12 @@ WRONG = {
         (unscaled(after="result_unscaled = result_unscaled.accuracy"), "lk.evaluate"),
         (unscaled(after="history_unscaled = history_unscaled[-1]"), "lk.fit"),
         (unscaled(after="model_unscaled = BloodMLP()"), "something else"),
+        (
+            unscaled(
+                options='precision="fp32", criterion=nn.CrossEntropyLoss(label_smoothing=0.1)'
+            ),
+            "loss",
+        ),
     ],
     "2.5": [
         (pairs("confused_pairs = [(p, t, n) for t, p, n in result.most_confused(2)]"), "swapped"),
@@ -335,6 +371,15 @@ WRONG = {
             "larger",
         ),
         (pairs("confused_pairs = 'monocyte'"), "list"),
+        (
+            pairs("confused_pairs = [(n, t, p) for t, p, n in result.most_confused(2)]"),
+            "begins with",
+        ),
+        (
+            pairs("confused_pairs = [(t, p, str(n)) for t, p, n in result.most_confused(2)]"),
+            "a text",
+        ),
+        (pairs("confused_pairs = [(8, 9, 3), (1, 2, 3)]"), "from 0 to 7"),
     ],
     "2.6": [
         (shares("np.diag(m) / rows", "np.diag(m) / columns"), "swapped"),
@@ -353,6 +398,19 @@ WRONG = {
         (shares("np.diag(m) / columns", "np.diag(m) / columns"), "recall"),
         (shares("m.sum(1) / columns", "np.diag(m) / rows"), "above 1"),
         (shares("result.report()['f1'][:8]", "np.diag(m) / rows"), "precision"),
+        (shares("1 - np.diag(m) / columns", "np.diag(m) / rows"), "wrong answers"),
+        (shares("np.sort(np.diag(m) / columns)", "np.diag(m) / rows"), "another order"),
+        (shares("np.diag(m) // columns", "np.diag(m) // rows"), "//"),
+        (shares("np.diag(m) / columns", "None"), "None"),
+        (shares("np.diag(m) / columns", "[f'{x:.0%}' for x in np.diag(m) / rows]"), "texts"),
+        (
+            shares(
+                "np.diag(s) / np.maximum(s.sum(0), 1)",
+                "np.diag(s)",
+                "s = result.confusion_matrix('true')",
+            ),
+            "matrix of shares",
+        ),
         (
             shares(
                 "np.diag(m) / columns",
@@ -372,6 +430,8 @@ WRONG = {
         (four(high="c >= 0.6"), "at least 0.9"),
         (four(right="~r", wrong="r"), "swapped"),
         (four(count="(a | b).sum()"), "join the two masks"),
+        (four(count="(a & b).size"), "length of the mask"),
+        (four(high="c >= 90", low="c < 60"), "lies in [0, 1]"),
         ("# Exercise 2.7\nquadrants = [1, 2, 3, 4]", "dict"),
         ("# Exercise 2.7\nquadrants = {'right': 1}", "keys"),
         (
@@ -383,7 +443,12 @@ WRONG = {
     "2.8": [
         (grid(of="logits * T", grid="np.linspace(0.2, 4, 381)"), "1/T"),
         (grid(end="return min(losses)"), "return its T"),
-        (grid(end="return place"), "return"),
+        (grid(end="return place"), "a place in the grid"),
+        (grid(end="return str(grid[place])"), "one number"),
+        (
+            grid(of="logits / T").replace("torch.as_tensor(logits / T)", "logits / T"),
+            "torch.as_tensor",
+        ),
         (grid(end="return grid[place], losses[place]"), "one number"),
         (grid(end="pass"), "return T"),
         (grid(best="argmax"), "end of the range"),
@@ -425,6 +490,13 @@ WRONG = {
 RIGHT = {
     "2.1": [
         "# Exercise 2.1\nBloodMLP = lk.models.BloodMLP\nexpected_parameters = 636_296",
+        stack(LAYERS.replace("Linear(2352, ", "LazyLinear(").replace("636296", "[636296]")),
+        f"""# Exercise 2.1
+class BloodMLP(nn.Sequential):
+    def __init__(self):
+        super().__init__({LAYERS})
+expected_parameters = np.array([602368 + 32896 + 1032])
+""",
         """# Exercise 2.1
 class BloodMLP(nn.Module):
     def __init__(self, inputs=2352):
@@ -468,6 +540,12 @@ expected_parameters = 636296.0
         loop("loss.backward(); optimizer.step(); optimizer.zero_grad()"),
         loop("optimizer.zero_grad(set_to_none=False); loss.backward(); optimizer.step()"),
         loop(end="return torch.tensor(total / seen)"),
+        loop(forward="loss = criterion(model.forward(x), y)"),
+        loop(
+            "pass",
+            forward="\n        def again(): optimizer.zero_grad(); loss = criterion(model(x), y); "
+            "loss.backward(); return loss\n        loss = optimizer.step(again)",
+        ),
         loop(end="model.eval()\n    return total / len(loader.dataset)"),
         loop(add="total += loss.detach() * y.size(0)"),
         loop(add="losses += [loss.item()] * len(y)", end="return np.mean(losses)"),
@@ -483,6 +561,15 @@ expected_parameters = 636296.0
     ],
     "2.3": [
         look(context="torch.inference_mode()"),
+        """# Exercise 2.3
+def validate(model, loader, criterion):
+    z, t = [], []
+    with torch.no_grad():
+        for x, y in loader:
+            z.append(model.eval()(x)); t.append(y)
+    z, t = torch.cat(z), torch.cat(t)
+    return criterion(z, t), (z.argmax(1) == t).float().mean()
+""",
         look(mode="model.train(False)", end="return [total / seen, torch.tensor(right / seen)]"),
         look(end="model.train(); return np.array([total / seen, right / seen])"),
         look(end="return total / len(loader.dataset), right / len(loader.dataset)"),
@@ -551,6 +638,9 @@ def fit_temperature(logits, labels):
     ],
     "2.9": [
         curves(),
+        curves(
+            dress="f.supxlabel('epoch'); f.supylabel('accuracy'); f.legend()",
+        ),
         curves(
             "list(map(float, np.mean([h.column('val_accuracy') for h in hs], axis=0)))", figure="ax"
         ),
