@@ -49,7 +49,8 @@ def keep_record(fetched: Fetched) -> Fetched:
 def recognised(path: Path, known_hash: str | None) -> Fetched | None:
     """What a cached file is by its record, its published hash, or at least its form."""
     if fields := _read_record(path):
-        return Fetched(**(fields | {"path": path})) if sha256(path) == fields["sha256"] else None
+        same = sha256(path) == fields["sha256"].lower()
+        return Fetched(**(fields | {"path": path})) if same else None
     if known_hash and pooch.hashes.hash_matches(path, known_hash):
         fetched = Fetched(path, "official", sha256(path))
     elif is_archive(path) and is_whole_zip(path):
@@ -64,9 +65,10 @@ def recognised(path: Path, known_hash: str | None) -> Fetched | None:
 def _read_record(path: Path) -> dict[str, str] | None:
     try:
         fields = json.loads(record_of(path).read_text())
-        return fields if isinstance(Fetched(**fields).sha256, str) else None
-    except (FileNotFoundError, ValueError, TypeError):  # none, or not one that labkit wrote
+        Fetched(**fields)
+    except (OSError, ValueError, TypeError, RecursionError):  # none, or not one of labkit's
         return None
+    return fields if all(isinstance(value, str) for value in fields.values()) else None
 
 
 def is_archive(path: Path) -> bool:
