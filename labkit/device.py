@@ -154,6 +154,7 @@ def machine() -> str:
     """
     name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():  # Linux knows more
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line for line in lines if line.startswith("model name")]
         name = names[0].split(":")[1].strip() if names else name
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -42,7 +42,8 @@ def keep_record(fetched: Fetched) -> Fetched:
     """Write the record of a file; return what was written."""
     record = record_of(fetched.path)
     with atomic(record) as temporary:
-        temporary.write_text(json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1))
+        text = json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1)
+        temporary.write_text(text, encoding="utf-8")
     return fetched
 
 
@@ -64,7 +65,7 @@ def recognised(path: Path, known_hash: str | None) -> Fetched | None:
 
 def _read_record(path: Path) -> dict[str, str] | None:
     try:
-        fields = json.loads(record_of(path).read_text())
+        fields = json.loads(record_of(path).read_text(encoding="utf-8"))
         Fetched(**fields)
     except (OSError, ValueError, TypeError, RecursionError):  # none, or not one of labkit's
         return None
