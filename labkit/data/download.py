@@ -210,10 +210,12 @@ def _retrieve(
     seconds, most = deadline_seconds(file.megabytes), int(3e6 * file.megabytes + 1e7)
     downloader = partial(transfer.stream, seconds=seconds, most=most)
     with atomic(path) as temporary:
+        rights = temporary.stat().st_mode  # pooch's own file could be read by nobody else
         temporary.unlink()  # pooch would take it for the file
         pooch.retrieve(
             url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
         )
+        temporary.chmod(rights)
         if not known_hash and is_archive(path) and not is_whole_zip(temporary):
             raise ValueError(f"what came is no whole {path.suffix} file, perhaps a login page")
         return keep_record(Fetched(path, source, sha256(temporary), note))

@@ -414,6 +414,18 @@ def test_a_wait_that_is_none_is_no_wait(server, remote, monkeypatch, said):
     assert waits == [0, 0]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.parametrize(("mask", "rights"), [(0o002, 0o664), (0o077, 0o600)])
+def test_a_download_has_the_rights_that_the_umask_leaves(remote, mask, rights):
+    before = os.umask(mask)
+    try:
+        path = fetch(remote("good")).path
+    finally:
+        os.umask(before)
+    for file in (path, kept.record_of(path)):
+        assert file.stat().st_mode & 0o777 == rights
+
+
 @pytest.mark.parametrize("said", ["61", "9" * 400, "Wed, 21 Oct 2099 07:28:00 GMT"])
 def test_a_server_that_asks_for_too_much_time_is_left_for_the_next(
     server, remote, monkeypatch, said

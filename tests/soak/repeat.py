@@ -18,7 +18,7 @@ from labkit.authoring import files
 from labkit.authoring.build import build_notebook
 from labkit.authoring.execute import execute
 
-TIMES = r"\d[\d.,]*\s?(ms|s|min|seconds|minutes)\b|\d+\s?it/s|\d+:\d\d"
+TIMES = r"\d[\d.,]*\s?(ms|s|min|seconds|minutes)\b|\d+\s?it/s|\d+:\d\d|[\d.]+ times as long"
 
 
 def printed(nb: NotebookNode) -> list[str]:
