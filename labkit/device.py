@@ -1,5 +1,6 @@
 """Which processor does the work, and the seed of everything random."""
 
+import operator
 import platform
 import random
 from pathlib import Path
@@ -63,13 +64,16 @@ def seed_everything(seed: int) -> int:
         The seed that was set.
 
     Raises:
-        ValueError: for a seed outside that range.
+        ValueError, TypeError: for a seed outside that range, or no whole number.
 
     Example:
         >>> seed_everything(42)
         42
     """
-    seed += settings.seed_offset()
+    try:
+        seed = operator.index(seed) + settings.seed_offset()
+    except TypeError:
+        raise TypeError(f"seed is {seed!r}; it must be a whole number.") from None
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; it must lie in 0 … {2**32 - 1}.")
     random.seed(seed)
@@ -150,6 +154,7 @@ def machine() -> str:
     """
     name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():  # Linux knows more
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line for line in lines if line.startswith("model name")]
         name = names[0].split(":")[1].strip() if names else name
     return f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -84,7 +84,8 @@ def unzip(archive: Path, folder: Path, members: list[str] | None = None) -> Path
         The folder.
 
     Raises:
-        ValueError: when the file is no zip, or a member would leave the folder.
+        ValueError: when the file is no zip, a member would leave the folder, or it does not fit
+            on the disk.
 
     Example:
         >>> unzip(Path("cells.zip"), Path("cells"))  # doctest: +SKIP
@@ -95,7 +96,14 @@ def unzip(archive: Path, folder: Path, members: list[str] | None = None) -> Path
         target.mkdir()
         try:
             with zipfile.ZipFile(archive) as bundle:
-                for name in members if members is not None else bundle.namelist():
+                names = members if members is not None else bundle.namelist()
+                size = sum(bundle.getinfo(name).file_size for name in names)
+                if size > (free := shutil.disk_usage(scratch).free):
+                    raise ValueError(
+                        f"{archive.name} unpacks to {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+                        f"are free in {folder.parent}"
+                    )
+                for name in names:
                     if not (target / name).resolve().is_relative_to(target):
                         raise ValueError(f"{archive.name} holds {name!r}, which leaves the folder")
                     bundle.extract(name, target)

@@ -29,12 +29,24 @@ def data_dir() -> Path:
     The folder is not created here.
     """
     if path := os.environ.get("LABKIT_DATA"):
-        return Path(path).expanduser().resolve()
+        return expanded(path).resolve()
     if root := checkout():
         return root / "data"
     import pooch
 
     return Path(pooch.os_cache("labkit"))
+
+
+def expanded(path: str) -> Path:
+    """A path with ``~`` put in place.
+
+    Raises:
+        ValueError: when there is no such user, or nobody's home is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"There is no home folder for {path!r}: give the whole path.") from None
 
 
 def mirror() -> str | None:

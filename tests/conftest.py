@@ -3,11 +3,16 @@ import re
 import threading
 import time
 
+import hypothesis
 import pytest
 import torch
 
 from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.image_data import ImageData, ImageSplit
+
+# a machine that is busy is no fault of what is tested
+hypothesis.settings.register_profile("labkit", deadline=None)
+hypothesis.settings.load_profile("labkit")
 
 
 @pytest.hookimpl(optionalhook=True)

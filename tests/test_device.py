@@ -85,3 +85,10 @@ def test_the_seed_offset_is_added(monkeypatch):
     monkeypatch.setenv("LABKIT_SEED", "3")
     assert seed_everything(42) == 45
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("seed", ["3", 3.7, None])
+def test_a_seed_is_a_whole_number_of_any_kind(seed):
+    with pytest.raises(TypeError, match="it must be a whole number"):
+        seed_everything(seed)
+    assert seed_everything(np.int64(3)) == 3

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -106,3 +107,12 @@ def test_unzip_keeps_the_folder_of_a_quicker_process(tmp_path):
     (tmp_path / "out" / "theirs").write_text("")
     unzip(make_zip(tmp_path / "a.zip", {"ours": ""}), tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["theirs"]
+
+
+def test_unzip_refuses_what_the_disk_cannot_hold_before_it_writes(tmp_path, monkeypatch):
+    archive = make_zip(tmp_path / "a.zip", {"x": "1" * 500})
+    space = shutil.disk_usage(tmp_path)._replace(free=400)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: space)
+    with pytest.raises(ValueError, match=r"a\.zip unpacks to .* are free"):
+        unzip(archive, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [archive]

@@ -61,3 +61,9 @@ def test_seed_offset_is_0_unless_set(monkeypatch):
     monkeypatch.setenv("LABKIT_SEED", "-1")
     with pytest.raises(ValueError, match="LABKIT_SEED is '-1'"):
         settings.seed_offset()
+
+
+def test_a_home_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", "~nosuchuser/data")
+    with pytest.raises(ValueError, match=r"no home folder for '~nosuchuser/data'"):
+        settings.data_dir()

@@ -101,7 +101,7 @@ def _from_cache(file: RemoteFile) -> Fetched:
     if not path.exists():
         raise UnavailableError(f"not in {path.parent}")
     try:
-        if fetched := recognised(path, file.known_hash):
+        if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
         damaged = path.with_name(path.name + ".damaged")
         os.replace(path, damaged)
@@ -149,7 +149,7 @@ def _from_mirror(file: RemoteFile) -> Fetched:
             url = f"{mirror.rstrip('/')}/{item['file']}"
             return _retrieve(url, f"sha256:{item['sha256']}", file, "mirror", item.get("note", ""))
         fetched = Fetched(path, "mirror", item["sha256"], item.get("note", ""))
-        return _copy(Path(mirror).expanduser() / item["file"], fetched)
+        return _copy(settings.expanded(mirror) / item["file"], fetched)
     except (UnavailableError, FileNotFoundError):
         raise
     except (OSError, ValueError) as error:  # also of requests and tomllib
@@ -162,8 +162,8 @@ def _from_mirror(file: RemoteFile) -> Fetched:
 
 
 def _copy(source: Path, fetched: Fetched) -> Fetched:
-    if not source.exists():
-        raise ValueError(f"{source.name} is named in mirror.toml but is not there")
+    if not source.is_file():
+        raise ValueError(f"{source.name!r} is named in mirror.toml but is not there")
     with atomic(fetched.path) as temporary:
         shutil.copyfile(source, temporary)
         if sha256(temporary) != fetched.sha256:
@@ -178,8 +178,10 @@ def _from_network(file: RemoteFile) -> Fetched:
         raise UnavailableError("LABKIT_OFFLINE is set")
     failures = []
     for url in file.urls:
-        wait = 0.0
+        wait: float | None = 0.0
         for _ in range(ATTEMPTS_PER_SOURCE):
+            if wait is None:
+                break
             time.sleep(wait)
             try:
                 return _retrieve(url, file.known_hash, file, "official")
@@ -205,12 +207,15 @@ def _retrieve(
     path = settings.data_dir() / file.path
     logger = pooch.get_logger()
     logger.setLevel("WARNING")  # pooch would print the path and hash of each download
-    downloader = partial(transfer.stream, seconds=deadline_seconds(file.megabytes))
+    seconds, most = deadline_seconds(file.megabytes), int(3e6 * file.megabytes + 1e7)
+    downloader = partial(transfer.stream, seconds=seconds, most=most)
     with atomic(path) as temporary:
+        rights = temporary.stat().st_mode  # pooch's own file could be read by nobody else
         temporary.unlink()  # pooch would take it for the file
         pooch.retrieve(
             url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
         )
+        temporary.chmod(rights)
         if not known_hash and is_archive(path) and not is_whole_zip(temporary):
             raise ValueError(f"what came is no whole {path.suffix} file, perhaps a login page")
         return keep_record(Fetched(path, source, sha256(temporary), note))

@@ -42,14 +42,16 @@ def keep_record(fetched: Fetched) -> Fetched:
     """Write the record of a file; return what was written."""
     record = record_of(fetched.path)
     with atomic(record) as temporary:
-        temporary.write_text(json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1))
+        text = json.dumps(asdict(fetched) | {"path": fetched.path.name}, indent=1)
+        temporary.write_text(text, encoding="utf-8")
     return fetched
 
 
 def recognised(path: Path, known_hash: str | None) -> Fetched | None:
     """What a cached file is by its record, its published hash, or at least its form."""
     if fields := _read_record(path):
-        return Fetched(**(fields | {"path": path})) if sha256(path) == fields["sha256"] else None
+        same = sha256(path) == fields["sha256"].lower()
+        return Fetched(**(fields | {"path": path})) if same else None
     if known_hash and pooch.hashes.hash_matches(path, known_hash):
         fetched = Fetched(path, "official", sha256(path))
     elif is_archive(path) and is_whole_zip(path):
@@ -63,10 +65,11 @@ def recognised(path: Path, known_hash: str | None) -> Fetched | None:
 
 def _read_record(path: Path) -> dict[str, str] | None:
     try:
-        fields = json.loads(record_of(path).read_text())
-        return fields if isinstance(Fetched(**fields).sha256, str) else None
-    except (FileNotFoundError, ValueError, TypeError):  # none, or not one that labkit wrote
+        fields = json.loads(record_of(path).read_text(encoding="utf-8"))
+        Fetched(**fields)
+    except (OSError, ValueError, TypeError, RecursionError):  # none, or not one of labkit's
         return None
+    return fields if all(isinstance(value, str) for value in fields.values()) else None
 
 
 def is_archive(path: Path) -> bool:

@@ -3,11 +3,12 @@
 import ipaddress
 import time
 import tomllib
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError
 
+from labkit import settings
 from labkit.data.transfer import ask
 
 LARGEST_INDEX = 1_000_000  # bytes; the course's own has 2,000
@@ -35,14 +36,20 @@ def mirror_index(mirror: str, seconds: float = INDEX_SECONDS) -> dict[str, objec
     if "://" in mirror:
         content = _download(f"{mirror.rstrip('/')}/mirror.toml", seconds)
     else:
-        index = Path(mirror).expanduser() / "mirror.toml"
+        index = settings.expanded(mirror) / "mirror.toml"
         if not index.exists():
             raise FileNotFoundError(
                 f"LABKIT_MIRROR is {mirror!r}, but there is no mirror.toml in that folder. "
                 "Correct the variable, or remove it to use the network."
             )
-        content = index.read_bytes()
-    return tomllib.loads(content.decode("utf-8-sig"))  # some editors begin a file with a mark
+        with index.open("rb") as stream:
+            content = stream.read(LARGEST_INDEX + 1)
+    if len(content) > LARGEST_INDEX:
+        raise ValueError(f"mirror.toml is larger than {LARGEST_INDEX:,} bytes")
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))  # some editors begin a file with a mark
+    except RecursionError:
+        raise ValueError("mirror.toml is nested too deeply") from None
 
 
 def offer(index: dict[str, object], key: str) -> dict[str, str] | None:
@@ -66,7 +73,7 @@ def offer(index: dict[str, object], key: str) -> dict[str, str] | None:
     place = PurePosixPath(item["file"].replace("\\", "/"))
     if place.is_absolute() or ".." in place.parts or ":" in item["file"]:
         raise ValueError(f"mirror.toml: the file of [{key}], {item['file']!r}, leaves the mirror")
-    return {**item, "sha256": item["sha256"].lower()}
+    return {**item, "sha256": item["sha256"].strip().lower()}
 
 
 def in_this_network(url: str) -> bool:
@@ -76,7 +83,10 @@ def in_this_network(url: str) -> bool:
         >>> in_this_network("http://192.168.1.5:8000"), in_this_network("https://example.org/m")
         (True, False)
     """
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # no address at all; whoever asks it will say so
+        return True
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:  # a name
@@ -91,7 +101,7 @@ def _download(url: str, seconds: float) -> bytes:
             while chunk := answer.raw.read1(1 << 16):
                 content += chunk
                 if len(content) > LARGEST_INDEX:
-                    raise ValueError(f"mirror.toml is larger than {LARGEST_INDEX:,} bytes")
+                    break
                 if time.monotonic() > end:
                     raise TimeoutError(f"mirror.toml had not arrived after {seconds:.0f} s")
     except HTTPError as error:  # of urllib3, which is no OSError

@@ -59,11 +59,11 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
                 _check_header(path, file, key)
             labels = {s: _flat_labels(file[f"{b}labels"], path) for s, b in prefixes.items()}
             images = {s: _member(path, file, f"{b}images") for s, b in prefixes.items()}
-    except ValueError:
-        raise
     except MemoryError as error:
         raise ValueError(f"{path.name} does not fit into this machine's memory.") from error
     except Exception as error:  # zipfile, numpy and each compressor raise their own
+        if path.name in str(error):  # said here
+            raise
         raise ValueError(
             f"{path} is not a whole .npz file ({type(error).__name__}): fetch it again."
         ) from error
@@ -122,12 +122,14 @@ def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     if len(shape) < 3 or shape[1] < MAPPED_FROM:
         return file[key]
     folder = path.with_name(f"{path.name}.unpacked")
-    if folder.exists() and folder.stat().st_mtime < path.stat().st_mtime:
-        shutil.rmtree(folder)  # of an older file
+    member = folder / f"{key}.npy"
+    whole = member.exists() and member.stat().st_size == file.zip.getinfo(member.name).file_size
+    if folder.exists() and (not whole or folder.stat().st_mtime < path.stat().st_mtime):
+        shutil.rmtree(folder)  # damaged, or of an older file
     if not folder.exists():
         unzip(path, folder)
     # copy-on-write: PyTorch warns of read-only arrays
-    return np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)
+    return np.load(member, mmap_mode="c", allow_pickle=False)
 
 
 def _split(

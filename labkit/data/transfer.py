@@ -1,8 +1,10 @@
 """Bytes over the network, within one deadline for redirects, headers and body together."""
 
 import queue
+import re
 import threading
 import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
@@ -14,14 +16,15 @@ CONNECT_SECONDS, READ_SECONDS = 5, 20
 LONGEST_WAIT = 60  # seconds; a server that asks for more is given up
 
 
-def stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
-    """Write a URL to a file; a stall, a cut-off or too slow a line ends in an OSError."""
+def stream(url: str, output_file: str, _pooch: object, seconds: float, most: int) -> None:
+    """Write a URL to a file of at most so many bytes; too slow, too long, cut off: an OSError."""
     start, line, name = time.monotonic(), ProgressLine(), Path(url).name[:32]
     with ask(url, seconds) as answer, open(output_file, "wb") as out:
         answer.raise_for_status()
         if answer.status_code != 200:
             raise ConnectionError(f"answered {answer.status_code} {answer.reason}, not the file")
-        total = int(answer.headers.get("content-length", 0))
+        length = answer.headers.get("content-length", "")
+        total = int(length) if length.isascii() and length.isdigit() else 0
 
         def progress() -> str:
             done, size = out.tell() // 1_000_000, total // 1_000_000
@@ -34,6 +37,8 @@ def stream(url: str, output_file: str, _pooch: object, seconds: float) -> None:
                 line.show(progress)
                 if time.monotonic() - start > seconds:
                     raise TimeoutError(f"not finished after {seconds:.0f} s ({out.tell():,} bytes)")
+                if out.tell() > most:
+                    raise ConnectionError(f"sends more than {most:,} bytes: not the file")
         except HTTPError as error:  # of urllib3, which is no OSError
             raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
         finally:
@@ -70,8 +75,18 @@ def ask(url: str, seconds: float) -> requests.Response:
     return answer
 
 
-def asked_to_wait(error: Exception) -> float:
-    """The seconds that a busy server (429, 503) asked for with `Retry-After`; 0 if it did not."""
+def asked_to_wait(error: Exception) -> float | None:
+    """The seconds that a busy server (429, 503) asked for, 0 if it did not; None if too many.
+
+    `Retry-After` is a number or a date.
+    """
     answer = getattr(error, "response", None)
-    wait = answer.headers.get("Retry-After", "") if answer is not None else ""
-    return float(wait) if wait.isdigit() and int(wait) <= LONGEST_WAIT else 0.0
+    text = answer.headers.get("Retry-After", "") if answer is not None else ""
+    if re.fullmatch("[0-9]+", text):
+        wait = float(text[:9])
+    else:
+        try:
+            wait = parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):  # no date, or none that a clock can show
+            return 0.0
+    return max(0.0, wait) if wait <= LONGEST_WAIT else None

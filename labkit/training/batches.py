@@ -105,6 +105,11 @@ def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
             f"The images are {_kind(images)}, and the network's weights {_kind(weights)}: "
             f"turn them with images.to(torch.{_kind(weights)})."
         ) from error
+    if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"A batch has the shape {tuple(images.shape)}, with the colours last; PyTorch wants "
+            "(batch, channels, height, width): images.permute(0, 3, 1, 2)."
+        ) from error
     normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
     if normalises and len(images) == 1 and model.training:
         raise ValueError(_one_image("A batch")) from error
@@ -162,6 +167,16 @@ def check_labels(labels: Tensor, classes: int) -> None:
         raise ValueError(
             f"A batch has labels from {low} to {high}, but there are {classes} classes, so they "
             f"must lie in 0 … {classes - 1}."
+        )
+
+
+def check_output(output: object) -> None:
+    """Raise TypeError unless a network gave one tensor."""
+    if not isinstance(output, Tensor):
+        kind = "nothing" if output is None else f"a {type(output).__name__}"
+        raise TypeError(
+            f"The model gives {kind}; its forward must return one tensor, the logits "
+            "(batch, classes)."
         )
 
 

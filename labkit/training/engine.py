@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from labkit.training.batches import (
     check_labels,
     check_logits,
+    check_output,
     class_names,
     explain_failure,
     read_batch,
@@ -60,6 +61,7 @@ class Engine:
             except (RuntimeError, ValueError) as error:
                 explain_failure(error, self.model, images)
                 raise
+        check_output(logits)
         return logits.float() if self.precision in _DTYPES else logits
 
 

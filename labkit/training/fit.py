@@ -1,6 +1,7 @@
 """``fit`` and ``evaluate``: train a network, and ask it about a split."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from operator import length_hint
 from pathlib import Path
@@ -16,9 +17,9 @@ from labkit.display import end_cell_as_interrupted
 from labkit.inference import device_of, evaluating
 from labkit.metrics import Predictions
 from labkit.training import checkpoint as checkpoints
+from labkit.training import slips
 from labkit.training.bar import TrainingBar
 from labkit.training.batches import (
-    check_last_batch,
     check_loader,
     check_logits,
     class_names,
@@ -27,11 +28,10 @@ from labkit.training.batches import (
     origin_of,
 )
 from labkit.training.engine import Engine
-from labkit.training.history import EarlyStopping, History, check_column
+from labkit.training.history import EarlyStopping, History
 from labkit.training.run import Run
 
 FAST_EPOCHS = 2
-MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
 
 def fit(
@@ -91,18 +91,18 @@ def fit(
     """
     if not isinstance(epochs, Integral) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
-    _check_loaders(train, val, model)
-    _check_callbacks(callbacks)
-    if early_stopping:
-        check_column(early_stopping.monitor, "early_stopping's monitor", val is not None)
-    if keep_best:
-        check_column(keep_best, "keep_best", val is not None)
+    slips.check_model(model)
+    slips.check_criterion(criterion)
+    slips.check_stopping(early_stopping, keep_best, val is not None)
+    slips.check_callbacks(callbacks)
+    epochs = min(epochs, FAST_EPOCHS) if settings.fast() else epochs
+    slips.check_loaders(train, val, model, epochs)
     device = get_device(device and str(device))
     engine = Engine(model, device, choose_precision(precision, device))
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
-    _check_optimizer(optimizer, model)
+    slips.check_optimizer(optimizer, model)
+    slips.check_scheduler(scheduler, optimizer, train, epochs)
     criterion = (criterion or nn.CrossEntropyLoss()).to(device)
-    epochs = min(epochs, FAST_EPOCHS) if settings.fast() else epochs
     history = _new_history(engine, train, epochs, optimizer, criterion)
     run = Run(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
@@ -110,24 +110,22 @@ def fit(
     saver = checkpoints.Saver(Path(checkpoint), run) if checkpoint else None
     bar = TrainingBar(epochs, length_hint(train) or None, len(history), progress)
     try:
-        _call(callbacks, "on_fit_begin", history)
-        while not run.finished():
-            with explaining_memory(train):
-                run.one_epoch(bar)
-            if saver:
-                saver.save()
-            _call(callbacks, "on_epoch_end", history)
+        with _ending(run, callbacks, bar):
+            _call(callbacks, "on_fit_begin", history)
+            while not run.finished():
+                with explaining_memory(train):
+                    run.one_epoch(bar)
+                if saver:
+                    saver.save()
+                _call(callbacks, "on_epoch_end", history)
     except KeyboardInterrupt:
-        print(f"Stopped by hand in epoch {len(history) + 1} of {epochs}; the model is kept.")
+        where = f"in epoch {min(len(history) + 1, epochs)} of {epochs}"
+        print(f"Stopped by hand {where}; the model is kept.")
         end_cell_as_interrupted()
     except Exception as error:
         error.history = history
         error.add_note(f"{len(history)} epochs are kept: history = sys.last_value.history")
         raise
-    finally:
-        run.give_back_best_weights()
-        _call(callbacks, "on_fit_end", history)
-        bar.finish(run.summary())
     return history
 
 
@@ -147,34 +145,16 @@ def _new_history(
     return History((), class_names(train), origin_of(train), epochs, setup)
 
 
-def _check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    if not any(id(p) in held for p in model.parameters()):
-        raise ValueError(
-            "The optimizer holds none of this model's parameters, so nothing would be learnt: "
-            "make it with model.parameters() of the model you train."
-        )
-
-
-def _check_loaders(train: Iterable, val: Iterable | None, model: nn.Module) -> None:
-    check_loader(train, "train")
-    check_last_batch(train, model)
-    if val is not None:
-        check_loader(val, "val")
-        count_answers(val)  # a test split that is given here has been looked at
-
-
-def _check_callbacks(callbacks: Sequence[object]) -> None:
-    if not isinstance(callbacks, Sequence):
-        raise TypeError(f"callbacks is {callbacks!r}; give a list, such as [LivePlot()].")
-    for callback in callbacks:
-        if isinstance(callback, type):
-            raise TypeError(f"callbacks holds the class {callback.__name__}: call it, with ().")
-        if not any(hasattr(callback, moment) for moment in MOMENTS):
-            raise TypeError(
-                f"callbacks holds {callback!r}, which would never be called: give an object with "
-                f"a method {', '.join(MOMENTS[:-1])} or {MOMENTS[-1]}."
-            )
+@contextmanager
+def _ending(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[None]:
+    """Whatever ends the training: the best weights come back, and every callback hears of it."""
+    with ExitStack() as stack:
+        stack.callback(lambda: bar.finish(run.summary()))
+        for callback in reversed(callbacks):
+            if hasattr(callback, "on_fit_end"):
+                stack.callback(callback.on_fit_end, run.history)
+        stack.callback(run.give_back_best_weights)
+        yield
 
 
 def _call(callbacks: Sequence[object], name: str, history: History) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ def check_column(column: str, argument: str, validates: bool) -> None:
     parts = ("train", "val") if validates else ("train",)
     known = [f"{part}_{metric}" for part in parts for metric in METRICS]
     if column not in (*known, "learning_rate", "seconds"):
-        remedy = ": give val as well" if column.startswith("val_") and not validates else ""
+        remedy = ": give val as well" if str(column).startswith("val_") and not validates else ""
         raise ValueError(f"{argument} is {column!r}{remedy}; choose one of {', '.join(known)}.")
 
 
@@ -133,10 +134,10 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if self.patience < 1 or self.min_delta < 0:
+        if not isinstance(self.patience, Integral) or self.patience < 1 or self.min_delta < 0:
             raise ValueError(
-                f"patience is {self.patience} and min_delta {self.min_delta}; "
-                "they must be at least 1 and at least 0."
+                f"patience is {self.patience!r} and min_delta {self.min_delta}; they must be a "
+                "whole number from 1, and at least 0."
             )
 
     def best_index(self, history: History) -> int:

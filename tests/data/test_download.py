@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zipfile
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -38,8 +39,19 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(404)
         if kind == "busy" and self.server.asked.count(self.path) == 1:
             self.send_response(429)
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", self.server.retry_after)
             return self.end_headers()
+        if kind == "no_length":
+            self.send_response(200)
+            self.send_header("Content-Length", "abc")
+            self.end_headers()
+            return self.wfile.write(body)
+        if kind == "endless":
+            self.send_response(200)
+            self.end_headers()
+            while not self.server.closing.is_set():
+                self.wfile.write(bytes(1 << 16))
+            return None
         if kind == "slow_headers":
             self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
             while not self.server.closing.wait(0.05):
@@ -67,6 +79,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    retry_after = "1"
 
     def handle_error(self, request, client_address):
         pass  # the client hung up, as it should
@@ -383,7 +396,61 @@ def test_a_busy_server_is_asked_again_when_it_said(server, remote, monkeypatch):
     assert waits == [0, 1]
 
 
-@pytest.mark.parametrize("record", ["", "{}", "[]", "null", "3", '{"sha256": 1}', "\ud83d"])
+def test_a_server_may_say_when_with_a_date(server, remote, monkeypatch):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(server, "retry_after", formatdate(time.time() + 50, usegmt=True))
+    assert fetch(remote("busy")).sha256 == SHA
+    assert len(waits) == 2 and 0 < waits[1] <= 50
+
+
+# the fourth is a digit, but no number
+@pytest.mark.parametrize("said", ["Wed, 21 Oct 2015 07:28:00 GMT", "soon", "-5", "\u00b2", "inf"])
+def test_a_wait_that_is_none_is_no_wait(server, remote, monkeypatch, said):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(server, "retry_after", said)
+    assert fetch(remote("busy")).sha256 == SHA
+    assert waits == [0, 0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+@pytest.mark.parametrize(("mask", "rights"), [(0o002, 0o664), (0o077, 0o600)])
+def test_a_download_has_the_rights_that_the_umask_leaves(remote, mask, rights):
+    before = os.umask(mask)
+    try:
+        path = fetch(remote("good")).path
+    finally:
+        os.umask(before)
+    for file in (path, kept.record_of(path)):
+        assert file.stat().st_mode & 0o777 == rights
+
+
+@pytest.mark.parametrize("said", ["61", "9" * 400, "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_a_server_that_asks_for_too_much_time_is_left_for_the_next(
+    server, remote, monkeypatch, said
+):
+    monkeypatch.setattr(server, "retry_after", said)
+    assert fetch(remote("busy", "good")).sha256 == SHA
+    assert [path.split("/")[1] for path in server.asked] == ["busy", "good"]
+
+
+def test_a_body_without_end_is_left_before_it_fills_the_disk(remote, folder):
+    with pytest.raises(UnavailableError, match="more than 13,000,000 bytes: not the file"):
+        fetch(remote("endless"))
+    assert names(folder) == []
+
+
+def test_a_length_that_is_no_number_is_no_length(remote):
+    assert fetch(remote("no_length")).sha256 == SHA
+
+
+RECORD = '{"path": "cells.npz", "source": %s, "sha256": "%s", "note": %s}'
+RECORDS = ["", "{}", "[]", "null", "3", '{"sha256": 1}', "\ud83d", "[" * 100_000]
+RECORDS += [RECORD % (5, SHA, '""'), RECORD % ('"official"', SHA, "[1]")]
+
+
+@pytest.mark.parametrize("record", RECORDS)
 def test_a_record_that_is_none_is_no_record(server, remote, folder, record):
     file = remote("good")
     fetch(file)
@@ -399,6 +466,13 @@ def test_a_whole_file_laid_there_by_hand_is_used_and_called_so(server, remote, f
     fetched = fetch(remote("good", known=known))
     assert (fetched.sha256, fetched.note) == (SHA, "laid into the cache by hand")
     assert server.asked == []
+
+
+def test_a_folder_in_a_files_place_is_set_aside(remote, folder):
+    (folder / "cells.npz" / "mine").mkdir(parents=True)
+    with pytest.warns(UserWarning, match="set aside as"):
+        assert fetch(remote("good")).sha256 == SHA
+    assert (folder / "cells.npz.damaged" / "mine").exists()
 
 
 def test_a_read_only_cache_serves(remote, folder, monkeypatch):

@@ -82,6 +82,38 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         read_npz(path)
 
 
+@pytest.mark.parametrize("damage", ["cut off", "missing"])
+def test_unpacked_images_that_are_damaged_are_unpacked_again(tmp_path, damage):
+    path, made = tmp_path / "a.npz", arrays(128)
+    np.savez(path, **made)
+    read_npz(path)
+    member = tmp_path / "a.npz.unpacked" / "train_images.npy"
+    if damage == "missing":
+        member.unlink()
+    else:
+        os.truncate(member, 5000)
+    images = read_npz(path)["train"].images
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), made["train_images"])
+
+
+def test_a_member_that_is_cut_off_in_a_whole_zip_is_named(tmp_path):
+    np.savez(tmp_path / "whole.npz", **arrays())
+    whole = zipfile.ZipFile(tmp_path / "whole.npz")
+    members = {name[:-4]: whole.read(name) for name in whole.namelist()}
+    members["train_images"] = members["train_images"][:-7]
+    with pytest.raises(ValueError, match=r"a\.npz "):
+        read_npz(written(tmp_path / "a.npz", members))
+
+
+def test_a_page_before_the_zip_is_never_taken_for_a_pickle(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays())
+    path.write_bytes(b"<html>" + path.read_bytes())
+    with pytest.raises(ValueError, match=r"a\.npz is not a whole") as caught:
+        read_npz(path)
+    assert "pickle" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 import labkit as lk
 from labkit.training import checkpoint
@@ -89,9 +89,36 @@ def test_a_training_killed_at_no_chosen_point_ends_with_the_same_weights(uninter
     assert_same_training(uninterrupted, torch.load(out))
 
 
-def make_model(width=6):
+def make_model(width=6, layer=nn.ReLU):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, width), nn.ReLU(), nn.Linear(width, 8))
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, width), layer(), nn.Linear(width, 8))
+
+
+class Other(nn.Sequential):
+    def __init__(self):
+        super().__init__(*make_model())
+
+
+def frozen(model):
+    model[1].requires_grad_(False)
+    return model
+
+
+def two_rates(model):
+    groups = [{"params": layer.parameters()} for layer in (model[3], model[1])]
+    return {"model": model, "optimizer": torch.optim.Adam(groups[:1], lr=1e-3)}
+
+
+def powers(model, base):
+    options = adam(model)
+    options["scheduler"] = LambdaLR(options["optimizer"], lambda epoch: base**epoch)
+    return options
+
+
+def one_pixel(tiny):
+    images = tiny.train.images.clone()
+    images[3, 0, 0, 0] += 1
+    return replace(tiny, train=replace(tiny.train, images=images))
 
 
 class StopAfter:
@@ -148,7 +175,14 @@ def one_cycle(model, steps):
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        (lambda: {"model": make_model(7)}, "model is Sequential"),
+        (lambda: {"model": Other()}, "model is Sequential there and Other here"),
+        (lambda: {"model": make_model(7)}, "the network is …(.*)=6, (.*)=7, "),
+        (lambda: {"model": make_model(layer=nn.Tanh)}, r"the network .*ReLU\(\).*Tanh\(\)"),
+        (lambda: {"model": frozen(make_model())}, r"frozen parameters is \[\] there and \['1.wei"),
+        (lambda: two_rates(make_model()), "optimizer's parameters"),
+        (lambda: powers(make_model(), 0.5), "scheduler is NoneType there and LambdaLR here"),
+        (lambda: {"criterion": nn.CrossEntropyLoss(label_smoothing=0.1)}, "loss is .*: 0.0.*: 0.1"),
+        (lambda: {"data": one_pixel}, "training data's content"),
         (lambda: adam(make_model(), lr=0.5), r"learning rate is \[0.001\] there and \[0.5\] here"),
         (lambda: adam(make_model(), weight_decay=0.1), "optimizer settings"),
         (lambda: {"optimizer": torch.optim.SGD}, "optimizer is Adam there and SGD here"),
@@ -206,6 +240,14 @@ def test_a_scheduler_of_the_same_plan_goes_on(tiny, tmp_path):
         fit(tiny, path, **one_cycle(make_model(), 60))
 
 
+def test_a_schedule_of_functions_is_told_by_its_values(tiny, tmp_path):
+    path = tmp_path / "a.pt"
+    fit(tiny, path, **powers(make_model(), 0.5))
+    assert len(fit(tiny, path, **powers(make_model(), 0.5))) == 2
+    with pytest.raises(ValueError, match=r"scheduler settings.*1.0, 0.5.*1.0, 0.6"):
+        fit(tiny, path, **powers(make_model(), 0.6))
+
+
 def test_a_loader_with_its_own_generator_goes_on_where_it_was(tiny, tmp_path):
     def loader():
         generator = torch.Generator().manual_seed(5)
@@ -242,6 +284,69 @@ def test_a_checkpoint_that_lacks_a_part_is_one_clear_error_and_nothing_changed(t
     with pytest.raises(ValueError, match=r"a\.pt (is damaged|cannot be read): give another path"):
         fit(tiny, path, model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("history", [{"epoch": 1}]),
+        ("batch_losses", []),
+        ("confusion_matrices", []),
+        ("best_weights", {"a": torch.ones(1)}),
+        ("random", {}),
+        ("fingerprint", 3),
+    ],
+)
+def test_a_part_that_is_none_is_found_before_the_first_epoch_and_nothing_changed(
+    tiny, tmp_path, key, value
+):
+    path, model = tmp_path / "a.pt", make_model()
+    fit(tiny, path, keep_best="val_loss")
+    torch.save(torch.load(path, weights_only=True) | {key: value}, path)
+    before, drawn = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    with pytest.raises(ValueError, match=r"a\.pt (is damaged|cannot be read): give another path"):
+        fit(tiny, path, model, keep_best="val_loss")
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_stopped_by_hand_while_it_reads_a_checkpoint_nothing_has_changed(
+    tiny, tmp_path, monkeypatch
+):
+    path, model = tmp_path / "a.pt", make_model()
+    fit(tiny, path)
+
+    def stop(_scaler, _state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.amp.GradScaler, "load_state_dict", stop)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny, path, model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_stopped_by_hand_while_it_writes_a_checkpoint_it_ends_with_the_same_weights(
+    tiny, tmp_path, monkeypatch
+):
+    path, whole, parts, save = tmp_path / "a.pt", make_model(), make_model(), torch.save
+    torch.manual_seed(0)
+    fit(tiny, tmp_path / "b.pt", whole, epochs=3)
+
+    def stop(state, file):
+        file.write_bytes(b"half")
+        if path.exists():
+            raise KeyboardInterrupt
+        save(state, file)
+
+    torch.manual_seed(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", stop)
+        assert len(fit(tiny, path, parts, epochs=3)) == 2
+    torch.manual_seed(0)
+    assert len(fit(tiny, path, parts, epochs=3)) == 3
+    assert all(torch.equal(value, parts.state_dict()[n]) for n, value in whole.state_dict().items())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.pt", "b.pt"]
 
 
 @pytest.mark.parametrize("kind", ["the file system", "torch"])

@@ -1,3 +1,4 @@
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -245,6 +246,26 @@ def test_a_model_with_too_few_outputs_is_named(tiny):
         lk.evaluate(make_model(outputs=5), tiny.loaders()[2])
 
 
+@pytest.mark.parametrize("words", ["CUDA out of memory. Tried", "can't allocate memory: you"])
+def test_memory_that_runs_out_names_the_batch_size_and_is_let_go(tiny, words):
+    held = []
+
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(1, 1)
+
+        def forward(self, images):
+            activations = images * 2
+            held.append(weakref.ref(activations))
+            raise RuntimeError(words)
+
+    for ask in (fit, lk.evaluate):
+        with pytest.raises(torch.OutOfMemoryError, match="batches of 16 images: choose a smaller"):
+            ask(Large(), tiny.loaders(batch_size=16)[1])
+    assert [reference() for reference in held] == [None, None]
+
+
 def test_empty_loaders_are_named():
     with pytest.raises(ValueError, match="the split is empty"):
         fit(make_model(), [])
@@ -296,6 +317,21 @@ def test_an_error_in_a_callback_still_ends_the_others(tiny):
     with pytest.raises(RuntimeError, match="mine"):
         fit(make_model(), tiny.loaders()[0], callbacks=[first, second])
     assert first.calls == ["begin", 1, "end"] and second.calls == ["begin", 1, "end"]
+
+
+@pytest.mark.parametrize("moment", ["on_fit_begin", "on_epoch_end", "on_fit_end"])
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()])
+def test_whatever_a_callback_raises_the_history_is_kept_and_the_others_end(tiny, moment, error):
+    def fail(history):
+        raise error
+
+    recorder, epochs = Recorder(), {"on_fit_begin": 0, "on_epoch_end": 1, "on_fit_end": 2}[moment]
+    callbacks = [SimpleNamespace(**{moment: fail}), recorder]
+    try:
+        history = fit(make_model(), tiny.loaders()[0], epochs=2, callbacks=callbacks)
+    except ValueError as raised:
+        history = raised.history
+    assert len(history) == epochs and recorder.calls[-1] == "end"
 
 
 def test_callbacks_need_only_the_methods_they_want(tiny):

@@ -55,9 +55,11 @@ def test_small_steps_add_up_to_an_improvement():
     assert EarlyStopping(min_delta=0.1).best_index(losses(1.0, 0.95, 0.85)) == 2
 
 
-@pytest.mark.parametrize("wrong", [{"patience": 0}, {"min_delta": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"patience": 0}, {"patience": 2.5}, {"patience": "3"}, {"min_delta": -0.1}]
+)
 def test_bad_rules_are_refused(wrong):
-    with pytest.raises(ValueError, match="at least 1 and at least 0"):
+    with pytest.raises(ValueError, match="a whole number from 1, and at least 0"):
         EarlyStopping(**wrong)
 
 

@@ -1,0 +1,133 @@
+"""What ``fit`` is given, looked at before the first epoch: the usual slips get a hint."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+
+from labkit.training.batches import check_last_batch, check_loader, count_answers
+from labkit.training.history import EarlyStopping, check_column
+
+MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
+OF_NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise TypeError or ValueError unless the model is a network that can be trained here."""
+    if isinstance(model, type):
+        raise TypeError(f"model is the class {model.__name__}: call it, with ().")
+    if not isinstance(model, nn.Module):
+        kind = type(model).__name__
+        raise TypeError(f"model is of type {kind}; give a network: fit(model, train, val).")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "The model has no parameter that can be trained: are all of them frozen? "
+            "layer.requires_grad_(True) thaws one."
+        )
+    if not torch.is_grad_enabled():
+        raise ValueError(
+            "Gradients are switched off here (torch.no_grad or torch.inference_mode), so nothing "
+            "can be learnt: call fit outside of it."
+        )
+
+
+def check_loaders(train: Iterable, val: Iterable | None, model: nn.Module, epochs: int) -> None:
+    """Raise TypeError or ValueError unless both loaders serve for so many epochs."""
+    check_loader(train, "train")
+    check_last_batch(train, model)
+    if val is not None:
+        check_loader(val, "val")
+        count_answers(val)  # a test split that is given here has been looked at
+    for name, loader in (("train", train), ("val", val)):
+        if isinstance(loader, Iterator) and epochs > 1:
+            raise TypeError(
+                f"{name} is a {type(loader).__name__}, which is used up after one epoch of "
+                f"{epochs}: give a loader that can be gone through again, or list({name})."
+            )
+
+
+def check_criterion(criterion: nn.Module | None) -> None:
+    """Raise TypeError or ValueError unless this is a loss that compares logits and classes."""
+    right = "such as torch.nn.CrossEntropyLoss()"
+    if isinstance(criterion, type):
+        raise TypeError(f"criterion is the class {criterion.__name__}: call it, with ().")
+    if criterion is not None and not isinstance(criterion, nn.Module):
+        name = getattr(criterion, "__name__", type(criterion).__name__)
+        raise TypeError(f"criterion is {name}; give a loss, {right}.")
+    if isinstance(criterion, OF_NUMBERS):
+        kind = type(criterion).__name__
+        raise ValueError(f"{kind} compares numbers; for classes give a loss {right}.")
+    if (reduction := getattr(criterion, "reduction", "mean")) != "mean":
+        raise ValueError(
+            f"criterion has reduction={reduction!r}; fit needs the mean over a batch, and weights "
+            "it by the batch's size: leave reduction out."
+        )
+
+
+def check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
+    """Raise TypeError or ValueError unless the optimizer can change this model."""
+    if isinstance(optimizer, type):
+        name = optimizer.__name__
+        raise TypeError(f"optimizer is the class {name}: give {name}(model.parameters(), lr=…).")
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    ours = [p for p in model.parameters() if id(p) in held]
+    if not ours:
+        raise ValueError(
+            "The optimizer holds none of this model's parameters, so nothing would be learnt: "
+            "make it with model.parameters() of the model you train."
+        )
+    if not any(p.requires_grad for p in ours):
+        raise ValueError(
+            "All of the optimizer's parameters are frozen, so nothing would be learnt: give it "
+            "those that are to be trained."
+        )
+
+
+def check_scheduler(
+    scheduler: LRScheduler | None, optimizer: Optimizer, train: Iterable, epochs: int
+) -> None:
+    """Raise ValueError unless the scheduler belongs to the optimizer and lasts long enough."""
+    if scheduler is None:
+        return
+    if getattr(scheduler, "optimizer", None) is not optimizer:
+        raise ValueError(
+            "The scheduler belongs to another optimizer, so the learning rate would never change: "
+            "give fit the optimizer that the scheduler was made with."
+        )
+    batches = len(train) if hasattr(train, "__len__") else 0
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < epochs * batches:
+        raise ValueError(
+            f"OneCycleLR plans {scheduler.total_steps} steps, but {epochs} epochs of {batches} "
+            f"batches are {epochs * batches}: give total_steps={epochs * batches}."
+        )
+
+
+def check_stopping(
+    early_stopping: EarlyStopping | None, keep_best: str | None, validates: bool
+) -> None:
+    """Raise TypeError or ValueError unless what is watched will be there."""
+    if early_stopping is not None:
+        if not isinstance(early_stopping, EarlyStopping):
+            raise TypeError(
+                f"early_stopping is {early_stopping!r}; give a rule, such as "
+                'lk.EarlyStopping("val_loss", patience=5).'
+            )
+        check_column(early_stopping.monitor, "early_stopping's monitor", validates)
+    if keep_best is not None:
+        check_column(keep_best, "keep_best", validates)
+
+
+def check_callbacks(callbacks: Sequence[object]) -> None:
+    """Raise TypeError unless each callback would be called at some moment."""
+    if not isinstance(callbacks, Sequence):
+        raise TypeError(f"callbacks is {callbacks!r}; give a list, such as [LivePlot()].")
+    for callback in callbacks:
+        if isinstance(callback, type):
+            raise TypeError(f"callbacks holds the class {callback.__name__}: call it, with ().")
+        if not any(hasattr(callback, moment) for moment in MOMENTS):
+            raise TypeError(
+                f"callbacks holds {callback!r}, which would never be called: give an object with "
+                f"a method {', '.join(MOMENTS[:-1])} or {MOMENTS[-1]}."
+            )

@@ -1,0 +1,139 @@
+"""What cannot work is named before the first epoch, and the network is as it was."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
+
+import labkit as lk
+from labkit.training.history import EarlyStopping
+
+BATCHES = [(torch.rand(4, 3, 8, 8), torch.arange(4))] * 3
+
+
+def network(last=nn.Identity):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 8), last())
+
+
+class Answer(nn.Module):
+    """A network that returns something else than logits."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.layer, self.make = nn.Linear(192, 8), make
+
+    def forward(self, images):
+        return self.make(self.layer(images.flatten(1)))
+
+
+def frozen():
+    return network().requires_grad_(False)
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def only_the_frozen(model):
+    model[1].requires_grad_(False)
+    model.append(nn.Linear(8, 8))
+    return {"optimizer": torch.optim.SGD(model[1].parameters(), lr=0.1)}
+
+
+def too_short(model):
+    optimizer = sgd(model)
+    return {"optimizer": optimizer, "scheduler": OneCycleLR(optimizer, 0.1, total_steps=5)}
+
+
+SLIPS = {
+    "frozen": (lambda m: {"model": frozen()}, ValueError, "are all of them frozen"),
+    "a class": (lambda m: {"model": nn.Flatten}, TypeError, "model is the class Flatten: call it"),
+    "swapped": (lambda m: {"model": BATCHES}, TypeError, "fit(model, train, val)"),
+    "a tuple": (lambda m: {"model": Answer(lambda y: (y, 1))}, TypeError, "gives a tuple"),
+    "a dict": (lambda m: {"model": Answer(lambda y: {"y": y})}, TypeError, "gives a dict"),
+    "no return": (lambda m: {"model": Answer(lambda y: None)}, TypeError, "gives nothing"),
+    "optimizer class": (
+        lambda m: {"optimizer": torch.optim.SGD},
+        TypeError,
+        "SGD(model.parameters(), lr=…)",
+    ),
+    "frozen only": (only_the_frozen, ValueError, "optimizer's parameters are frozen"),
+    "other scheduler": (
+        lambda m: {"optimizer": sgd(m), "scheduler": StepLR(sgd(m), 1)},
+        ValueError,
+        "the learning rate would never change",
+    ),
+    "scheduler alone": (
+        lambda m: {"scheduler": StepLR(sgd(m), 1)},
+        ValueError,
+        "give fit the optimizer that the scheduler was made with",
+    ),
+    "too short": (too_short, ValueError, "2 epochs of 3 batches are 6: give total_steps=6"),
+    "loss class": (lambda m: {"criterion": nn.CrossEntropyLoss}, TypeError, "call it, with ()"),
+    "loss function": (
+        lambda m: {"criterion": nn.functional.cross_entropy},
+        TypeError,
+        "criterion is cross_entropy; give a loss, such as",
+    ),
+    "loss of numbers": (lambda m: {"criterion": nn.MSELoss()}, ValueError, "compares numbers"),
+    "sum": (
+        lambda m: {"criterion": nn.CrossEntropyLoss(reduction="sum")},
+        ValueError,
+        "reduction='sum'",
+    ),
+    "generator": (
+        lambda m: {"train": (batch for batch in BATCHES)},
+        TypeError,
+        "used up after one epoch of 2",
+    ),
+    "generator for validation": (
+        lambda m: {"val": iter(BATCHES)},
+        TypeError,
+        "val is a list_iterator",
+    ),
+    "a rule's name": (
+        lambda m: {"early_stopping": "val_loss"},
+        TypeError,
+        'lk.EarlyStopping("val_loss", patience=5)',
+    ),
+    "a number to watch": (
+        lambda m: {"early_stopping": EarlyStopping(5)},
+        ValueError,
+        "monitor is 5; choose one of",
+    ),
+    "nothing to keep": (lambda m: {"keep_best": ""}, ValueError, "keep_best is ''"),
+    "colours last": (
+        lambda m: {"train": [(torch.rand(4, 8, 9, 3), torch.arange(4))]},
+        ValueError,
+        "images.permute(0, 3, 1, 2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_named_and_the_network_unchanged(slip):
+    change, kind, hint = SLIPS[slip]
+    model = network()
+    before = model[1].weight.clone()
+    options = {"model": model, "train": BATCHES, "epochs": 2, "progress": False} | change(model)
+    with pytest.raises(kind, match=re.escape(hint)):
+        lk.fit(**options)
+    assert torch.equal(model[1].weight, before)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_are_switched_off_are_named(off):
+    with off(), pytest.raises(ValueError, match="call fit outside of it"):
+        lk.fit(network(), BATCHES, progress=False)
+
+
+def test_what_works_is_let_through():
+    model = network()
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    one_epoch = (batch for batch in BATCHES)
+    plan = OneCycleLR(optimizer, 0.1, total_steps=3)
+    history = lk.fit(model, one_epoch, None, 1, optimizer=optimizer, scheduler=plan, progress=False)
+    assert len(history) == 1
