@@ -10,6 +10,7 @@ from .ladder import TwoBlockCNN as TwoBlockCNN
 from .ladder import WideCNN as WideCNN
 from .mlp import BloodMLP as BloodMLP
 from .mlp import count_parameters as count_parameters
+from .recordings import recorded as recorded
 from .residual import EightViews as EightViews
 from .residual import SmallResNet as SmallResNet
 from .transfer import fine_tuned as fine_tuned

@@ -12,7 +12,8 @@ import labkit as lk
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import find_root, find_sources
 from labkit.authoring.rules import plain_python
-from labkit.models.weights import RECIPES, SEED, train_recipe
+from labkit.models.recipes import RECIPES, train_recipe
+from labkit.models.weights import SEED
 from labkit.notebook.answers import assigned_names
 
 SHARED = [("02_mlp", "BloodMLP"), ("05_cnn_ladder", "DeeperCNN")]
