@@ -74,15 +74,19 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 
 @main.command()
 @click.argument("labs", nargs=-1)
-@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each lab; 1.")
-def results(labs: tuple[str, ...], seeds: int) -> None:
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each; 1.")
+@click.option("--record", is_flag=True, help="LABS are recipes: keep their trainings for lab 05.")
+def results(labs: tuple[str, ...], seeds: int, record: bool) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
     Example: labkit results 05 --seeds 3
+
+    Example: labkit results --record VGG16 "WideCNN, Adam"
     """
     from labkit.authoring.results import write_results
+    from labkit.models.recordings import write_recordings
 
-    write_results(labs, seeds)
+    (write_recordings if record else write_results)(labs, seeds)
 
 
 @main.command()
@@ -98,11 +102,7 @@ def solutions(action: str, paths: tuple[Path, ...], out: Path | None) -> None:
     """
     from labkit.authoring.handout import toggle_paths
 
-    failed = False
-    for fine, line in toggle_paths(paths, action, out):
-        click.echo(line if fine else f"Error: {line}", err=not fine)
-        failed |= not fine
-    sys.exit(int(failed))
+    sys.exit(int(not say(toggle_paths(paths, action, out))))
 
 
 @main.group()

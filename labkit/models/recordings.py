@@ -1,14 +1,16 @@
 """Recordings: trainings that a lab shows instead of running them, each a JSON of a few KB.
 
-A recording is made by ``labkit record NAME`` with the recipe that the lab trains anew with.
+``labkit results --record NAME`` makes one, with the recipe that the lab trains anew with.
 """
 
 import json
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +112,7 @@ def recorded(
     return found
 
 
-def train_and_test(name: str, data: ImageData, seed: int = SEED, **options) -> Recording:
+def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any) -> Recording:
     """Train a recipe, and let the network name the class of each test image.
 
     Args:
@@ -133,7 +135,9 @@ def train_and_test(name: str, data: ImageData, seed: int = SEED, **options) -> R
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else machine().split(",")[0]
     made = {
         "seed": seed,
-        "processor": card if device.type == "cuda" else f"{card}, {torch.get_num_threads()} threads",
+        "processor": card
+        if device.type == "cuda"
+        else f"{card}, {torch.get_num_threads()} threads",
         "seconds": round(sum(history.column("seconds")), 1),
         "date": time.strftime("%Y-%m-%d"),
         "commit": _commit(),
@@ -176,6 +180,13 @@ def record(name: str, seed: int = SEED, folder: Path = FOLDER, commit: str = "")
     with atomic(file) as temporary:
         temporary.write_text(_to_json(training), encoding="utf-8")
     return file
+
+
+def write_recordings(names: Sequence[str], seeds: int = 1) -> None:
+    """Record each recipe with so many seeds, the labs' own first, and print the files."""
+    for name in names:
+        for seed in range(SEED, SEED + seeds):
+            print(record(name, seed), flush=True)
 
 
 def read(file: Path) -> Recording:
