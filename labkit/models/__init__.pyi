@@ -1,6 +1,8 @@
 """The public names of `lk.models`."""
 
 from .backbones import load_backbone as load_backbone
+from .challenge import quick_net as quick_net
+from .challenge import quick_training as quick_training
 from .ladder import DeeperCNN as DeeperCNN
 from .ladder import LightCNN as LightCNN
 from .ladder import OneFilterCNN as OneFilterCNN

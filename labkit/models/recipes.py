@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from labkit import settings
 from labkit.data.image_data import ImageData
 from labkit.data.transforms import Augment
 from labkit.models.ladder import DeeperCNN, LightCNN, WideCNN
 from labkit.models.mlp import BloodMLP
+from labkit.models.residual import SmallResNet
 from labkit.models.vgg import vgg16
 from labkit.training.fit import FAST_EPOCHS, fit
 from labkit.training.history import EarlyStopping, History
@@ -21,14 +22,17 @@ from labkit.training.history import EarlyStopping, History
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a lab trains a network, with batches of 64."""
+    """How a lab trains a network."""
 
     network: Callable[[int], nn.Module]  # takes the number of classes
     time: str  # on two cores, with fast bf16 or without
     epochs: int  # at most, where it may stop early
     optimizer: type[Optimizer] = Adam
     learning_rate: float = 1e-3
-    cosine: bool = False  # whether the learning rate falls to 0 along a cosine
+    weight_decay: float = 0.0
+    schedule: str = "constant"  # or "cosine", which falls to 0, or "one-cycle"
+    batch_size: int = 64
+    label_smoothing: float = 0.0
     augment: Augment | None = None
     class_weights: bool = False
     early_stopping: EarlyStopping | None = None
@@ -39,8 +43,10 @@ class Recipe:
     def __str__(self) -> str:
         parts = [
             f"{self.optimizer.__name__} with learning rate {self.learning_rate:g}",
-            *(["which falls to 0 along a cosine"] if self.cosine else []),
-            "batches of 64",
+            *([f"schedule {self.schedule}"] if self.schedule != "constant" else []),
+            *([f"weight decay {self.weight_decay:g}"] if self.weight_decay else []),
+            f"batches of {self.batch_size}",
+            *([f"label smoothing {self.label_smoothing:g}"] if self.label_smoothing else []),
             *(["each class weighs the same"] if self.class_weights else []),
             *([f"{self.augment}"] if self.augment else []),
             f"{'at most ' if self.early_stopping else ''}{self.epochs} epochs",
@@ -66,7 +72,7 @@ RECIPES = {
         "three to six minutes",
         epochs=20,
         augment=Augment(flip=True, rotate=15),
-        cosine=True,
+        schedule="cosine",
         class_weights=True,
         keep_best="val_accuracy",
     ),
@@ -76,6 +82,20 @@ RECIPES = {
     "WideCNN, Adam": Recipe(WideCNN, "12 to 35 minutes", **_PUBLISHED),
     "VGG16": Recipe(
         vgg16, "6 to 12 minutes", epochs=5, learning_rate=1e-4, keep_best="val_accuracy"
+    ),
+    "SmallResNet": Recipe(
+        SmallResNet,
+        "7 to 20 minutes",
+        epochs=30,
+        optimizer=AdamW,
+        learning_rate=3e-3,
+        weight_decay=0.05,
+        schedule="one-cycle",
+        batch_size=128,
+        label_smoothing=0.1,
+        augment=Augment(flip=True, turn=True, shift=2, brightness=0.1),
+        keep_best="val_accuracy",
+        eight_views=True,
     ),
 }
 
@@ -106,21 +126,27 @@ def train_recipe(
     """
     recipe = RECIPES[name]
     epochs = min(recipe.epochs, FAST_EPOCHS) if settings.fast() else recipe.epochs
-    train, val, _ = data.loaders(batch_size=64, augment=recipe.augment)
+    train, val, _ = data.loaders(recipe.batch_size, augment=recipe.augment)
     weight = None
     if recipe.class_weights:
         counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
         weight = len(data.train) / (len(counts) * counts)
     model = recipe.network(len(data.classes))
-    optimizer = recipe.optimizer(model.parameters(), lr=recipe.learning_rate)
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    optimizer = recipe.optimizer(model.parameters(), lr=rate, weight_decay=decay)
+    make_schedule = {
+        "constant": lambda: None,
+        "cosine": lambda: CosineAnnealingLR(optimizer, T_max=epochs),
+        "one-cycle": lambda: OneCycleLR(optimizer, rate, total_steps=epochs * len(train)),
+    }
     history = fit(
         model,
         train,
         val,
         epochs,
         optimizer=optimizer,
-        scheduler=CosineAnnealingLR(optimizer, T_max=epochs) if recipe.cosine else None,
-        criterion=nn.CrossEntropyLoss(weight),
+        scheduler=make_schedule[recipe.schedule](),
+        criterion=nn.CrossEntropyLoss(weight, label_smoothing=recipe.label_smoothing),
         early_stopping=recipe.early_stopping,
         keep_best=recipe.keep_best,
         precision=precision or recipe.precision,

@@ -85,7 +85,8 @@ def recorded(
     Args:
         name: of the recipe.
         data: to train on, where it is trained.
-        anew: train now, with the same recipe and seed, instead of reading.
+        anew: train now, with the same recipe and seed, instead of reading. So is what was not
+            recorded.
         seed: of the recording.
         quiet: say nothing.
 
@@ -93,20 +94,17 @@ def recorded(
         The training; its history and its test predictions can be drawn as any others.
 
     Raises:
-        ValueError: for a name or seed that was not recorded.
+        KeyError: for a name that is no recipe.
 
     Example:
         >>> vgg = recorded("VGG16", blood)  # doctest: +SKIP
     """
-    if anew:
+    if anew or not file_of(name, seed).exists():
         checkpoint = checkpoint_file(f"05-{file_of(name, seed).stem}")
         plot = LivePlot(data.classes)
         found = train_and_test(name, data, seed, checkpoint=checkpoint, callbacks=[plot])
-    elif file_of(name, seed).exists():
-        found = read(file_of(name, seed))
     else:
-        there = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json"))) or "none"
-        raise ValueError(f"There is no recording of {name!r} with seed {seed}; there are: {there}.")
+        found = read(file_of(name, seed))
     if not quiet:
         print(found)
     return found

@@ -4,7 +4,7 @@
 def shapes(
     formula="(side + 2 * padding - kernel) // stride + 1", trace="[28, 27, 13]", count="1373"
 ):
-    return f"""# Exercise 5.1
+    return f"""# Exercise 5.2
 def out_side(side, kernel, padding=0, stride=1):
     return {formula}
 trace = {trace}
@@ -16,7 +16,7 @@ def score(body="return (logits.argmax(1) == labels).float().mean()", evenly="1 /
     largest = (
         largest or "float((blood.test.labels == blood.train.labels.mode().values).float().mean())"
     )
-    return f"""# Exercise 5.2
+    return f"""# Exercise 5.3
 def accuracy(logits, labels):
     {body}
 guess_evenly = {evenly}
@@ -25,7 +25,7 @@ guess_largest = {largest}
 
 
 def changes(a='({"second_norm": True}, 1e-3)', d="({}, 5e-5)", guess="'same'", more=""):
-    return f"""# Exercise 5.3
+    return f"""# Exercise 5.5
 variants = {{
     "a": {a},
     "b": ({{"head_dropout": 0.3}}, 1e-3),
@@ -49,7 +49,7 @@ HEAD = (
 
 
 def simple(blocks=BLOCKS, head=HEAD, forward="return self.classifier(self.features(images))"):
-    return f"""# Exercise 5.4
+    return f"""# Exercise 5.6
 class SimpleCNN(nn.Module):
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ class SimpleCNN(nn.Module):
 
 
 def weigh(body):
-    return f"# Exercise 5.5\ndef class_weights(labels, num_classes):\n    n = torch.bincount(labels, minlength=num_classes)\n    {body}\n"
+    return f"# Exercise 5.7\ndef class_weights(labels, num_classes):\n    n = torch.bincount(labels, minlength=num_classes)\n    {body}\n"
 
 
 FOUR = "[(n, o) for o in ('Adam', 'SGD') for n in ('WideCNN', 'LightCNN')]"
@@ -72,7 +72,7 @@ def apart(
     width="(a['WideCNN', 'SGD'] + a['WideCNN', 'Adam'] - a['LightCNN', 'SGD'] - a['LightCNN', 'Adam']) / 2",
     more="",
 ):
-    return f"""# Exercise 5.6
+    return f"""# Exercise 5.9
 plan = {plan}
 def effects(a):
     width = {width}
@@ -86,7 +86,7 @@ def room(
     pad="return nn.functional.pad(images, 4 * [(32 - images.shape[-1]) // 2])",
     small="[28, 14, 7, 3, 1, 0]",
 ):
-    return f"""# Exercise 5.7
+    return f"""# Exercise 5.10
 sides_28 = {small}
 sides_32 = [32, 16, 8, 4, 2, 1]
 def pad_to_32(images):
@@ -102,7 +102,7 @@ def mend(
     result="right / seen",
     context="torch.no_grad()",
 ):
-    return f"""# Exercise 5.8
+    return f"""# Exercise 5.11
 import contextlib
 class MendedCNN(nn.Module):
     def __init__(self):
@@ -138,7 +138,7 @@ def block(
     layers=f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}",
     forward="return (x + self.change(x)).relu()",
 ):
-    return f"""# Exercise 5.9
+    return f"""# Exercise 5.12
 class Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -149,7 +149,7 @@ class Residual(nn.Module):
 
 
 def views(end, list_of="[t.flip(3) if f else t for t in turns for f in (0, 1)]"):
-    return f"""# Exercise 5.10
+    return f"""# Exercise 5.13
 def eight_views(model, images):
     turns = [images.rot90(k, (2, 3)) for k in range(4)]
     logits = torch.stack([model(v) for v in {list_of}])
@@ -158,7 +158,7 @@ def eight_views(model, images):
 
 
 WRONG = {
-    "5.1": [
+    "5.2": [
         (shapes("(side + 2 * padding - kernel) // stride"), "one too small"),
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
         (shapes("(side + padding - kernel) // stride + 1"), "too small"),
@@ -176,7 +176,7 @@ WRONG = {
         (shapes(count="13"), "add the linear layer"),
         (shapes(count="13 + 3 * 169 * 8 + 8"), "one map"),
     ],
-    "5.2": [
+    "5.3": [
         (score("return (logits.argmax(1) == labels).sum()"), "divide by the images"),
         (score("return (logits.argmax(1) == labels).float()"), "one number"),
         (score("return 100 * (logits.argmax(1) == labels).float().mean()"), "per cent"),
@@ -191,7 +191,7 @@ WRONG = {
         (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "split"),
         (score(largest="0.5"), "count this class"),
     ],
-    "5.3": [
+    "5.5": [
         (changes(a="({}, 1e-3)"), "batch normalisation"),
         (changes(a='({"second_norm": True, "third_linear": True}, 1e-3)'), "one change at a time"),
         (changes(a='{"second_norm": True}'), "pair"),
@@ -202,7 +202,7 @@ WRONG = {
         (changes(guess="'no idea'"), "hypothesis is"),
         (changes(more="del variants['c']"), "keys"),
     ],
-    "5.4": [
+    "5.6": [
         (simple(forward="self.classifier(self.features(images))"), "return"),
         (simple(head=HEAD + ", nn.ReLU()"), "ReLU on the last"),
         (simple(head=HEAD + ", nn.Softmax(1)"), "leave the softmax out"),
@@ -219,7 +219,7 @@ WRONG = {
         (simple(head=HEAD.replace("nn.Dropout(0.5), ", "")), "dropout"),
         (simple(BLOCKS.replace("128", "96"), HEAD.replace("128", "96")), "convolutions are"),
     ],
-    "5.5": [
+    "5.7": [
         (weigh("return n / len(labels)"), "rare class"),
         (weigh("return 1 / n"), "scale"),
         (weigh("return len(labels) / n"), "scale"),
@@ -228,7 +228,7 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
         (weigh("len(labels) / (num_classes * n)"), "return"),
     ],
-    "5.6": [
+    "5.9": [
         (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
         (apart(FOUR + "[:3]"), "missing"),
         (apart("['LightCNN', 'WideCNN']"), "pair"),
@@ -243,7 +243,7 @@ WRONG = {
         (apart("__import__('itertools').product(('LightCNN', 'WideCNN'), ('SGD', 'Adam'))"), "make it a list"),
         (apart(FOUR + " * 2"), "twice"),
     ],
-    "5.7": [
+    "5.10": [
         (room(small="[28, 14, 7, 4, 2, 1]"), "round down"),
         (room(small="[14, 7, 3, 1, 0]"), "before the first"),
         (room(small="[28, 14, 7, 3, 1, 0, 0]"), "six numbers"),
@@ -252,7 +252,7 @@ WRONG = {
         (room("return nn.functional.pad(images, (2, 2))"), "shape must be"),
         (room("return nn.functional.pad(images, (2, 2, 2, 2))"), "stay as they are"),
     ],
-    "5.8": [
+    "5.11": [
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
         (mend(end=", nn.Softmax(1)"), "a softmax belongs"),
         (mend(optimizer="MendedCNN()"), "whose parameters"),
@@ -266,7 +266,7 @@ WRONG = {
         (mend(result="right / len(val)"), "you return"),
         (mend(result="None"), "must return"),
     ],
-    "5.9": [
+    "5.12": [
         (block(forward="return self.change(x).relu()"), "not added"),
         (block(forward="return x + self.change(x)"), "behind the sum"),
         (block(forward="return x + self.change(x).relu()"), "after the sum"),
@@ -281,7 +281,7 @@ WRONG = {
         (block(f"{CONV}, nn.ReLU(), {NORM}, {CONV}, {NORM}"), "after the normalisation"),
         (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("3, padding=1", "1")), "3 x 3"),
     ],
-    "5.10": [
+    "5.13": [
         (views("return logits.mean(0)"), "these are logits"),
         (views("return logits.mean(0).softmax(1)"), "softmax each view"),
         (views("return logits.softmax(2).sum(0)"), "divide by 8"),
@@ -297,7 +297,7 @@ WRONG = {
 }  # fmt: skip
 
 RIGHT = {
-    "5.1": [
+    "5.2": [
         shapes("int((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
         shapes("np.floor((side + 2 * padding - kernel) / stride + 1)", "np.array([28, 27, 13])", "np.int64(1373)"),
         shapes(
@@ -306,20 +306,20 @@ RIGHT = {
             "lk.models.count_parameters(lk.models.OneFilterCNN())",
         ),
     ],
-    "5.2": [
+    "5.3": [
         score(evenly="0.125"),
         score("return sum(int(a) == int(b) for a, b in zip(logits.max(1).indices, labels)) / len(labels)"),
         score("return np.mean(logits.numpy().argmax(1) == labels.numpy())", "torch.tensor(1 / 8)"),
     ],
-    "5.3": [
+    "5.5": [
         changes(),
         changes(a="[dict(second_norm=True, head_dropout=0.0), 0.001]", guess="'better'"),
         changes(a='({"num_classes": 8, "second_norm": True}, 1e-3)', d="({}, torch.tensor(5e-5, dtype=torch.float64))"),
     ],
-    "5.4": [
-        "# Exercise 5.4\nSimpleCNN = lk.models.SimpleCNN",
+    "5.6": [
+        "# Exercise 5.6\nSimpleCNN = lk.models.SimpleCNN",
         simple(head=HEAD.replace("nn.ReLU(), nn.Dropout(0.5)", "nn.Dropout(p=0.5), nn.ReLU()")),
-        """# Exercise 5.4
+        """# Exercise 5.6
 import torch.nn.functional as F
 class SimpleCNN(nn.Module):
     def __init__(self):
@@ -332,22 +332,22 @@ class SimpleCNN(nn.Module):
         return self.out(F.dropout(F.relu(self.head(x.mean((2, 3)))), 0.5, self.training))
 """,
     ],
-    "5.5": [
+    "5.7": [
         weigh("return n.sum() / n / num_classes"),
         weigh("return 1 / (num_classes * (n / n.sum()))"),
         weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
     ],
-    "5.6": [
+    "5.9": [
         apart(),
         apart("{(n, o) for n in ('LightCNN', 'WideCNN') for o in ('SGD', 'Adam')}"),
         apart("[['LightCNN', 'Adam'], ['LightCNN', 'SGD'], ['WideCNN', 'Adam'], ['WideCNN', 'SGD']]", "torch.tensor([float(a['WideCNN', o] - a['LightCNN', o]) for o in ('SGD', 'Adam')]).mean()"),
     ],
-    "5.7": [
+    "5.10": [
         room(),
         room("out = torch.zeros(*images.shape[:2], 32, 32); p = (32 - images.shape[2]) // 2; out[:, :, p:32 - p, p:32 - p] = images; return out", "(28, 14, 7, 3, 1, 0)"),
         room("p = (32 - images.shape[-1]) // 2; return nn.ZeroPad2d(p)(images)", "np.array([28, 14, 7, 3, 1, 0])"),
     ],
-    "5.8": [
+    "5.11": [
         mend(),
         mend().replace("optimizer.zero_grad()", "model.zero_grad()"),
         mend().replace("optimizer.zero_grad()", "pass").replace("optimizer.step()", "optimizer.step(); optimizer.zero_grad()"),
@@ -355,9 +355,9 @@ class SimpleCNN(nn.Module):
         mend(look="model.train(False)", context="torch.inference_mode()", result="torch.tensor(right / seen)"),
         mend(optimizer="nn.ModuleList([model])"),
     ],
-    "5.9": [
-        "# Exercise 5.9\nfrom labkit.models.residual import Residual",
-        """# Exercise 5.9
+    "5.12": [
+        "# Exercise 5.12\nfrom labkit.models.residual import Residual",
+        """# Exercise 5.12
 class Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -370,9 +370,9 @@ class Residual(nn.Module):
 """,
         block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
     ],
-    "5.10": [
+    "5.13": [
         views("return logits.softmax(2).mean(0)"),
-        "# Exercise 5.10\ndef eight_views(model, images):\n    return lk.models.EightViews(model)(images).exp()",
+        "# Exercise 5.13\ndef eight_views(model, images):\n    return lk.models.EightViews(model)(images).exp()",
         views("return sum(v.softmax(1) for v in logits) / 8", "[w for v in (images, images.transpose(2, 3)) for w in (v, v.flip(2), v.flip(3), v.flip((2, 3)))]"),
     ],
 }  # fmt: skip
