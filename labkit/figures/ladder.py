@@ -182,7 +182,8 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
             ax.errorbar(x, y, yerr=error, fmt="o", color=colour, capsize=4, label=label)
             ax.annotate(str(i + 1), (x, y), (beside, 4), textcoords="offset points", clip_on=True)
     top = table["high"].max()
-    axes[0, 0].margins(y=0.1)
+    axes[0, 0].margins(x=0.1, y=0.1)
+    axes[0, 1].margins(x=0.1)
     axes[0, 0].set(ylabel="test accuracy in %", title="All rungs")
     axes[0, 1].set(ylim=(top - 6, top + 0.5), title="The top of the ladder, enlarged")
     for ax in axes[0]:
