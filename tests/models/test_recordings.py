@@ -71,7 +71,7 @@ def test_neither_a_fast_training_nor_stand_ins_are_shipped(few, monkeypatch):
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="no recipe 'GPT'.*VGG16"):
+    with pytest.raises(ValueError, match=r"no recipe 'GPT'.*VGG16"):
         record("GPT")
 
 
