@@ -3,6 +3,7 @@
 # make results  every lab in full, RESULTS.md   make bench  speed and sizes, as ratios
 # make colab-test  LivePlot and lab 02 with Colab's versions
 # make other-processors  numbers, answers and labs under other kinds of arithmetic
+# make site   the pages in build/site, from the executed labs; runs nothing
 # make soak   kill -9, faulty servers, mutilated files, other-processors (an hour)
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 NBVAL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	--nbval-cell-timeout=600 -p no:cacheprovider -q -n 2 --dist loadfile
 
-.PHONY: lab test build lint unit labs labs-standin results bench colab-test other-processors soak clean
+.PHONY: lab test build site lint unit labs labs-standin results bench colab-test other-processors soak clean
 
 # The stamp is younger than what it was made from, so a second call does not install again.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -33,10 +34,14 @@ $(VENV)/.bench-installed: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@touch $@
 
+$(VENV)/.site-installed: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[site]'
+	@touch $@
+
 # The student's own copies: an update of the course reaches them without harm to an answer.
 lab: $(VENV)/.installed
 	$(BIN)/labkit update work
-	$(BIN)/jupyter lab work
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(JUPYTER) work
 
 test: $(VENV)/.installed lint unit labs labs-standin
 	@echo "All tests passed."
@@ -64,15 +69,22 @@ else
 		LABKIT_FAST=1 LABKIT_STRICT=1 $(NBVAL) solutions
 endif
 
-# Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds.
+# Every lab in full; SEEDS=3 for the spread, LABS="05" for some of them. Hours with three seeds:
+# JOBS=4 runs labs and seeds side by side here, SCHEDULER=tcp://host:8786 on a Dask cluster.
 SEEDS ?= 1
+JOBS ?= 1
 results: $(VENV)/.installed
-	$(BIN)/labkit results --seeds $(SEEDS) $(LABS)
+	$(BIN)/labkit results --seeds $(SEEDS) --jobs $(JOBS) \
+		$(if $(SCHEDULER),--scheduler $(SCHEDULER)) $(LABS)
 
 bench: $(VENV)/.installed $(VENV)/.bench-installed
 	$(BIN)/python tests/bench/bench_fit.py
 	$(BIN)/python tests/bench/bench_liveplot.py
 	$(BIN)/python tests/bench/bench_numpy_framework.py
+
+site: $(VENV)/.site-installed
+	$(BIN)/python docs/build.py
+	@echo "The site: build/site/index.html"
 
 # An environment of its own with the versions that Colab has; 5 GB, so no part of `make test`.
 COLAB := build/colab
@@ -112,6 +124,7 @@ other-processors: $(VENV)/.installed
 # Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files.
 soak: other-processors
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

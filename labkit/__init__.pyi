@@ -10,6 +10,7 @@ from . import models as models
 from . import probes as probes
 from . import settings as settings
 from . import statistics as statistics
+from .classroom.update import update_lab as update_lab
 from .data.folder import load_folder as load_folder
 from .data.image_data import ImageData as ImageData
 from .data.image_data import ImageSplit as ImageSplit
@@ -37,3 +38,4 @@ from .training.fit import evaluate as evaluate
 from .training.fit import fit as fit
 from .training.history import EarlyStopping as EarlyStopping
 from .training.history import History as History
+from .training.muon import Muon as Muon

@@ -48,7 +48,7 @@ def _packages() -> Iterator[Finding]:
         for owner in owners:
             modules.setdefault(owner.lower().replace("_", "-"), module)
     good = 0
-    for requirement in map(Requirement, metadata.requires("labkit") or []):
+    for requirement in map(Requirement, metadata.requires("bloodlabs-labkit") or []):
         if requirement.marker and not requirement.marker.evaluate({"extra": "lab"}):
             continue
         remedy = f'pip install "{requirement.name}{requirement.specifier}"'

@@ -235,7 +235,7 @@ class Predictions:
         return table.reset_index(drop=True)
 
     def calibration_error(self, bins: int = 15) -> float:
-        """The expected calibration error: mean |accuracy − confidence|, weighted by bin size.
+        """The expected calibration error: mean ``|accuracy − confidence|``, weighted by bin size.
 
         Source: Guo et al. (2017), On Calibration of Modern Neural Networks, ICML.
         """

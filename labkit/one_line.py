@@ -24,7 +24,7 @@ class OneLineGroup(click.Group):
 
 def _in_one_line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f'{error.name} is missing: pip install "labkit[lab,instructor]"'
+        return f'{error.name} is missing: in the course folder, pip install -e ".[lab,instructor]"'
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f" See `{context.command_path} --help`." if context else ""

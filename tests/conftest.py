@@ -1,5 +1,7 @@
 import os
 import re
+import threading
+import time
 
 import pytest
 import torch
@@ -56,3 +58,29 @@ def make_split():
 def tiny() -> ImageData:
     parts = (random_split(count, seed) for seed, count in enumerate((40, 16, 16)))
     return ImageData("Tiny", *parts, origin="random")
+
+
+@pytest.fixture
+def cluster():
+    """A Dask cluster of two workers, of which one is killed in the middle of its work."""
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    killed, ends = [], time.monotonic() + 60
+
+    def kill_one_at_work(cluster):
+        while not killed and time.monotonic() < ends:
+            for name, worker in list(cluster.scheduler.workers.items()):
+                if worker.processing:
+                    time.sleep(1)  # in mid-run
+                    nanny = next(w for w in cluster.workers.values() if w.worker_address == name)
+                    nanny.process.process._process.kill()
+                    killed.append(name)
+                    return
+            time.sleep(0.05)
+
+    with distributed.LocalCluster(**options) as cluster:
+        killer = threading.Thread(target=kill_one_at_work, args=(cluster,), daemon=True)
+        killer.start()
+        yield cluster
+        killer.join()
+    assert killed, "no worker was killed: the test says nothing"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from labkit.authoring.complete import KIT_LABS
@@ -22,10 +23,27 @@ README = (ROOT / "README.md").read_text()
 def test_environment_yml_installs_what_pyproject_says():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, extra = environment["dependencies"]
-    assert python == f"python{PROJECT['requires-python']}"
+    name, tested = python.split("=")
+    constraints = (ROOT / "constraints.txt").read_text()
+    assert name == "python" and f"Python {tested}" in constraints.splitlines()[0]
+    assert SpecifierSet(PROJECT["requires-python"]).contains(tested)
     assert pip == "pip"
-    assert extra == {"pip": ["-e .[lab,instructor]"]}
+    assert extra == {"pip": ["-c constraints.txt", "-e .[lab,instructor]"]}
     assert {"lab", "instructor"} <= set(PROJECT["optional-dependencies"])
+
+
+def test_colab_is_given_all_that_the_labs_need_but_jupyterlab():
+    extras = PROJECT["optional-dependencies"]
+    left = [r for r in extras["lab"] if Requirement(r).name not in ("jupyterlab", "ipykernel")]
+    assert extras["colab"] == left
+
+
+def test_the_version_is_the_same_everywhere():
+    import labkit
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == PROJECT["version"] == labkit.__version__
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_every_requirement_has_a_tested_version_within_its_bounds():
@@ -33,7 +51,7 @@ def test_every_requirement_has_a_tested_version_within_its_bounds():
     tested = dict(line.split("==") for line in lines if not line.startswith("#"))
     wanted = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     for requirement in map(Requirement, chain(*wanted)):
-        if requirement.name != "labkit":
+        if requirement.name != PROJECT["name"]:
             assert Version(tested[requirement.name]) in requirement.specifier, requirement.name
 
 
@@ -51,16 +69,21 @@ def test_no_data_and_no_large_files_are_tracked():
     assert large == []
 
 
-@pytest.mark.parametrize("command", ["lab", "test", "build"])
+@pytest.mark.parametrize("command", ["lab", "test", "site"])
 def test_the_readme_names_each_make_command_that_there_is(command):
     assert f"make {command}" in README
     assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.M)
 
 
-def test_the_readme_names_every_variable():
+def test_the_guides_name_every_variable_and_command():
+    from labkit.cli import main
+
+    text = (ROOT / "docs" / "commands.md").read_text()
     settings = (ROOT / "labkit" / "settings.py").read_text()
     for variable in set(re.findall(r"LABKIT_[A-Z]+", settings)):
-        assert variable in README, variable
+        assert variable in text, variable
+    for command in main.commands:
+        assert f"`labkit {command}" in text, command
 
 
 def test_every_link_of_the_readme_leads_somewhere():

@@ -8,6 +8,7 @@ import ast
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -19,16 +20,19 @@ from labkit.authoring.execute import execute as execute_notebook
 from labkit.authoring.source import read_source
 
 Step = Callable[[NotebookNode], NotebookNode]
-_INSTALL = re.compile(r"(?<=^except ModuleNotFoundError:\n)    .*\n", re.M)  # the course's address
+_INSTALL = re.compile(r"\Atry:\n    (?:import|from) labkit\b.*?\n\n", re.S)  # the course's address
 
 
-def build_notebook(source: Path, state: str, target: Path | None = None) -> NotebookNode:
+def build_notebook(
+    source: Path, state: str, target: Path | None = None, hidden_tests: bool | None = None
+) -> NotebookNode:
     """Build one notebook in memory, without outputs.
 
     Args:
         source: the percent script, ``solutions/02_mlp.py``.
         state: "shown", "hidden" or "stripped".
         target: where it will lie; if not given, where `build` writes it.
+        hidden_tests: keep the tests that only graders run; if not given, where solutions are shown.
 
     Raises:
         AuthoringError: where the source breaks a rule.
@@ -47,9 +51,14 @@ def build_notebook(source: Path, state: str, target: Path | None = None) -> Note
         steps.rebuild_metadata,
         lambda nb: steps.complete_setup(nb, lab, release),
     ]
+    statement, text = files.hand_in(root)
+    if not (state == "shown" if hidden_tests is None else hidden_tests):
+        recipe.append(steps.drop_hidden_tests)
     if state != "shown":
+        recipe.append(lambda nb: steps.add_statement(nb, statement))
         recipe += [steps.drop_output_tags, steps.collapse_checks]
-        recipe += [toggle.hide if state == "hidden" else toggle.strip]
+        strip = partial(toggle.strip, text=text or toggle.HAND_IN)
+        recipe += [toggle.hide if state == "hidden" else strip]
     recipe += [lambda nb: steps.add_badge(nb, target)]
     nb = read_source(source)
     for step in recipe:

@@ -1,5 +1,6 @@
 """What is known of one cell, whatever an editor made of its metadata."""
 
+import re
 from collections.abc import Set
 from typing import Any
 
@@ -8,6 +9,9 @@ from nbformat import NotebookNode
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
+_HIDDEN_TESTS = re.compile(
+    r"^[ \t]*### BEGIN HIDDEN TESTS\b.*?^[ \t]*### END HIDDEN TESTS\b[^\n]*\n?", re.M | re.S
+)
 ROLES = ("setup", "exercise", "solution", "check")
 
 
@@ -70,3 +74,8 @@ def is_kits_own(cell: NotebookNode, known: Set[str]) -> bool:
     role, _ = marker(cell) if cell.cell_type == "code" else markers.text_role(cell.source)
     claims = claims_solution(cell) or role == "solution"
     return claims and stub_hash(markers.without_magic(cell.source)) in known
+
+
+def without_hidden_tests(source: str) -> str:
+    """A check without the tests that only graders run, in nbgrader's own notation."""
+    return _HIDDEN_TESTS.sub("", source).rstrip("\n")

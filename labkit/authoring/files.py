@@ -62,6 +62,28 @@ def release(root: Path) -> tuple[str, str] | None:
     return pair if all(pair) else None
 
 
+def hand_in(root: Path) -> tuple[str, str]:
+    """What a course says of handing in, under ``[tool.labkit.hand_in]``; ("", "") for nothing.
+
+    Returns:
+        The text of the cell that students fill in (from ``fields`` and ``statement``), and the
+        ``text`` on handing in at the end of a stripped notebook.
+
+    Raises:
+        AuthoringError: for another key, or a value of another kind.
+    """
+    said = _course(root).get("hand_in", {})
+    known = {"fields": list, "statement": str, "text": str}
+    for key, value in said.items():
+        if not isinstance(value, known.get(key, ())):
+            keys = 'fields = ["Name"], statement and text'
+            raise AuthoringError(f"pyproject.toml: hand_in.{key} is {value!r}; it takes {keys}")
+    fields = "\n".join(f"- **{field}:** " for field in said.get("fields", ()))
+    parts = [part for part in (fields, said.get("statement", "")) if part]
+    first = "\n\n".join(["## Your hand-in", *parts]) if parts else ""
+    return first, said.get("text", "")
+
+
 def place_in_course(path: Path) -> tuple[Path, Path] | None:
     """The course that holds a file, and the file's place in it; None outside any course."""
     path = path.resolve()

@@ -36,7 +36,7 @@ def hand_out(labs: files.Names, state: str, out: Path) -> list[str]:
     made = {}
     for source in files.find_sources(files.find_root(), labs):
         target = _free(out / f"{source.stem}.ipynb")
-        made[target] = build_notebook(source, state, target)
+        made[target] = build_notebook(source, state, target, hidden_tests=False)
         if state == "shown":
             keep_outputs(made[target], source.with_suffix(".ipynb"))
     for target, nb in made.items():

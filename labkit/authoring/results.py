@@ -1,15 +1,25 @@
-"""``labkit results``: every lab in full, with one or more seeds, into one table."""
+"""``labkit results``: every lab in full, with one or more seeds, into one table.
+
+Labs and seeds are runs of their own, side by side on this machine or on a Dask cluster.
+"""
 
 import json
 import os
-import shutil
+import tempfile
+import time
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import numpy as np
 
-from labkit.authoring import files
-from labkit.authoring.run import Report, run
+from labkit.authoring import AuthoringError, files
+from labkit.authoring.build import build_notebook
+from labkit.authoring.execute import execute
+from labkit.authoring.executor import open_executor
+from labkit.authoring.run import Report, collect, save_figures
 from labkit.device import machine
 
 _HEAD = """# Results
@@ -61,38 +71,88 @@ def table(measured: dict[str, dict]) -> str:
     return "\n".join([*rows, "", "Time of each run, all cells together:", "", *times, ""])
 
 
-def measure(lab: Path, seeds: int, out: Path) -> list[Report]:
-    """Run one lab with each seed; the first run becomes the instructor's notebook.
+def run_task(lab: str, notebook: str, variables: dict[str, str]) -> dict[str, Any]:
+    """One run of a lab in full, wherever a worker is.
 
     Args:
-        lab: its source.
-        seeds: how many, at least 1.
-        out: a folder for notebooks, figures and weights.
+        lab: its name.
+        notebook: the text of the notebook to be executed.
+        variables: for its kernel, besides those of this process.
+
+    Returns:
+        The ``run`` (a report), the executed ``notebook`` and the ``machine``.
+
+    Raises:
+        AuthoringError: names the cell that failed.
     """
-    reports = []
-    for seed in range(seeds):
-        os.environ["LABKIT_SEED"] = str(seed)
-        reports.append(run(lab.stem, full=True, out=out / str(seed)))
-        print(f"seed {seed}: {reports[-1]}", flush=True)
-    shutil.copy2(out / "0" / f"{lab.stem}.ipynb", lab.with_suffix(".ipynb"))
-    return reports
+    nb, began = nbformat.reads(notebook, 4), time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        execute(nb, Path(folder), {**os.environ, **variables})
+    run = asdict(collect(nb, lab, time.time() - began))
+    return {"run": run, "notebook": files.serialise(nb), "machine": machine()}
 
 
-def write_results(labs: files.Names = None, seeds: int = 1) -> None:
+def write_results(
+    labs: files.Names = None, seeds: int = 1, jobs: int = 1, scheduler: str | None = None
+) -> None:
     """Run the labs and write RESULTS.md; labs that are not named keep their last rows.
+
+    The first seed's notebook becomes the instructor's. A run that fails does not stop the others.
 
     Args:
         labs: names of labs; None or empty for all.
         seeds: how many runs of each, at least 1.
+        jobs: runs at a time on this machine, which share its cores.
+        scheduler: the address of a Dask cluster, "tcp://…", whose workers have labkit and the data.
+
+    Raises:
+        AuthoringError: at the end, for every run that failed.
     """
-    root = files.find_root()
+    root, faults = files.find_root(), []
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    done: dict[Path, dict[int, dict[str, Any]]] = {}
+    with open_executor(scheduler, jobs) as executor:
+        work = {}
+        for source in files.find_sources(root, labs):
+            text, done[source] = files.serialise(build_notebook(source, "shown")), {}
+            for seed in range(seeds):
+                variables = {"LABKIT_STRICT": "1", "LABKIT_FAST": "0", "LABKIT_SEED": str(seed)}
+                future = executor.submit(run_task, source.stem, text, variables | threads)
+                work[future] = source, seed
+        for future in as_completed(work):
+            source, seed = work[future]
+            try:
+                found = done[source][seed] = future.result()
+            except Exception as error:  # also of the cluster
+                faults.append(f"solutions/{source.name}, seed {seed}: {error}")
+                continue
+            report = _keep(found, root / "build" / "results" / source.stem / str(seed))
+            print(f"seed {seed}: {report}", flush=True)
+            if len(done[source]) == seeds:
+                beside = f", {jobs} runs at a time" if jobs > 1 else ""
+                _record(root, source, [done[source][n] for n in range(seeds)], beside)
+    if faults:
+        raise AuthoringError("; ".join(sorted(faults)))
+
+
+def _keep(found: dict[str, Any], out: Path) -> Report:
+    """Write what a run left: the notebook, figures, and its results as text."""
+    report, nb = Report(**found["run"]), nbformat.reads(found["notebook"], 4)
+    files.write_notebook(nb, out / f"{report.lab}.ipynb")
+    save_figures(nb, out / "figures")
+    (out / "results.txt").write_text(f"{report}\n", encoding="utf-8")
+    return report
+
+
+def _record(root: Path, source: Path, found: list[dict[str, Any]], beside: str) -> None:
+    """Bring the runs of a lab into the instructor's notebook, results.json and RESULTS.md."""
+    files.write_notebook(nbformat.reads(found[0]["notebook"], 4), source.with_suffix(".ipynb"))
     kept = root / "solutions" / "results.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    for source in files.find_sources(root, labs):
-        runs = measure(source, seeds, root / "build" / "results" / source.stem)
-        measured[source.stem] = {"machine": machine(), "runs": [asdict(run) for run in runs]}
-        there = [path.stem for path in files.all_sources(root)]
-        measured = {lab: measured[lab] for lab in there if lab in measured}  # none that is gone
-        text = json.dumps(measured, indent=1, ensure_ascii=False)
-        kept.write_text(text + "\n", encoding="utf-8")
-        (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
+    where = ", ".join(dict.fromkeys(each["machine"] for each in found)) + beside
+    measured[source.stem] = {"machine": where, "runs": [each["run"] for each in found]}
+    there = [path.stem for path in files.all_sources(root)]
+    measured = {lab: measured[lab] for lab in there if lab in measured}  # none that is gone
+    text = json.dumps(measured, indent=1, ensure_ascii=False)
+    kept.write_text(text + "\n", encoding="utf-8")
+    (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")

@@ -15,6 +15,8 @@ beyond its source stands in `complete`.
    either order: the notebook has the check directly below the stub. Numbers rise and begin with
    the lab's: in `02_mlp.py` they are 2.1, 2.2, …
 6. Code. Stubs, solutions and checks are valid Python, and the top level of a stub raises nothing.
+   Tests that only graders run stand at the end of a check, between `### BEGIN HIDDEN TESTS` and
+   `### END HIDDEN TESTS`; without them the check is valid, too.
 7. Names. What `lk.check("N.M", "name", …)` names is assigned by the stub or the solution.
 """
 
@@ -25,7 +27,7 @@ from collections.abc import Callable, Iterator
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from labkit.authoring.cells import ROLES, marker, tags
+from labkit.authoring.cells import ROLES, marker, tags, without_hidden_tests
 from labkit.notebook import markers
 from labkit.notebook.answers import assigned_names
 
@@ -167,9 +169,13 @@ def _code(cells: Cells, lab: str) -> Faults:
         if not role:
             continue
         name = "stub" if role == "exercise" else role
+        shown = without_hidden_tests(cell.source)
+        if "HIDDEN TESTS" in shown:
+            yield place, "write `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS` around tests"
         try:
-            code = plain_python(cell.source)
-            compile(code, f"<{name}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            for text in dict.fromkeys((shown, cell.source)):
+                code = plain_python(text)
+                compile(code, f"<{name}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         except SyntaxError as error:
             fault = f"the {name} is not valid Python (its line {error.lineno}: {error.msg})"
             yield place, f"{fault}; {'write `...` into the holes' if name == 'stub' else 'mend it'}"

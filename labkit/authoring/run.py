@@ -61,7 +61,7 @@ def run(
     finally:
         if out:
             files.write_notebook(nb, out / f"{source.stem}.ipynb")
-    report = _collect(nb, source.stem, time.time() - began)
+    report = collect(nb, source.stem, time.time() - began)
     if out:
         (out / "results.txt").write_text(f"{report}\n", encoding="utf-8")
         save_figures(nb, out / "figures")
@@ -70,7 +70,14 @@ def run(
     return report
 
 
-def _collect(nb: NotebookNode, lab: str, seconds: float) -> Report:
+def collect(nb: NotebookNode, lab: str, seconds: float) -> Report:
+    """What an executed notebook found.
+
+    Args:
+        nb: the notebook.
+        lab: its name.
+        seconds: how long the run took.
+    """
     facts = [found for output in _outputs(nb) if (found := output.metadata.get("labkit"))]
     results = [fact["result"] for fact in facts if "result" in fact]
     checks = [fact["check"] for fact in facts if "check" in fact]

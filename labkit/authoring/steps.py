@@ -13,14 +13,25 @@ from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import files
-from labkit.authoring.cells import facts, marker, set_tags, tags
+from labkit.authoring.cells import facts, marker, set_tags, tags, without_hidden_tests
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
 COLAB = "https://colab.research.google.com"
 WARNING = "# (the reference: try the exercise first)"
 _BADGE = re.compile(r"\A\[!\[Open in Colab\][^\n]*\n*")
-_ADVICE = "In Colab, first choose **File → Save a copy in Drive**."
+_SAVE = "In Colab, first choose **File → Save a copy in Drive**."
+_ADVICE = f"""{_SAVE}
+What you download and train is gone when Colab ends. To keep it, run these lines in a cell of their
+own, before all others; Colab asks whether the notebook may use your Drive.
+
+```python
+from google.colab import drive
+drive.mount("/content/drive")
+%env LABKIT_DATA=/content/drive/MyDrive/labkit
+```"""
+# the distribution's name: PyPI's `labkit` is another project with the same module name
+_DISTRIBUTION = "bloodlabs-labkit"
 _HEADING = re.compile(r"\A\s*#{1,6}[ \t]+(.+)")
 
 
@@ -110,8 +121,11 @@ def source_hash(nb: NotebookNode) -> str:
 def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) -> NotebookNode:
     """Let the set-up cell install labkit first (or say how), and name the lab at its end."""
     if release:
+        address = f"git+https://github.com/{release[0]}@{release[1]}"
         missing = (
-            f'%pip install -q "labkit[lab] @ git+https://github.com/{release[0]}@{release[1]}"'
+            "import sys\n"
+            '    sys.modules.pop("labkit", None)  # PyPI has another package of this name\n'
+            f'    %pip install -q "{_DISTRIBUTION}[colab] @ {address}"'
         )
     else:
         advice = "labkit is missing: run `make lab` in the course folder"
@@ -120,7 +134,7 @@ def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) 
     stubs = " ".join(f"{known['exercise']}:{known['stub'][:6]}" for known in found)
     setup = next(cell for cell in nb.cells if "setup" in tags(cell))
     setup.source = (
-        f"try:\n    import labkit\nexcept ModuleNotFoundError:\n    {missing}\n\n"
+        f"try:\n    from labkit import start_lab\nexcept ImportError:\n    {missing}\n\n"
         f"{setup.source}\n\n"
         f'lk.start_lab("{lab}", "{stubs}")'
     )
@@ -155,10 +169,27 @@ def drop_badge(nb: NotebookNode) -> NotebookNode:
     for cell in nb.cells:
         if cell.cell_type == "markdown" and (badge := _BADGE.match(cell.source)):
             cell.source = cell.source[badge.end() :]
-            if cell.source.strip() in ("", _ADVICE):
+            if cell.source.strip() in ("", _SAVE, _ADVICE):
                 continue
         kept.append(cell)
     nb.cells = kept
+    return nb
+
+
+def drop_hidden_tests(nb: NotebookNode) -> NotebookNode:
+    """Take the tests that only graders run out of the checks."""
+    for cell in nb.cells:
+        if marker(cell)[0] == "check":
+            cell.source = without_hidden_tests(cell.source)
+    return nb
+
+
+def add_statement(nb: NotebookNode, statement: str) -> NotebookNode:
+    """Put the fields and the declaration of a hand-in below the lab's first text."""
+    if statement:
+        place = next(n for n, cell in enumerate(nb.cells) if "setup" in tags(cell))
+        cell = new_markdown_cell(statement, id="statement", metadata={"tags": ["statement"]})
+        nb.cells.insert(place, cell)
     return nb
 
 

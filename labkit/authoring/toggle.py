@@ -30,7 +30,7 @@ from labkit.authoring.cells import (
     tags,
 )
 from labkit.authoring.files import read_notebook, write_notebook
-from labkit.authoring.steps import add_badge, drop_badge
+from labkit.authoring.steps import add_badge, drop_badge, drop_hidden_tests
 from labkit.notebook import markers
 
 HAND_IN = """## Handing in
@@ -86,7 +86,7 @@ def hide(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     return _with_state(nb, "hidden")
 
 
-def strip(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
+def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = HAND_IN) -> NotebookNode:
     """A copy of the notebook without the kit's solutions, with a last cell on how to hand in.
 
     What somebody wrote into a solution stays as a plain cell; `left_over` lists it. The badge goes:
@@ -95,6 +95,7 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     Args:
         nb: a lab notebook in any state.
         kit: hashes of the kit's own solutions, for a notebook whose metadata were lost.
+        text: of the last cell.
 
     Raises:
         AuthoringError: where it is no lab.
@@ -105,7 +106,7 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     for cell in filter(claims_solution, nb.cells):
         _make_plain(cell)
     if not is_stripped(nb):
-        last = new_markdown_cell(HAND_IN, id="hand-in", metadata={"tags": ["hand-in"]})
+        last = new_markdown_cell(text, id="hand-in", metadata={"tags": ["hand-in"]})
         if nb.get("nbformat_minor", 0) < 5:
             del last["id"]
         nb.cells.append(last)
@@ -197,8 +198,8 @@ def _with_state(nb: NotebookNode, state: str) -> NotebookNode:
 
 STATES: dict[str, Callable[[NotebookNode, Set[str]], NotebookNode]] = {
     "show": lambda nb, kit: show(nb),
-    "hide": hide,
-    "strip": strip,
+    "hide": lambda nb, kit: drop_hidden_tests(hide(nb, kit)),
+    "strip": lambda nb, kit: drop_hidden_tests(strip(nb, kit)),
 }
 
 

@@ -8,6 +8,7 @@ its own, ``python -m labkit.classroom.grade``: a JSON object on stdin, the verdi
 
 import hmac
 import json
+import re
 import secrets
 import sys
 import tempfile
@@ -18,12 +19,15 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import nbjson
 
-from labkit.authoring.cells import marker, tags
+from labkit.authoring.cells import marker
+from labkit.authoring.rules import plain_python
 from labkit.classroom import sandbox
-from labkit.classroom.merge import merge
-from labkit.notebook import markers
+from labkit.classroom.judge import PARTS, REPLY, mac
+from labkit.classroom.plan import Step, answers, plan
+from labkit.classroom.similar import fingerprint
+from labkit.notebook.answers import assigned_names
 
-_CALL = '__import__("labkit.classroom.judge", fromlist=["judge"]).'
+_ARM = '__import__("labkit.classroom.judge", fromlist=["arm"]).arm'
 
 
 @dataclass
@@ -35,15 +39,6 @@ class Verdict:
     passed: bool
     message: str
     seconds: float = 0.0
-
-
-@dataclass
-class _Step:
-    """A cell to run: "given" by the kit, the student's "own", a "check" or a "solution"."""
-
-    kind: str
-    unit: str  # the exercise, or a name of its own for a cell of none
-    source: str
 
 
 class _Stopped(Exception):
@@ -61,8 +56,8 @@ def grade(submission: NotebookNode, lab: NotebookNode, limits: sandbox.Limits) -
     Returns:
         One verdict an exercise, in order; only `whose` "yours" can have passed.
     """
-    steps = _plan(submission, lab)
-    run = _Run(steps, limits)
+    steps = plan(submission, lab)
+    run = _Run(steps, limits, _uses(lab), _answers(lab))
     while run.again():
         pass
     numbers = dict.fromkeys(step.unit for step in steps if step.kind == "check")
@@ -72,8 +67,10 @@ def grade(submission: NotebookNode, lab: NotebookNode, limits: sandbox.Limits) -
 class _Run:
     """The verdicts so far, and what is left out because it ended a kernel."""
 
-    def __init__(self, steps: list[_Step], limits: sandbox.Limits) -> None:
-        self.steps, self.limits = steps, limits
+    def __init__(
+        self, steps: list[Step], limits: sandbox.Limits, uses: list[str], answers: list[str]
+    ) -> None:
+        self.steps, self.limits, self.uses, self.answers = steps, limits, uses, answers
         self.verdicts: dict[str, Verdict] = {}
         self.seconds: dict[str, float] = {}
         self.left_out: set[str] = set()
@@ -82,54 +79,81 @@ class _Run:
     def again(self) -> bool:
         """Run everything in a fresh kernel; False where it came to the end."""
         with tempfile.TemporaryDirectory(prefix="lk", ignore_cleanup_errors=True) as name:
-            client = sandbox.start(Path(name), self.limits)
-            step, key = self.steps[0], secrets.token_bytes(32)
+            client, step = sandbox.start(Path(name), self.limits), self.steps[0]
+            self.trusted = True  # nothing but the kit's own has run in this kernel
             try:
-                for number, step in enumerate(self.steps):
-                    self._take(client, step, key)
-                    if number == 0:
-                        (Path(name) / "home" / "key").write_bytes(key)
-                        self._run(client, step, f"{_CALL}arm({str(Path(name) / 'home' / 'key')!r})")
+                self._run(client, step, step.source)
+                self._arm(client, Path(name) / "home" / "key")
+                for step in self.steps[1:]:
+                    self._take(client, step)
                 return False
             except _Stopped as why:
                 return self._blame(step, str(why))
             finally:
                 client.end()
 
-    def _take(self, client: sandbox.SafeClient, step: _Step, key: bytes) -> None:
+    def _arm(self, client: sandbox.SafeClient, file: Path) -> None:
+        key = secrets.token_bytes(32)
+        file.write_bytes(key)
+        self.sign, self.asked, self.given = mac(key), 0, [self.steps[0].source]
+        arguments = (str(file), self.uses, self.answers)
+        self._run(client, self.steps[0], f"{_ARM}{arguments!r}")
+
+    def _take(self, client: sandbox.SafeClient, step: Step) -> None:
         if step.kind == "check":
-            self._judge(client, step, key)
+            self._judge(client, step)
         elif step.kind == "solution":
             if not self.verdicts[step.unit].passed or step.unit in self.left_out:
+                self._ask(client, step, "restore")
                 self._run(client, step, step.source)
-        elif step.kind == "given" or step.unit not in self.left_out:
+        elif step.kind == "given":
+            self._run(client, step, step.source)
+            self.given.append(step.source)
+        elif step.unit not in self.left_out:
+            if self.given:
+                self._ask(client, step, "keep", " ".join(_assigned(self.given)))
+            self.given, self.trusted = [], False
             self._run(client, step, step.source)
 
-    def _run(self, client: sandbox.SafeClient, step: _Step, source: str) -> list[NotebookNode]:
+    def _ask(self, client: sandbox.SafeClient, step: Step, task: str, text: str = "") -> str:
+        """What the judge replies to a signed request; "" where no reply carries its seal."""
+        self.asked += 1
+        request = PARTS.join([str(self.asked), task, step.unit, text])
+        call = f'__import__("sys").audit("labkit", {request!r}, {self.sign(request)!r})'
+        for output in self._run(client, step, call):
+            said = output.get("metadata", {}).get("labkit", {})
+            if isinstance(said, dict) and isinstance(reply := said.get("reply"), str):
+                seal = self.sign(f"{request}{REPLY}{reply}")
+                if hmac.compare_digest(seal.encode(), str(said.get("seal", "")).encode()):
+                    return reply
+        return ""
+
+    def _run(self, client: sandbox.SafeClient, step: Step, source: str) -> list[NotebookNode]:
         began = time.monotonic()
-        client.timeout = max(1, int(min(self.limits.cell, self.end - began)))
+        # the kit's own imports may take long on a busy machine, and are nobody's fault
+        most = self.limits.total if self.trusted else self.limits.cell
+        client.timeout = max(1, int(min(most, self.end - began)))
         outputs = client.run(source)
         self.seconds[step.unit] = self.seconds.get(step.unit, 0) + time.monotonic() - began
         if client.stopped:
             raise _Stopped(client.stopped)
         return outputs
 
-    def _judge(self, client: sandbox.SafeClient, step: _Step, key: bytes) -> None:
+    def _judge(self, client: sandbox.SafeClient, step: Step) -> None:
         number = step.unit
         if number in self.verdicts:
             return
         if not any(other.kind == "own" and other.unit == number for other in self.steps):
             self.verdicts[number] = Verdict(number, "nobody", False, "○ not attempted")
             return
-        outputs = self._run(client, step, f"{_CALL}judge({number!r}, {step.source!r})")
-        facts = _unseal(outputs, key, number)
-        whose = facts["whose"] if facts else "yours"
-        passed = bool(facts and facts["passed"]) and whose == "yours"
-        message = facts["outcome"] if facts else "✗ not judged: the code kept the check from it"
+        reply = self._ask(client, step, "judge", step.source)
+        lost = "0 yours ✗ not judged: the code kept the check from it"
+        passed, whose, message = (reply or lost).split(" ", 2)
         seconds = round(self.seconds[number], 1)
-        self.verdicts[number] = Verdict(number, whose, passed, message, seconds)
+        own = passed == "1" and whose == "yours"
+        self.verdicts[number] = Verdict(number, whose, own, message, seconds)
 
-    def _blame(self, step: _Step, why: str) -> bool:
+    def _blame(self, step: Step, why: str) -> bool:
         """Leave out what ended the kernel: this step, or the student's last one before it.
 
         False where there is no time, or nothing of the student's to leave out.
@@ -152,55 +176,21 @@ class _Run:
         self.verdicts.setdefault(number, Verdict(number, "yours", False, message, seconds))
 
 
-def _unseal(outputs: list[NotebookNode], key: bytes, number: str) -> dict | None:
-    """What the judge said, if it was the judge; None otherwise."""
-    for output in outputs:
-        said = output.get("metadata", {}).get("labkit", {})
-        text = str(said.get("sealed", "")) if isinstance(said, dict) else ""
-        seal = hmac.new(key, text.encode(), "sha256").hexdigest()
-        if hmac.compare_digest(seal, str(said.get("seal", ""))):
-            facts = json.loads(text)
-            return facts if facts["exercise"] == number else None
-    return None
+def _assigned(sources: list[str]) -> list[str]:
+    """The names that cells of the kit assign."""
+    return sorted({name for text in sources for name in assigned_names(plain_python(text))})
 
 
-def _plan(submission: NotebookNode, lab: NotebookNode) -> list[_Step]:
-    """The cells to run, in the lab's order: the set-up first, an answer's check after its cells."""
-    merged = merge(submission, lab)
-    kit = {cell.id: cell for cell in lab.cells}
-    steps: list[_Step] = []
-    unit, waiting = "", []
-    for position, cell in enumerate(merged.nb.cells):
-        if cell.cell_type != "code":
-            continue
-        role, number = marker(cell)
-        own = cell.id not in kit or (number in merged.answers and role == "exercise")
-        own |= "exercise" in cell.metadata.get("labkit", {}) and cell.source != kit[cell.id].source
-        if own:
-            number = str(cell.metadata.get("labkit", {}).get("exercise", ""))
-        if (number and number != unit) or (not own and role not in ("solution", "check")):
-            steps += waiting
-            unit, waiting = number, []
-            if role in ("solution", "check"):  # no cell is left of the exercise but an own one
-                _claim(steps, number)
-        if own:
-            steps.append(_Step("own", unit or f"cell {position}", cell.source))
-        elif role in ("solution", "check"):
-            waiting = sorted([*waiting, _Step(role, number, cell.source)], key=lambda s: s.kind)
-        else:  # a stub without its marker: an answer in a cell of its own may follow it
-            text = "\n".join(t for t in cell.source.splitlines() if not markers.lines(t))
-            steps.append(_Step("given", "", text if role else cell.source))
-    setup = next(i for i, cell in enumerate(lab.cells) if "setup" in tags(cell))
-    first = next(s for s in steps if s.source == lab.cells[setup].source)
-    return [first, *(s for s in [*steps, *waiting] if s is not first)]
+def _uses(lab: NotebookNode) -> list[str]:
+    """What the lab uses of labkit."""
+    code = "\n".join(cell.source for cell in lab.cells if cell.cell_type == "code")
+    return sorted(set(re.findall(r"\blk\.([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)", code)))
 
 
-def _claim(steps: list[_Step], number: str) -> None:
-    """Count the student's cells at the end as an answer to this exercise."""
-    for step in reversed(steps):
-        if step.kind != "own" or not step.unit.startswith("cell "):
-            break
-        step.unit = number
+def _answers(lab: NotebookNode) -> list[str]:
+    """The names that exercises ask for."""
+    cells = [cell for cell in lab.cells if marker(cell)[0] in ("exercise", "solution")]
+    return _assigned([cell.source for cell in cells])
 
 
 def main() -> None:
@@ -214,8 +204,17 @@ def main() -> None:
         pass
     task = json.load(sys.stdin)
     submission, lab = (nbjson.to_notebook(task[name]) for name in ("submission", "lab"))
+    written = answers(submission, lab)
     verdicts = grade(submission, lab, sandbox.Limits(**task["limits"]))
-    json.dump([asdict(verdict) for verdict in verdicts], sys.stdout)
+    found = {
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+        "answers": [
+            {"exercise": number, "source": text[:20_000], **asdict(fingerprint(text))}
+            for number, text in written.items()
+        ],
+        "isolated": bool(sandbox.bubblewrap()),
+    }
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

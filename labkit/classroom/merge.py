@@ -15,13 +15,14 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import toggle
-from labkit.authoring.cells import facts, is_kits_own, marker
+from labkit.authoring.cells import facts, is_kits_own, marker, tags
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
 _STUB = re.compile(r'(\d+(?:\.\d+)+)(?:": "|:)([0-9a-f]{6,12})')  # as `start_lab` has them
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _LAB = re.compile(r'lk\.start_lab\("(\w+)"')
+STATEMENT = "statement"  # the cell with name and declaration: students fill it in like a stub
 LAST = "## From your earlier notebook\n\nThese cells have no place in the newer lab."
 
 
@@ -72,7 +73,7 @@ def merge(old: NotebookNode, new: NotebookNode, given: NotebookNode | None = Non
             last[-1].metadata["labkit"] = NotebookNode(exercise=number)  # last again next time
         else:
             after.setdefault(at, []).append(_own(cell))
-    known.answers, known.last = sorted(answers, key=_order), len(last)
+    known.answers, known.last = sorted({*answers} - {STATEMENT}, key=_order), len(last)
     known.own = sum(map(len, after.values())) + len(last)
     cells = list(after.get(-1, []))
     for index, cell in enumerate(new.cells):
@@ -109,6 +110,8 @@ class _Kit:
 
     def exercise(self, cell: NotebookNode) -> str:
         """The exercise whose stub or answer this is; an editor may have taken the marker away."""
+        if cell.cell_type == "markdown" and STATEMENT in tags(cell):
+            return STATEMENT
         role, number = marker(cell)
         if cell.cell_type != "code" or role in ("solution", "check") or _LAB.search(cell.source):
             return ""

@@ -21,6 +21,7 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 c.GenerateAssignment.preprocessors = [
     "nbgrader.preprocessors.IncludeHeaderFooter",
     "nbgrader.preprocessors.LockCells",
+    "nbgrader.preprocessors.ClearHiddenTests",
     "nbgrader.preprocessors.ComputeChecksums",
     "nbgrader.preprocessors.SaveCells",
     "nbgrader.preprocessors.CheckCellMetadata",
@@ -54,7 +55,7 @@ def export_nbgrader(folder: Path, labs: files.Names = None) -> list[str]:
     """
     lines = []
     for source in files.find_sources(files.find_root(), labs):
-        nb = _assignment(build_notebook(source, "stripped"))
+        nb = _assignment(build_notebook(source, "stripped", hidden_tests=True))
         points = sum(cell.metadata.get("nbgrader", {}).get("grade", False) for cell in nb.cells)
         target = folder / "source" / source.stem / f"{source.stem}.ipynb"
         if target.exists() and not files.read_notebook(target).metadata.get("labkit"):

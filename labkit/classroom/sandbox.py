@@ -26,7 +26,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 import labkit
 from labkit import settings
 
-PROCESSES, DISK, OUTPUT = 64, 1 << 30, 10 << 20  # a kernel's most; bytes of disk, of output
+# a kernel's most: processes, their threads, bytes of disk and of output
+PROCESSES, THREADS, DISK, OUTPUT = 64, 2000, 1 << 30, 10 << 20
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache")
 _SYSTEM += ("/etc/alternatives", "/etc/fonts", "/etc/localtime", "/sys/devices/system/cpu")
 # the limits are set by the process that becomes the kernel, so they hold for its children too
@@ -132,9 +133,14 @@ def _walls(folder: Path) -> list[str]:
     places = [*_SYSTEM, sys.prefix, sys.base_prefix, python.parent, python.resolve().parent]
     places += [*packages, Path(labkit.__file__).parent, settings.data_dir().resolve()]
     walls = [path, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    walls += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    walls += ["--dev", "/dev", "--proc", "/proc"]
+    for inside in ("tmp", "dev/shm"):  # on the disk that is watched, not in memory that is not
+        outside = folder / inside.replace("/", "-")
+        outside.mkdir(exist_ok=True)
+        walls += ["--bind", str(outside), f"/{inside}"]
     walls += [word for place in places for word in ("--ro-bind-try", str(place), str(place))]
-    return [*walls, "--bind", str(folder), str(folder), "--chdir", str(folder / "home")]
+    walls += ["--bind", str(folder), str(folder), "--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*walls, "--chdir", str(folder / "home")]
 
 
 class SafeClient(NotebookClient):
@@ -172,12 +178,15 @@ class SafeClient(NotebookClient):
             try:
                 family = [kernel, *kernel.children(recursive=True)]
                 memory = sum(process.memory_info().rss for process in family)
+                threads = sum(process.num_threads() for process in family)
             except psutil.NoSuchProcess:
                 if not kernel.is_running():
                     return
                 continue
             if len(family) > PROCESSES:
                 self.end(f"started more than {PROCESSES} processes")
+            elif threads > THREADS:
+                self.end(f"started more than {THREADS} threads")
             elif memory > self.limits.memory:
                 self.end(f"used more than {self.limits.memory / 2**30:.1f} GB of memory")
             elif _size(self.folder) > DISK:
@@ -200,5 +209,13 @@ class SafeClient(NotebookClient):
 
 
 def _size(folder: Path) -> int:
+    """Bytes on disk; an empty file takes a block, too."""
     paths = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
-    return sum(path.lstat().st_size for path in paths if path.exists() or path.is_symlink())
+    return sum(4096 + size for path in paths if (size := _bytes(path)) is not None)
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return path.lstat().st_size
+    except OSError:  # gone meanwhile
+        return None

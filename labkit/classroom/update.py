@@ -1,14 +1,19 @@
 """Bring newer labs into a student's folder without harm to anything that the student wrote."""
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from nbformat import NotebookNode
+from nbformat.v4 import nbjson
 
 from labkit.authoring import AuthoringError, files, toggle
 from labkit.authoring.cells import facts
 from labkit.classroom.merge import Merged, lab_of, merge
+from labkit.display import running_shell
+from labkit.notebook.answers import session
 
 GIVEN = ".labkit"  # the untouched copies that were handed out, to compare with
 _KEPT = re.compile(r".+\.before-update-\d+")
@@ -67,6 +72,57 @@ def _update(path: Path, labs: dict[str, NotebookNode]) -> str:
     kept.write_bytes(path.read_bytes())
     files.write_notebook(merged.nb, path, like=path)
     return f"updated; {_summary(merged)}the old file is {kept.name}"
+
+
+def update_lab(notebook: str | Path = "") -> None:
+    """Bring the newest version of this lab into the notebook that calls it, with every answer.
+
+    For those without a terminal. Save the notebook first; the old file is kept beside the new one.
+    In a folder of one's own the newer lab is the one in the course's ``notebooks/``. In that folder
+    itself, as nbgitpuller fills it on a JupyterHub, it is the one that git fetched last.
+
+    Args:
+        notebook: its file; found if not given.
+
+    Example:
+        >>> lk.update_lab("notebooks/09_nothing.ipynb")
+        notebooks/09_nothing.ipynb: there is no such file; check the name and the folder
+    """
+    path = Path(notebook or _this_notebook())
+    try:
+        old, root = files.read_notebook(path), files.find_root()
+        name = f"{lab_of(old)}.ipynb"
+        course = root / "notebooks"
+        own = path.resolve().parent == course.resolve()
+        lab = _fetched(root, name) if own else files.read_notebook(course / name)
+        said = _update(path, {lab_of(old): lab})
+        if not own:
+            files.write_notebook(lab, path.parent / GIVEN / name)
+    except (AuthoringError, OSError) as error:
+        print(error)
+        return
+    print(f"{path.name}: {said}")
+    if said.startswith("updated"):
+        print("Now choose File → Reload Notebook from Disk, and run it anew.")
+
+
+def _this_notebook() -> str:
+    """The file of the running notebook, as far as its front end says so; else that of its lab."""
+    shell = running_shell()
+    names = getattr(shell, "user_ns", {})
+    said = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", "")
+    here = [name for name in (said, Path(said).name) if name and Path(name).is_file()]
+    return here[0] if here else f"{session.lab}.ipynb"
+
+
+def _fetched(root: Path, name: str) -> NotebookNode:
+    """The version of a notebook of the course that git fetched last."""
+    show = ["git", "-C", str(root), "show", f"@{{upstream}}:./notebooks/{name}"]
+    done = subprocess.run(show, capture_output=True, check=False)
+    if done.returncode:
+        fault = done.stderr.decode(errors="replace").strip()
+        raise AuthoringError(f"the newer {name} is not in git's last fetch ({fault})")
+    return nbjson.reads(done.stdout.decode())
 
 
 def like(old: NotebookNode, new: NotebookNode) -> NotebookNode:

@@ -110,7 +110,7 @@ def test_setup_cell_without_an_address(source):
     assert "colab" not in serialise(nb).lower()
 
 
-INSTALL = '%pip install -q "labkit[lab] @ git+https://github.com/owner/name@v1"'
+INSTALL = '%pip install -q "bloodlabs-labkit[colab] @ git+https://github.com/owner/name@v1"'
 ADDRESS = "colab.research.google.com/github/owner/name/blob/v1"
 
 
@@ -119,9 +119,11 @@ def test_badge_and_install_line_with_an_address(course, source):
     nb = build_notebook(source, "hidden")
     assert f"{ADDRESS}/notebooks/02_mini.ipynb)" in nb.cells[0].source
     assert "File → Save a copy in Drive" in nb.cells[0].source
-    assert f"except ModuleNotFoundError:\n    {INSTALL}\n" in nb.cells[2].source
+    assert "drive.mount" in nb.cells[0].source, "offered"
+    assert f"\n    {INSTALL}\n\n" in nb.cells[2].source
+    assert not any("drive.mount" in c.source for c in nb.cells if c.cell_type == "code"), "not done"
     shown = build_notebook(source, "shown")
-    assert f"except ModuleNotFoundError:\n    {INSTALL}\n" in shown.cells[1].source
+    assert f"\n    {INSTALL}\n\n" in shown.cells[1].source
     assert "colab" not in serialise(shown), "a badge there would be one click from the solutions"
 
 

@@ -187,3 +187,53 @@ def test_a_shown_release_has_the_instructors_outputs(course):
     hand_out([], "shown", course / "after")
     last = read_notebook(course / "after" / "02_mini.ipynb").cells[-1]
     assert last.outputs[0].text == "the end\n"
+
+
+HIDDEN = """    ### BEGIN HIDDEN TESTS
+    assert add(-2, 2) == 0, "a hidden test: negative numbers"
+    ### END HIDDEN TESTS
+"""
+
+
+def hide_a_test(course):
+    source = course / "solutions" / "02_mini.py"
+    source.write_text(
+        source.read_text().replace("assert total == 3\n", f"assert total == 3\n{HIDDEN}")
+    )
+
+
+def test_hidden_tests_reach_no_student(course):
+    hide_a_test(course)
+    build()
+    assert "hidden test" in (course / "solutions" / "02_mini.ipynb").read_text()
+    assert "HIDDEN" not in (course / "notebooks" / "02_mini.ipynb").read_text()
+    for state in ("hidden", "stripped", "shown"):
+        hand_out(["02"], state, course / state)
+        assert "HIDDEN" not in (course / state / "02_mini.ipynb").read_text()
+    list(toggle_paths([course / "solutions" / "02_mini.ipynb"], "strip", course / "out"))
+    assert "HIDDEN" not in (course / "out" / "02_mini.ipynb").read_text()
+    nb = read_notebook(course / "hidden" / "02_mini.ipynb")
+    assert next(c for c in nb.cells if c.id == "check-2-1").source.endswith("assert total == 3")
+
+
+def test_hidden_tests_without_an_end_are_named(course):
+    hide_a_test(course)
+    source = course / "solutions" / "02_mini.py"
+    source.write_text(source.read_text().replace("    ### END HIDDEN TESTS\n", ""))
+    with pytest.raises(AuthoringError, match="write `### BEGIN HIDDEN TESTS` and"):
+        build()
+
+
+def test_a_course_says_what_is_filled_in_and_how_to_hand_in(course):
+    (course / "pyproject.toml").write_text(
+        '[tool.labkit.hand_in]\nfields = ["Name", "Number"]\n'
+        'statement = "What others or a language model wrote is marked."\ntext = "Send it to us."\n'
+    )
+    for state in ("hidden", "stripped"):
+        hand_out(["02"], state, course / state)
+        texts = [cell.source for cell in read_notebook(course / state / "02_mini.ipynb").cells]
+        assert "- **Name:** \n- **Number:** \n\nWhat others" in texts[1]
+        assert (texts[-1] == "Send it to us.") == (state == "stripped")
+    (course / "pyproject.toml").write_text('[tool.labkit.hand_in]\nfields = "Name"\n')
+    with pytest.raises(AuthoringError, match=r"hand_in\.fields is 'Name'; it takes"):
+        build()

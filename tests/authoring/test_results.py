@@ -1,7 +1,10 @@
 import json
 from dataclasses import asdict
 
-from labkit.authoring.results import measure, table, write_results
+import pytest
+
+from labkit.authoring import AuthoringError
+from labkit.authoring.results import table, write_results
 from labkit.authoring.run import Report
 
 
@@ -19,14 +22,44 @@ def test_a_row_holds_mean_spread_interval_and_n():
     assert "- 02_mlp: 8 of 8 exercises; 60 s, 62 s; Abacus, 2 threads" in text
 
 
-def test_a_lab_is_run_with_each_seed_and_its_notebook_kept(course, monkeypatch):
-    monkeypatch.setenv("LABKIT_SEED", "0")
+def seeds_of(course):
+    """What each run of the mini lab printed of its seed."""
+    runs = sorted((course / "build" / "results" / "02_mini").iterdir())
+    texts = [(run / "02_mini.ipynb").read_text() for run in runs]
+    return [next(n for n in range(9) if f"seed {n} here" in text) for text in texts]
+
+
+@pytest.fixture
+def seeded(course, monkeypatch):
     monkeypatch.chdir(course)
-    out = course / "build" / "results" / "02_mini"
-    reports = measure(course / "solutions" / "02_mini.py", 2, out)
-    assert [r.passed for r in reports] == [2, 2]
-    kept = course / "solutions" / "02_mini.ipynb"
-    assert kept.read_bytes() == (out / "0" / "02_mini.ipynb").read_bytes()
+    lab = course / "solutions" / "02_mini.py"
+    said = "# %%\nimport os\nprint(f\"seed {os.environ['LABKIT_SEED']} here\")\n"
+    lab.write_text(lab.read_text() + f"\n{said}")
+    return course
+
+
+def test_labs_and_seeds_run_side_by_side_and_the_first_becomes_the_notebook(seeded):
+    write_results(seeds=3, jobs=2)
+    assert seeds_of(seeded) == [0, 1, 2]
+    first = seeded / "build" / "results" / "02_mini" / "0" / "02_mini.ipynb"
+    assert (seeded / "solutions" / "02_mini.ipynb").read_bytes() == first.read_bytes()
+    text = (seeded / "RESULTS.md").read_text(encoding="utf-8")
+    assert "- 02_mini: 2 of 2" in text and "2 runs at a time" in text
+
+
+def test_seeds_run_on_a_cluster_that_loses_a_worker(seeded, cluster):
+    write_results(seeds=3, scheduler=cluster.scheduler_address)
+    assert seeds_of(seeded) == [0, 1, 2]
+
+
+def test_a_lab_that_fails_does_not_stop_the_others(seeded):
+    lab = seeded / "solutions" / "02_mini.py"
+    (seeded / "solutions" / "01_fails.py").write_text(
+        lab.read_text().replace("2.1", "1.1").replace("2.2", "1.2") + "\n# %%\n1 / 0\n"
+    )
+    with pytest.raises(AuthoringError, match=r"01_fails.py, seed 0: cell .* ZeroDivisionError"):
+        write_results()
+    assert "- 02_mini: 2 of 2" in (seeded / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_labs_that_are_not_named_keep_their_rows_and_those_that_are_gone_lose_them(

@@ -1,15 +1,13 @@
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from labkit.authoring.build import build_notebook
-from labkit.authoring.cells import marker
 
 MINI = Path(__file__).parents[1] / "authoring" / "mini_lab.txt"
-RIGHT = {
-    "2.1": "# Exercise 2.1\ndef add(a, b):\n    return b + a\n\n\ntotal = add(1, 2)",
-    "2.2": "# Exercise 2.2 - a root\nroot = total**0.5",
-}
+KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 
 
 @pytest.fixture
@@ -27,16 +25,16 @@ def submission(course):
     """A hand-in with these answers in the exercise cells."""
 
     def make(answers, state="hidden"):
-        nb = build_notebook(course / "solutions" / "02_mini.py", state)
-        for cell in nb.cells:
-            role, number = marker(cell)
-            if role == "exercise" and number in answers:
-                cell.source = answers[number]
-        return nb
+        return KINDS["fill"](build_notebook(course / "solutions" / "02_mini.py", state), answers)
 
     return make
 
 
 @pytest.fixture
 def right():
-    return dict(RIGHT)
+    return dict(KINDS["RIGHT"])
+
+
+@pytest.fixture
+def kinds():
+    return SimpleNamespace(**KINDS)

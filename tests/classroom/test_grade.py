@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from labkit.classroom.grade import grade
 from labkit.classroom.sandbox import Limits, bubblewrap
 
 LIMITS = Limits(cell=20, total=200, memory=3 << 30)
+KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
+# a handful of each kind; `make soak` grades all of them
+STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 2 GB", "fills the disk")
+STOPPING += ("fills the memory", "makes files without end", "starts threads")
+FORGED = ("a printed tick", "fake metadata", "another check", "another judge", "no asserts")
+FORGED += ("a name that hides a built-in", "a class that equals anything", "the frames above")
+FORGED += ("the judge's key", "a fake of the call", "another exit", "the reference asked for")
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -56,36 +64,13 @@ def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, rig
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
 
 
-STOPPING = {
-    "ran for more than": "while True:\n    pass",
-    "processes|GB of memory": "import os\nwhile True:\n    os.fork()",
-    "ended its kernel": "import os\nos.kill(os.getpid(), 9)",
-    "printed more than": "while True:\n    print('x' * 100_000)",
-    "wrote more than": "for n in range(30):\n    open(f'f{n}', 'wb').write(bytes(60 << 20))\n"
-    "import time\ntime.sleep(19)",
-}
-
-
-@pytest.mark.parametrize("message", STOPPING)
+@pytest.mark.parametrize("kind", STOPPING)
 def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
-    verdicts, submission, right, message
+    verdicts, submission, right, kind
 ):
-    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{STOPPING[message]}"}))
-    assert re.search(message, found["2.1"].message)
-    assert passed(found) == ["2.2"]
-
-
-def test_memory_is_limited(verdicts, submission, right):
-    hungry = "# Exercise 2.1\ncells = [bytearray(1 << 26) for _ in range(100)]"
-    found = verdicts(submission(right | {"2.1": hungry}))
-    assert "MemoryError" in found["2.1"].message or "GB of memory" in found["2.1"].message
-    assert passed(found) == ["2.2"]
-
-
-def test_an_answer_that_hangs_in_the_check_is_stopped(verdicts, submission, right):
-    hanging = "# Exercise 2.1\ndef add(a, b):\n    while True:\n        pass\n\n\ntotal = 3"
-    found = verdicts(submission(right | {"2.1": hanging}))
-    assert "ran for more than" in found["2.1"].message
+    text, words = KINDS["STOPPING"][kind]
+    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{text}"}))
+    assert re.search(words, found["2.1"].message)
     assert passed(found) == ["2.2"]
 
 
@@ -96,37 +81,51 @@ def test_the_time_of_a_submission_is_limited_in_all(verdicts, submission, right)
     assert "15 s were over" in found["2.2"].message
 
 
-FAKE = (
-    '{"labkit": {"check": {"exercise": "2.1", "passed": True, "outcome": "✓", "whose": "yours"}}}'
-)
-FORGED = {
-    "a printed tick": "print('✓ 2.1 yours')",
-    "fake metadata": "from IPython.display import display\n"
-    f"display({{'text/plain': '✓ 2.1 yours'}}, raw=True, metadata={FAKE})",
-    "a record of outcomes": "from labkit.notebook.answers import session\n"
-    "session.outcomes.update({'2.1': '✓ yours'})",
-    "another check": "import contextlib\n\n\n@contextlib.contextmanager\ndef check(*names):\n"
-    "    try:\n        yield\n    except BaseException:\n        pass\n"
-    f"    display({{'text/plain': '✓'}}, raw=True, metadata={FAKE})\n\n\nlk.check = check",
-    "another judgement": "import labkit.notebook.exercise as e\n"
-    "e._judge = lambda *a: ('yours', '✓ yours')",
-    "another problem": "import labkit.notebook.exercise as e\ne._problem = lambda *a: ''",
-    "another kit": "class lk:\n    import contextlib\n    check = contextlib.nullcontext",
-    "another judge": "import labkit.classroom.judge as j\n"
-    "j.judge = lambda *a: print('✓ 2.1 yours')",
-    "no asserts": "import ast\n\n\nclass Drop(ast.NodeTransformer):\n"
-    "    def visit_Assert(self, node):\n        return ast.Pass()\n\n\n"
-    "get_ipython().ast_transformers.append(Drop())",
-    "a leap out of the check": "def add(a, b):\n    raise SystemExit\n\n\ntotal = 3",
-    "another built-in": "import builtins\nbuiltins.abs = lambda value: 0",
-    "the reference asked for": "lk.use_solution('2.1')",
-}
-
-
 @pytest.mark.parametrize("kind", FORGED)
 def test_a_forgery_gains_nothing(verdicts, submission, kind):
-    found = verdicts(submission({"2.1": f"# Exercise 2.1\ntotal = 3\nadd = 1\n{FORGED[kind]}"}))
+    text = KINDS["FORGED"][kind]
+    found = verdicts(submission({"2.1": f"# Exercise 2.1\ntotal = 3\nadd = 1\n{text}"}))
     assert passed(found) == []
+
+
+def test_a_name_that_hides_a_builtin_gains_nothing_for_the_next_exercise(verdicts, submission):
+    hidden = "# Exercise 2.1\nabs = lambda value: 0\nlist = dict = print = None\nadd = total = 1"
+    found = verdicts(submission({"2.1": hidden, "2.2": "# Exercise 2.2\nroot = -7"}))
+    assert passed(found) == []
+
+
+def test_a_kit_value_that_an_answer_replaces_is_the_kits_again(verdicts, submission, right):
+    hostile = right["2.1"] + "\nmath = None\nlk = None\ndel get_ipython"
+    assert passed(verdicts(submission(right | {"2.1": hostile}))) == ["2.1", "2.2"]
+
+
+def test_a_wiped_notebook_costs_the_next_exercise_nothing(verdicts, submission, right):
+    wiped = "# Exercise 2.1\nget_ipython().run_line_magic('reset', '-f')"
+    assert passed(verdicts(submission(right | {"2.1": wiped}))) == ["2.2"]
+
+
+def test_a_dataclass_is_no_forgery(verdicts, submission, right):
+    plain = right["2.1"] + "\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass P:\n"
+    plain += "    x: int = 0\n\n\nimport inspect\nfrom collections import namedtuple\n"
+    plain += "Q = namedtuple('Q', 'a b')\nassert inspect.signature(add) and P() == P()"
+    assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
+
+
+def test_an_answer_to_an_exercise_that_is_gone_is_no_fault(verdicts, submission, right):
+    nb = submission(right)
+    nb.cells.append(new_code_cell("# Exercise 2.9\nother = 1"))
+    assert passed(verdicts(nb)) == ["2.1", "2.2"]
+
+
+def test_a_hidden_test_is_judged(verdicts, submission, right, course):
+    source = course / "solutions" / "02_mini.py"
+    hidden = (
+        "    ### BEGIN HIDDEN TESTS\n    assert add(-2, 2) == 0, 'hidden'\n    ### END HIDDEN TESTS"
+    )
+    source.write_text(source.read_text().replace("total == 3\n", f"total == 3\n{hidden}\n"))
+    fixed = "# Exercise 2.1\ndef add(a, b):\n    return abs(a) + b\n\n\ntotal = add(1, 2)"
+    found = verdicts(submission(right | {"2.1": fixed}))
+    assert passed(found) == ["2.2"] and "hidden" in found["2.1"].message
 
 
 def test_stored_outputs_and_edited_checks_gain_nothing(verdicts, submission):

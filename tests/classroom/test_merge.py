@@ -79,6 +79,23 @@ def test_outputs_of_unchanged_cells_stay(labs):
     assert done.nb.cells[at(done.nb, "check", "2.1")].outputs[0]["text"] == "✓"
 
 
+def test_what_a_student_filled_in_stays_and_is_not_asked_twice(labs, tmp_path):
+    (tmp_path / "solutions").mkdir()
+    said = '[tool.labkit.hand_in]\nfields = ["Name"]\nstatement = "I wrote this myself."'
+    (tmp_path / "pyproject.toml").write_text(said)
+    (tmp_path / "solutions" / "02_mini.py").write_text(MINI)
+    old = build_notebook(tmp_path / "solutions" / "02_mini.py", "hidden")
+    (tmp_path / "solutions" / "02_mini.py").write_text(NEWER)
+    newer = build_notebook(tmp_path / "solutions" / "02_mini.py", "hidden")
+    mine = copy.deepcopy(old)
+    place = next(n for n, text in enumerate(sources(mine)) if "**Name:**" in text)
+    assert "I wrote this myself." in mine.cells[place].source
+    mine.cells[place].source = mine.cells[place].source.replace("**Name:**", "**Name:** Anna")
+    done = merge(mine, newer, old)
+    assert [text.count("**Name:** Anna") for text in sources(done.nb) if "**Name:**" in text] == [1]
+    assert sources(merge(done.nb, newer, newer).nb) == sources(done.nb)
+
+
 def test_a_lab_says_its_name_also_without_metadata(labs):
     nb = copy.deepcopy(labs["old"])
     nb.metadata.pop("labkit")

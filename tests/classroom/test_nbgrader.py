@@ -22,6 +22,11 @@ needs_nbgrader = pytest.mark.skipif(
     reason="nbgrader is not installed; `make unit` installs it",
 )
 NAME = "02_mini"
+HIDDEN = """    ### BEGIN HIDDEN TESTS
+    assert add(-2, 2) == 0, "negative numbers"
+    ### END HIDDEN TESTS
+"""
+FIXED = "# Exercise 2.1\ndef add(a, b):\n    return abs(a) + b\n\n\ntotal = add(1, 2)"
 
 
 def nbgrader(course, *arguments):
@@ -68,11 +73,13 @@ def answer(nb, answers):
 
 @needs_nbgrader
 def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
-    folder = course / "grading"
+    folder, source = course / "grading", course / "solutions" / f"{NAME}.py"
+    source.write_text(source.read_text().replace("total == 3\n", f"total == 3\n{HIDDEN}"))
     export_nbgrader(folder)
     nbgrader(folder, "generate_assignment", NAME)
     released = folder / "release" / NAME / f"{NAME}.ipynb"
     text = released.read_text()
+    assert "HIDDEN" not in text and "negative" not in text
     assert "YOUR CODE HERE" not in text and "# Exercise 2.1" in text and "return a + b" not in text
 
     def hand_in(student, change):
@@ -92,6 +99,11 @@ def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
             if marker(cell)[0] == "check":
                 cell.source = "print('✓ 2.1 yours')"
 
+    def reordered(nb):
+        answer(nb, right)
+        text = next(n for n, cell in enumerate(nb.cells) if cell.source.startswith("## Add"))
+        nb.cells.append(nb.cells.pop(text))
+
     def more_cells(nb):
         answer(nb, right)
         nb.cells.insert(3, nbformat.v4.new_code_cell("print('my own')"))
@@ -101,14 +113,16 @@ def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
     hand_in("untouched", lambda nb: None)
     hand_in("right", lambda nb: answer(nb, right))
     hand_in("wrong", lambda nb: answer(nb, right | wrong))
+    hand_in("fixed", lambda nb: answer(nb, right | {"2.1": FIXED}))  # the hidden test sees it
     hand_in("nameless", without_markers)
+    hand_in("reordered", reordered)
     hand_in("forged", forged)
     hand_in("added", more_cells)
     nbgrader(folder, "autograde", NAME)
     points = {student: sum(cells.values()) for student, cells in grades(folder).items()}
     assert points == {
         **{"untouched": 0, "forged": 0},
-        **{"right": 2, "nameless": 2, "added": 2, "wrong": 1},
+        **{"right": 2, "nameless": 2, "added": 2, "reordered": 2, "wrong": 1, "fixed": 1},
     }
     assert grades(folder)["wrong"] == {"check-2-1": 1, "check-2-2": 0}
     nbgrader(folder, "generate_feedback", NAME)

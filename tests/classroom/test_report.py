@@ -1,12 +1,19 @@
 """A folder of hand-ins: one bad one spoils nothing, and the files say who passed what."""
 
 import csv
+import json
+import os
+import re
 import sys
+from dataclasses import asdict
+from urllib.parse import unquote
 
 import pytest
+from nbformat.v4 import nbjson
 
 from labkit.authoring.files import write_notebook
 from labkit.classroom import report as module
+from labkit.classroom.plan import answers
 from labkit.classroom.report import report
 from labkit.classroom.sandbox import Limits
 
@@ -52,25 +59,74 @@ def test_a_folder_is_graded_on_this_machine(course, hand_ins):
     check_files(course / "out")
 
 
-def test_a_folder_is_graded_on_a_cluster_that_loses_a_worker(course, hand_ins):
-    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-    import threading
-
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
-        victim = next(iter(cluster.workers.values()))
-        threading.Timer(4, victim.process.process._process.kill).start()
-        report(hand_ins, course / "out", LIMITS, cluster.scheduler_address)
+def test_a_folder_is_graded_on_a_cluster_that_loses_a_worker(course, hand_ins, cluster):
+    report(hand_ins, course / "out", LIMITS, cluster.scheduler_address)
     check_files(course / "out")
 
 
 def test_without_bubblewrap_that_is_said(course, submission, monkeypatch):
     write_notebook(submission({}), course / "hand-ins" / "anna.ipynb")
-    monkeypatch.setattr(module, "bubblewrap", lambda: None)
-    monkeypatch.setattr(module, "run_task", lambda lab, task: module._refuse("not run"))
+    ran = module._refuse("not run") | {"isolated": False}
+    monkeypatch.setattr(module, "run_task", lambda lab, task: ran)
     assert report(course / "hand-ins", course / "out", LIMITS)[1].startswith("NOT ISOLATED")
-    assert "bubblewrap is missing" in (course / "out" / "index.html").read_text()
+    assert "NOT ISOLATED" in (course / "out" / "index.html").read_text()
+
+
+def test_no_file_name_or_size_spoils_the_report(course, submission, monkeypatch):
+    """The grading itself is left out: the files and their names are what is looked at."""
+    folder = course / "hand-ins"
+    long = "x" * 200
+    names = [f"{long}/{long}", "a/b", "a__b", "<b>&'\"", "half \udcff", "con\nrol"]
+    for name in names:
+        write_notebook(submission({}), folder / f"{name}.ipynb")
+    monkeypatch.setattr(module, "LARGEST", 100_000)
+    (folder / "large.ipynb").write_text("[" * 100_001)
+    (folder / "deep.ipynb").write_text("[" * 90_000)
+    (folder / "folder.ipynb").mkdir()
+    os.mkfifo(folder / "pipe.ipynb")
+    said = {"exercise": "2.1", "whose": "yours", "passed": False, "seconds": 1.0}
+    row = {"lab": "02_mini", "message": "✗ \ud800 =cmd() <script>", **said}
+    done = {"rows": [row], "answers": [], "isolated": True}
+    monkeypatch.setattr(module, "run_task", lambda lab, task: done)
+    report(folder, course / "out", LIMITS)
+    rows = list(csv.DictReader((course / "out" / "report.csv").open(newline="")))
+    assert len(rows) == len(names) + 4
+    told = {row["submission"]: row["message"] for row in rows}
+    assert "more than 0 MB" in told["large"] and "not graded" in told["pipe"]
+    assert "not graded" in told["deep"] and "folder" in told["folder"]
+    pages = {path.name for path in (course / "out" / "feedback").iterdir()}
+    assert len(pages) == len(rows) and max(map(len, pages)) < 140
+    index = (course / "out" / "index.html").read_text()
+    assert "<script>" not in index and "&lt;b&gt;" in index
+    linked = set(re.findall(r'href="feedback/([^"]+)"', index))
+    assert {unquote(link) for link in linked} == pages
+
+
+def test_answers_that_are_alike_stand_side_by_side(course, submission, right, monkeypatch):
+    renamed = right["2.1"].replace("(a, b)", "(x, y)").replace("b + a", "y + x")
+    longer = "def add(a, b):\n    both = [a, b]\n    return sum(n for n in both if n is not None)"
+    source = f"# Exercise 2.1\n{longer}\n\n\ntotal = add(1, 2)"
+    copied = source.replace("both", "pair").replace("  return", "  # mine\n    return", 1)
+    for name, answer in (("anna", source), ("bert", copied), ("carl", renamed)):
+        text = source if name == "anna" else answer
+        print_of = module.fingerprint(text)
+        assert (print_of == module.fingerprint(source)) == (name != "carl")
+        write_notebook(submission({"2.1": answer}), course / "hand-ins" / f"{name}.ipynb")
+
+    def graded(lab, task):
+        written = answers(*(nbjson.to_notebook(json.loads(task)[n]) for n in ("submission", "lab")))
+        rows = [{"lab": lab, "exercise": "2.1", "whose": "yours", "passed": True, "message": "✓"}]
+        found = [
+            {"lab": lab, "exercise": n, "source": text, **asdict(module.fingerprint(text))}
+            for n, text in written.items()
+        ]
+        return {"rows": rows, "answers": found, "isolated": True}
+
+    monkeypatch.setattr(module, "run_task", graded)
+    report(course / "hand-ins", course / "out", LIMITS)
+    page = (course / "out" / "similar.html").read_text()
+    assert page.count("<h2>") == 1 and "<b>anna</b>" in page and "<b>bert</b>" in page
+    assert "carl" not in page and "no verdict" in page
 
 
 def test_an_empty_folder_and_a_silent_scheduler_are_named(course):

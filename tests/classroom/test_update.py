@@ -1,11 +1,21 @@
 """`labkit update`: a student's folder gets newer labs, and the old files stay beside them."""
 
+import contextlib
+import runpy
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import jupytext
 import pytest
+from nbformat.v4 import new_code_cell
 
 from labkit.authoring.build import build
 from labkit.authoring.cells import marker
 from labkit.authoring.files import read_notebook, write_notebook
-from labkit.classroom.update import update
+from labkit.classroom.update import update, update_lab
 
 
 @pytest.fixture
@@ -59,3 +69,148 @@ def test_a_damaged_notebook_is_left_alone_and_does_not_stop_the_others(course, w
 def test_the_courses_own_folder_is_refused(course, work):
     with pytest.raises(ValueError, match="give another folder"):
         list(update(course / "notebooks"))
+
+
+def test_a_notebook_updates_itself_and_says_what_to_do(course, work, monkeypatch, capsys):
+    path = work / "02_mini.ipynb"
+    answer(path, "# Exercise 2.1\nadd = 1")
+    change_lab(course)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("JPY_SESSION_NAME", "/elsewhere/work/02_mini.ipynb")
+    update_lab()
+    said = capsys.readouterr().out
+    assert "02_mini.ipynb: updated; answers kept: 2.1" in said and "Reload Notebook" in said
+    assert any("A new text." in cell.source for cell in read_notebook(path).cells)
+    update_lab()
+    assert capsys.readouterr().out == "02_mini.ipynb: up to date\n"
+    update_lab("gone.ipynb")
+    assert capsys.readouterr().out.startswith("gone.ipynb: there is no such file")
+
+
+def git(folder, *arguments):
+    name = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
+    command = ["git", "-C", str(folder), *name, *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def publish(course):
+    build()
+    git(course, "add", "-A")
+    git(course, "commit", "-qm", "a release")
+    git(course, "push", "-q", str(course / "server" / "course.git"), "HEAD:main")
+
+
+@pytest.fixture
+def git_server(course):
+    """The address of a git server that holds the course."""
+    if not Path(shutil.which("git") or "/").resolve().exists() or not _has_daemon():
+        pytest.skip("git has no daemon here")
+    git(course, "init", "-q", ".")
+    (course / "server").mkdir()
+    git(course, "init", "-q", "--bare", "server/course.git")
+    (course / ".gitignore").write_text("server/\nwork/\n")
+    shutil.copy(Path(__file__).parents[2] / ".gitattributes", course)
+    publish(course)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--reuseaddr", "--export-all", "--listen=127.0.0.1", f"--port={port}"]
+    daemon = subprocess.Popen(["git", "daemon", *options, f"--base-path={course / 'server'}"])
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.1)
+    yield f"git://127.0.0.1:{port}/course.git"
+    daemon.terminate()
+    daemon.wait()
+
+
+def _has_daemon():
+    where = subprocess.run(["git", "--exec-path"], capture_output=True, text=True).stdout.strip()
+    return (Path(where) / "git-daemon").exists()
+
+
+@pytest.mark.parametrize("place", ["work", "notebooks"])
+def test_answers_survive_a_pull_with_the_real_nbgitpuller(
+    course, git_server, monkeypatch, tmp_path_factory, place
+):
+    nbgitpuller = pytest.importorskip("nbgitpuller", reason="nbgitpuller is not installed")
+    home = tmp_path_factory.mktemp("hub") / "course"
+
+    def click_the_link():
+        list(nbgitpuller.GitPuller(git_server, str(home), branch="main").pull())
+
+    click_the_link()
+    monkeypatch.chdir(home)
+    if place == "work":
+        list(update(home / "work"))
+    path = home / place / "02_mini.ipynb"
+    answer(path, "# Exercise 2.1\nadd = 1")
+    monkeypatch.chdir(course)
+    change_lab(course)
+    publish(course)
+    monkeypatch.chdir(home)
+    click_the_link()
+    assert "# Exercise 2.1\nadd = 1" in [cell.source for cell in read_notebook(path).cells]
+    assert not any("<<<<<<<" in file.read_text() for file in home.rglob("*.ipynb"))
+    update_lab(path)
+    texts = [cell.source for cell in read_notebook(path).cells]
+    assert "# Exercise 2.1\nadd = 1" in texts and any("A new text." in text for text in texts)
+    click_the_link()  # and again
+    assert [cell.source for cell in read_notebook(path).cells] == texts
+
+
+LAB = Path(__file__).parents[2] / "solutions" / "02_mlp.py"
+BANK = runpy.run_path(str(LAB.parents[1] / "tests" / "exercises" / "bank_02_mlp.py"))["RIGHT"]
+needs_lab_02 = pytest.mark.skipif(not LAB.exists(), reason="the course leaves lab 02 out")
+
+
+def revised(text):
+    """Lab 02 as it may look in mid-term: a cell more, exercise 2.3 changed, 2.5 gone."""
+    nb = jupytext.reads(text, fmt="py:percent")
+    numbers = [marker(cell)[1] for cell in nb.cells]
+    first, last = numbers.index("2.5"), len(numbers) - 1 - numbers[::-1].index("2.5")
+    while nb.cells[first - 1].cell_type == "markdown" and "2.5" not in nb.cells[first].source[:40]:
+        first -= 1
+    if nb.cells[last + 1].source.startswith(("<details", "<!-- Solution")):
+        last += 1
+    gone = nb.cells[first - 1 : last + 1]
+    assert "2.5" in gone[0].source and len(gone) >= 4
+    del nb.cells[first - 1 : last + 1]
+    stub = next(cell for cell in nb.cells if marker(cell) == ("exercise", "2.3"))
+    stub.source = stub.source.replace("\n", "\n# The loader may be empty.\n", 1)
+    place = next(n for n, cell in enumerate(nb.cells) if marker(cell) == ("exercise", "2.2"))
+    nb.cells.insert(place - 1, new_code_cell("inserted_in_mid_term = True"))
+    return jupytext.writes(nb, fmt="py:percent")
+
+
+@needs_lab_02
+def test_an_update_of_lab_02_loses_no_answer(course):
+    (course / "solutions" / "02_mini.py").unlink()
+    source = course / "solutions" / LAB.name
+    source.write_text(LAB.read_text())
+    build()
+    work, path = course / "work", course / "work" / "02_mlp.ipynb"
+    list(update(work))
+    nb, mine = read_notebook(path), []
+    for cell in list(nb.cells):
+        role, number = marker(cell)
+        if role == "exercise":
+            cell.source = BANK[number][0]
+            note = new_code_cell(f"my_note = 'below {number}'")
+            nb.cells.insert(nb.cells.index(cell) + 1, note)
+            mine += [cell.source, note.source]
+    write_notebook(nb, path)
+    old = path.read_bytes()
+    source.write_text(revised(LAB.read_text()))
+    build()
+    ((fine, line),) = update(work)
+    assert fine and "look again at 2.3, which changed" in line and "1 of them" in line, line
+    texts = [cell.source for cell in read_notebook(path).cells]
+    assert [text for text in mine if texts.count(text) != 1] == []
+    assert "inserted_in_mid_term = True" in texts
+    assert texts[-1] == BANK["2.5"][0]
+    assert (work / "02_mlp.before-update-1.ipynb").read_bytes() == old
+    numbers = [marker(cell) for cell in read_notebook(path).cells]
+    assert numbers.index(("exercise", "2.2")) < numbers.index(("check", "2.2"))
+    assert list(update(work)) == [(True, f"{path}: up to date")]

@@ -2,8 +2,13 @@
 
 import inspect
 
-from labkit.authoring.files import find_root
+import pytest
+
+from labkit.authoring.files import find_root, find_sources
 from labkit.models import transfer
+
+if "06_features_and_transfer" not in [source.stem for source in find_sources(find_root())]:
+    pytest.skip("the course leaves lab 06 out", allow_module_level=True)
 
 
 def test_the_lab_and_labkit_fine_tune_by_one_plan():

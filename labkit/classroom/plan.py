@@ -1,0 +1,68 @@
+"""The order in which the cells of a submission and of the kit run when an answer is graded."""
+
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+
+from labkit.authoring.cells import marker, tags
+from labkit.classroom.merge import merge
+from labkit.notebook import markers
+
+
+@dataclass
+class Step:
+    """A cell to run: "given" by the kit, the student's "own", a "check" or a "solution"."""
+
+    kind: str
+    unit: str  # the exercise, or a name of its own for a cell of none
+    source: str
+
+
+def plan(submission: NotebookNode, lab: NotebookNode) -> list[Step]:
+    """The cells to run, in the lab's order: the set-up first, an answer's check after its cells."""
+    merged = merge(submission, lab)
+    kit = {cell.id: cell for cell in lab.cells}
+    steps: list[Step] = []
+    unit, waiting = "", []
+    for position, cell in enumerate(merged.nb.cells):
+        if cell.cell_type != "code":
+            continue
+        role, number = marker(cell)
+        own = cell.id not in kit or (number in merged.answers and role == "exercise")
+        noted = "exercise" in cell.metadata.get("labkit", {})
+        own = own or (noted and cell.source != kit[cell.id].source)
+        if own:
+            number = str(cell.metadata.get("labkit", {}).get("exercise", ""))
+        if (number and number != unit) or (not own and role not in ("solution", "check")):
+            steps += waiting
+            unit, waiting = number, []
+            if role in ("solution", "check"):  # no cell is left of the exercise but an own one
+                _claim(steps, number)
+        if own:
+            steps.append(Step("own", unit or f"cell {position}", cell.source))
+        elif role in ("solution", "check"):
+            waiting = sorted([*waiting, Step(role, number, cell.source)], key=lambda s: s.kind)
+        else:  # a stub without its marker: an answer in a cell of its own may follow it
+            text = "\n".join(t for t in cell.source.splitlines() if not markers.lines(t))
+            steps.append(Step("given", "", text if role else cell.source))
+    setup = next(i for i, cell in enumerate(lab.cells) if "setup" in tags(cell))
+    first = next(s for s in steps if s.source == lab.cells[setup].source)
+    return [first, *(s for s in [*steps, *waiting] if s is not first)]
+
+
+def _claim(steps: list[Step], number: str) -> None:
+    """Count the student's cells at the end as an answer to this exercise."""
+    for step in reversed(steps):
+        if step.kind != "own" or not step.unit.startswith("cell "):
+            break
+        step.unit = number
+
+
+def answers(submission: NotebookNode, lab: NotebookNode) -> dict[str, str]:
+    """What a student wrote for each exercise; exercises without an answer are left out."""
+    found: dict[str, list[str]] = {}
+    numbers = {marker(cell)[1] for cell in lab.cells}
+    for step in plan(submission, lab):
+        if step.kind == "own" and step.unit in numbers:
+            found.setdefault(step.unit, []).append(step.source)
+    return {number: "\n\n".join(texts) for number, texts in found.items()}

@@ -1,0 +1,230 @@
+"""Submissions of every kind to the lab `mini_lab.txt`, and the verdict that each must get.
+
+`make(nb, folder)` writes them; `tests/classroom` grades a handful of each kind, `make soak` all of
+them, on this machine and on a cluster that loses a worker. Each row below is an answer to 2.1;
+where nothing else is said, 2.2 is answered rightly and must pass whatever 2.1 does.
+"""
+
+import re
+from copy import deepcopy
+
+from labkit.authoring.cells import marker
+from labkit.authoring.files import write_notebook
+
+RIGHT = {
+    "2.1": "# Exercise 2.1\ndef add(a, b):\n    return b + a\n\n\ntotal = add(1, 2)",
+    "2.2": "# Exercise 2.2 - a root\nroot = total**0.5",
+}
+# other right ways
+OTHER = {
+    "a lambda": "add = lambda a, b: a + b\ntotal = add(1, 2)",
+    "sum of a list": "def add(a, b):\n    return sum([a, b])\n\n\ntotal = 3",
+    "operator": "from operator import add\n\ntotal = add(1, 2)",
+    "a class with a call": "class Add:\n    def __call__(self, a, b):\n        return a + b\n\n\n"
+    "add = Add()\ntotal = add(1, 2)",
+    "a dataclass beside": "from dataclasses import dataclass\n\n\n@dataclass\nclass Point:\n"
+    "    x: int = 0\n\n\ndef add(a, b):\n    return a + b\n\n\n"
+    "assert Point() == Point()\ntotal = add(1, 2)",
+    "with prints": "def add(a, b):\n    print(a, b)\n    return a + b\n\n\ntotal = add(1, 2)",
+    "plain answers to a hidden built-in": "sum = 3\nadd = lambda a, b: a + b\ntotal = sum",
+}
+# slips, and the words that name them
+WRONG = {
+    "a difference": ("def add(a, b):\n    return a - b\n\n\ntotal = 3", "2 \\+ 2 is 4"),
+    "nothing returned": ("def add(a, b):\n    a + b\n\n\ntotal = 3", "2 \\+ 2 is 4"),
+    "half an answer": ("def add(a, b):\n    return a + b", "`total` is not defined"),
+    "a hole": ("def add(a, b):\n    return a + b\n\n\ntotal = ...", "`total` is still"),
+    "a syntax error": ("def add(a, b)\n    return a + b", "stopped with SyntaxError"),
+    "an error": ("add = lambda a, b: a + b\ntotal = add(1)", "stopped with TypeError"),
+    "an error of the check's": ("add = lambda a: a\ntotal = 3", "TypeError"),
+    "a page of markup": ("raise ValueError('<script>alert(1)</script>')", "ValueError: <script>"),
+    "half a letter": ("raise ValueError('\\ud800 =cmd()')", "stopped with"),
+}
+# what ends a kernel, and what must be said of it
+STOPPING = {
+    "hangs": ("while True:\n    pass", "ran for more than"),
+    "sleeps through interrupts": (
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(1000)",
+        "ran for more than",
+    ),
+    "hangs in the check": (
+        "def add(a, b):\n    while True:\n        pass\n\n\ntotal = 3",
+        "ran for more than",
+    ),
+    "kills its kernel": ("import os\nos.kill(os.getpid(), 9)", "ended its kernel"),
+    "leaves": ("import os\nos._exit(0)", "ended its kernel"),
+    "crashes": ("import ctypes\nctypes.string_at(0)", "ended its kernel|not judged"),
+    "recurses without end": (
+        "import sys\nsys.setrecursionlimit(10**9)\n\n\ndef f():\n    return f()\n\n\nf()",
+        "ended its kernel|memory|RecursionError|MemoryError|ran for more",
+    ),
+    "forks": ("import os\nwhile True:\n    os.fork()", "processes|GB of memory"),
+    "starts threads": (
+        "import threading, time\nwhile True:\n"
+        "    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+        "threads|start new thread|ended its kernel",
+    ),
+    "prints 2 GB": ("for _ in range(20_000):\n    print('x' * 100_000)", "printed more than"),
+    "floods the error stream": (
+        "import sys\nwhile True:\n    sys.stderr.write('x' * 100_000)",
+        "printed more than",
+    ),
+    "displays pictures": (
+        "from IPython.display import display\nwhile True:\n"
+        "    display({'image/png': 'A' * 1_000_000}, raw=True)",
+        "printed more than",
+    ),
+    "fills the disk": (
+        "for n in range(30):\n    open(f'f{n}', 'wb').write(bytes(60 << 20))\n"
+        "import time\ntime.sleep(19)",
+        "wrote more than|No space|File too large",
+    ),
+    "fills the memory disk": (
+        "for n in range(30):\n    open(f'/dev/shm/f{n}', 'wb').write(bytes(60 << 20))\n"
+        "import time\ntime.sleep(19)",
+        "wrote more than|No space|OSError",
+    ),
+    "makes files without end": (
+        "n = 0\nwhile True:\n    open(f'/tmp/e{n}', 'w').close()\n    n += 1",
+        "wrote more than|ran for more than",
+    ),
+    "fills the memory": (
+        "cells = [bytearray(1 << 26) for _ in range(100)]",
+        "MemoryError|GB of memory",
+    ),
+}
+# what reaches for more than its own; the check must find nothing done, so 2.1 passes
+REACHING = {
+    "the network": "import socket\n\ntry:\n    socket.create_connection(('1.1.1.1', 53), 2)\n"
+    "    add = None\nexcept OSError:\n    pass",
+    "a server here": "import socket\n\ntry:\n    socket.create_connection(('127.0.0.1', PORT), 2)\n"
+    "    add = None\nexcept OSError:\n    pass",
+    "files of others": "import pathlib, shutil\n\nshutil.rmtree(PLACE, ignore_errors=True)\n"
+    "if pathlib.Path(PLACE).exists():\n    add = None",
+    "the kit": "import pathlib\n\ntry:\n    pathlib.Path(lk.__file__).write_text('')\n"
+    "    add = None\nexcept OSError:\n    pass",
+    "other processes": "import os\n\nif sum(p.isdigit() for p in os.listdir('/proc')) > 20:\n"
+    "    add = None",
+}
+FAKE = (
+    '{"labkit": {"check": {"exercise": "2.1", "passed": True, "outcome": "✓", "whose": "yours"}}}'
+)
+FORGED = {
+    "a printed tick": "print('✓ 2.1 yours')",
+    "fake metadata": "from IPython.display import display\n"
+    f"display({{'text/plain': '✓ 2.1 yours'}}, raw=True, metadata={FAKE})",
+    "a record of outcomes": "from labkit.notebook.answers import session\n"
+    "session.outcomes.update({'2.1': '✓ yours'})",
+    "another check": "import contextlib\n\n\n@contextlib.contextmanager\ndef check(*names):\n"
+    "    try:\n        yield\n    except BaseException:\n        pass\n"
+    f"    display({{'text/plain': '✓'}}, raw=True, metadata={FAKE})\n\n\nlk.check = check",
+    "another judgement": "import labkit.notebook.exercise as e\n"
+    "e._judge = lambda *a: ('yours', '✓ yours')",
+    "another problem": "import labkit.notebook.exercise as e\ne._problem = lambda *a: ''",
+    "another kit": "class lk:\n    import contextlib\n    check = contextlib.nullcontext",
+    "another judge": "import labkit.classroom.judge as j\n"
+    "j.judge = lambda *a: print('✓ 2.1 yours')",
+    "no asserts": "import ast\n\n\nclass Drop(ast.NodeTransformer):\n"
+    "    def visit_Assert(self, node):\n        return ast.Pass()\n\n\n"
+    "get_ipython().ast_transformers.append(Drop())",
+    "a leap out of the check": "def add(a, b):\n    raise SystemExit\n\n\ntotal = 3",
+    "another built-in": "import builtins\nbuiltins.abs = lambda value: 0",
+    "the reference asked for": "lk.use_solution('2.1')",
+    "a name that hides a built-in": "abs = lambda value: 0\nroot = -7",
+    "a class that equals anything": "class Same:\n    def __eq__(self, other):\n"
+    "        return True\n\n\nadd = lambda a, b: Same()\ntotal = Same()",
+    "a class made at run time": "total = type('S', (int,), {'__eq__': lambda s, o: True})(1)\n"
+    "add = lambda a, b: total",
+    "a mock": "from unittest.mock import ANY\nadd = lambda a, b: ANY\ntotal = ANY",
+    "the judge's key": "import gc, hashlib\n"
+    "keys = [o for o in gc.get_objects() if isinstance(o, hashlib.blake2b)]",
+    "the judge asked by the answer": "import sys\n"
+    "sys.audit('labkit', chr(31).join(['99', 'judge', '2.1', 'pass']), '0' * 64)",
+    "the frames above": "import sys\n\n\ndef add(a, b):\n    frame = sys._getframe()\n"
+    "    while frame.f_back:\n        frame = frame.f_back\n"
+    "        for value in frame.f_locals.values():\n            if callable(value):\n"
+    "                value.__globals__['x'] = 1\n    return 4\n\n\ntotal = 3",
+    "another grammar": "class Other:\n    def __getattr__(self, name):\n        return self\n"
+    "    def __call__(self, *a, **k):\n        return self\n\n\n"
+    "import sys\nsys.modules['labkit'] = Other()\nlk = Other()",
+    "a fake of the call": "import builtins, sys\nreal = builtins.__import__\n"
+    "class Fake:\n    def audit(self, event, text, token):\n"
+    "        weak = text.rsplit(chr(31), 1)[0] + chr(31) + 'with lk.check(\"2.1\"): pass'\n"
+    "        builtins.__import__ = real\n        sys.audit(event, weak, token)\n"
+    "def forge(name, *rest, **more):\n    return Fake() if name == 'sys' else "
+    "real(name, *rest, **more)\nbuiltins.__import__ = forge",
+    "another cell magic": "get_ipython().input_transformers_cleanup.append(\n"
+    "    lambda lines: ['print(\"✓ 2.1 yours\")\\n'])",
+    "an answer given by an event": "from IPython.display import display\n"
+    f"get_ipython().events.register('pre_run_cell', lambda info: display("
+    f"{{'text/plain': '✓'}}, raw=True, metadata={FAKE}))",
+    "another exit": "import contextlib\n"
+    "contextlib._GeneratorContextManager.__exit__ = lambda *a: True",
+    "a changed record": "from labkit.notebook.answers import session\n"
+    "session.shell, session.stubs, session.errors = None, {'2.1': 'x'}, {}",
+    "the kit's function of the same name": "lk.check.__code__ = (lambda *n: n).__code__",
+}
+
+
+def answers():
+    """Each kind: its name, the answers, the exercises that must pass, words of 2.1's message."""
+    yield "right", RIGHT, ["2.1", "2.2"], "✓ yours"
+    yield "untouched", {}, [], "○ not attempted"
+    yield "only the second", {"2.2": RIGHT["2.2"]}, ["2.2"], "○ not attempted"
+    for name, text in OTHER.items():
+        yield f"right, {name}", RIGHT | {"2.1": _first(text)}, ["2.1", "2.2"], "✓ yours"
+    for name, (text, words) in {**WRONG, **STOPPING}.items():
+        yield name, RIGHT | {"2.1": _first(text)}, ["2.2"], words
+    for name, text in FORGED.items():
+        answer = _first(f"total = 3\nadd = 1\n{text}")
+        yield f"forges, {name}", {"2.1": answer}, [], "✗|○"
+    for name, text in REACHING.items():
+        answer = RIGHT["2.1"] + f"\n\n{text}"
+        yield f"reaches for {name}", RIGHT | {"2.1": answer}, ["2.1", "2.2"], "✓ yours"
+
+
+def _first(text):
+    return f"# Exercise 2.1\n{text}"
+
+
+def fill(nb, given):
+    """A copy of a notebook with these answers in its exercise cells."""
+    nb = deepcopy(nb)
+    for cell in nb.cells:
+        role, number = marker(cell)
+        if role == "exercise" and number in given:
+            cell.source = given[number]
+    return nb
+
+
+def make(nb, folder, chosen=None, **places):
+    """Write a submission of each kind (or of the chosen ones), and return what each must get.
+
+    Args:
+        nb: the lab as it was handed out.
+        folder: gets one folder a submission.
+        chosen: names of kinds; all if not given.
+        places: PORT of a server of this machine, PLACE that no submission may reach.
+    """
+    wanted = {}
+    for name, given, passing, words in answers():
+        if chosen and name not in chosen:
+            continue
+        for key, value in places.items():
+            given = {n: text.replace(key, repr(value)) for n, text in given.items()}
+        student = name.replace(" ", "-").replace(",", "").replace("'", "")
+        write_notebook(fill(nb, given), folder / student / "02_mini.ipynb")
+        wanted[f"{student}/02_mini"] = passing, words
+    return wanted
+
+
+def wrong_verdicts(rows, wanted):
+    """Where a report (the rows of its CSV) is not what it must be; {} where all is right."""
+    found = {}
+    for name, (passing, words) in wanted.items():
+        own = [row for row in rows if row["submission"] == name]
+        passed = [row["exercise"] for row in own if row["passed"] == "True"]
+        message = next((row["message"] for row in own if row["exercise"] == "2.1"), "")
+        if passed != passing or not re.search(words, message):
+            found[name] = passed, [row["message"] for row in own]
+    return found
