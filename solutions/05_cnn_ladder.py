@@ -156,7 +156,7 @@ def convolve(image, weight, bias):
 with lk.check("5.1", "convolve"):
     _f, _one = nn.functional, torch.zeros(1)
     torch.manual_seed(0)
-    for _c, _k, _h, _w in ((2, 3, 3, 2), (1, 1, 2, 2), (3, 2, 1, 3)):
+    for _c, _k, _h, _w in ((2, 3, 2, 3), (1, 1, 2, 2), (3, 2, 1, 3)):
         _x, _weight = torch.randn(_c, 6, 5), torch.randn(_k, _c, _h, _w)
         _bias = torch.randn(_k)
         _before = _x.clone()
@@ -760,6 +760,9 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
         assert isinstance(net, nn.Module), f"{name} must return a network, made with ()"
         calls, kinds = [], (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
         for m in net.modules():
+            if isinstance(m, nn.BatchNorm2d):  # a fresh one would change nothing in eval mode
+                nn.init.normal_(m.running_mean)
+                nn.init.normal_(m.bias)
             if isinstance(m, kinds):
                 m.register_forward_hook(
                     lambda m, x, y: calls.append((m, x[0].detach(), y.detach()))
@@ -790,7 +793,7 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
             float((x[a > 0] == 0).float().mean()) for a, (x, _) in zip(alive, linear, strict=True)
         ]
 
-    def _plan(parts, stride, relu=_f.relu, norm=lambda norm, x: norm(x).relu()):
+    def _plan(parts, stride, without=(), norm=lambda norm, x: norm(x).relu()):
         """What a network with these layers says, by the plan of two_blocks."""
         convs, norms, linear = parts
         x = _noise
@@ -798,8 +801,8 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
             x = norm(norms[number], conv(x)) if number < len(norms) else conv(x).relu()
             x = _f.max_pool2d(x, 2) if stride == 1 else x
         x = x.flatten(1)
-        for layer in linear[:-1]:
-            x = relu(layer(x))
+        for number, layer in enumerate(linear[:-1]):
+            x = layer(x) if number in without else layer(x).relu()
         return linear[-1](x)
 
     for _name, (_make, _norm_count, _shares, _sizes, _stride) in _plans.items():
@@ -835,10 +838,11 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
                 assert not torch.allclose(_got, _late, atol=1e-3), (
                     f"{_name}: the normalisation comes before the ReLU, not after it"
                 )
-                _open = _plan(_parts, _stride, relu=lambda x: x)
-                assert not torch.allclose(_got, _open, atol=1e-3), (
-                    f"{_name}: a ReLU is missing between the linear layers"
-                )
+                for _without in ((0,), (1,), (0, 1)):
+                    _open = _plan(_parts, _stride, _without)
+                    assert not torch.allclose(_got, _open, atol=1e-3), (
+                        f"{_name}: a ReLU is missing between the linear layers"
+                    )
                 raise AssertionError(
                     f"{_name}: with your weights the plan says something else; one change at a "
                     "time, the rest as in two_blocks"
@@ -2346,14 +2350,69 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # %% [markdown]
 # ### The best rung
 #
-# BEST_RUNG_TEXT
+# `lk.models.SmallResNet` is made of such blocks: four convolutions, with three residual blocks between
+# them. Its plan is ordinary; its **recipe** makes it the best rung. Recipes were compared on validation
+# images alone (two to three different divisions into training and validation, another seed each, 1,712
+# images each time). What brought how much, in points of validation accuracy, one change at a time:
+#
+# | Change | from | to |
+# |---|---|---|
+# | the optimiser Muon in place of AdamW | 98.07 | 98.54 |
+# | 45 epochs in place of 30, with AdamW | 98.07 | 98.34 |
+# | eight views in place of one, with Muon | 98.01 | 98.33 |
+# | wider (48 in place of 32 filters), with AdamW | 98.07 | 98.22 |
+# | mixing images (mixup, CutMix), with AdamW | 98.07 | 97.66, 97.37 |
+# | a square cut out of each image, with AdamW | 98.07 | 97.78 |
+#
+# Differences below 0.2 points are noise here; Muon, the epochs and the views are not. What mixes or covers
+# parts of the cell does harm. (The rows stand on different divisions, so compare within a row only.)
+#
+# **Muon.** The gradient of a convolution's weights, written as a matrix, has few large directions and many
+# small ones. A step of plain gradient descent follows the large ones only. Adam scales each *number*;
+# Muon scales the *directions*: it steps along the nearest matrix whose singular values are all nearly one
+# (lab 03), so each direction counts the same. Linear layers and biases get AdamW. See it on one matrix:
 
 # %%
-best = lk.models.recorded("SmallResNet", blood, anew=TRAIN_ANEW)
+torch.manual_seed(0)
+left, right = torch.linalg.qr(torch.randn(2, 6, 6))[0]
+gradient = left @ torch.diag(torch.tensor([3, 2, 1, 0.5, 0.2, 0.1])) @ right
+weight = nn.Parameter(torch.zeros(6, 6, 1, 1))
+layer = nn.Conv2d(6, 6, 1, bias=False)
+layer.weight = weight
+steps = {}
+for name, optimizer in (
+    ("the gradient", None),
+    ("Adam's first step", torch.optim.Adam(layer.parameters(), lr=1e-3)),
+    ("Muon's first step", lk.Muon(layer, lr=1e-3)),
+):
+    step = gradient
+    if optimizer:
+        weight.data.zero_()
+        weight.grad = gradient[..., None, None].clone()
+        optimizer.step()
+        step = -weight.detach()[..., 0, 0]
+    values = torch.linalg.svdvals(step)
+    steps[name] = [round(float(value / values[0]), 3) for value in values]
+pd.DataFrame(steps, index=range(1, 7)).T.rename_axis("singular values, the largest as 1")
+
+# %% [markdown]
+# The rest of the recipe: the learning rate rises for a seventh of the time and then falls in a straight
+# line to zero, so that the last weights have settled and no "best epoch" need be picked. **Label
+# smoothing** 0.1: the target is 91.25 % for the true class and 1.25 % for each other one, so that the
+# network need not become ever more certain. Flips, quarter turns, shifts by whole pixels, brightness
+# within 10 %: nothing blurs.
+#
+# Its training is a recording. **Before you look:** which two classes do you expect it to confuse most?
+
+# %%
+best = lk.models.recorded("best rung", blood, anew=TRAIN_ANEW)
 ladder.add_recorded("SmallResNet, 8 views", best)
 
 # %%
 lk.figures.run_summary(best.history, best.test)
+
+# %%
+pd.DataFrame(best.test.most_confused(4), columns=["true", "predicted", "test images"])
 
 # %% [markdown]
 # For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not
@@ -2617,7 +2676,7 @@ for name, predictions in {"SimpleCNN": simple_result, "DeeperCNN": deeper_result
     lk.report_result("test accuracy", predictions, note)
 note = f"challenge: {lk.models.count_parameters(mine):,} parameters, {limit} s, seed {seed}"
 lk.report_result("test accuracy", challenge_result, note)
-note = f"SmallResNet, 8 views, {best.made['seconds']:.0f} s on {best.made['processor']}"
+note = f"best rung, 8 views, {best.made['seconds']:.0f} s on {best.made['processor']}"
 how = "trained now" if best.anew else "recording"
 lk.report_result("test accuracy", best.test, f"{note}, seed {best.made['seed']}, {how}")
 

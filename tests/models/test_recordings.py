@@ -39,11 +39,9 @@ def test_what_is_recorded_comes_back(few, tmp_path):
 
 
 def test_one_switch_trains_the_same_recipe_now(few, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(recordings, "FOLDER", tmp_path)
-    monkeypatch.setattr(recordings, "file_of", lambda name, seed: tmp_path / "toy.json")
-    record("toy", folder=tmp_path / "elsewhere")
     assert recorded("toy", few).anew, "what was not recorded is trained"
-    (tmp_path / "toy.json").write_bytes(next((tmp_path / "elsewhere").iterdir()).read_bytes())
+    file = record("toy", folder=tmp_path)
+    monkeypatch.setattr(recordings, "file_of", lambda name, seed: file)
     shown, trained = recorded("toy", few), recorded("toy", few, anew=True)
     said = capsys.readouterr().out
     assert (shown.anew, trained.anew) == (False, True)
