@@ -41,8 +41,8 @@ def epochs(n):
 #
 # **Long trainings are recorded.** A training that you would only watch for ten minutes is not run:
 # the lab shows its **recording**: the history of a real training, with its data, seed, processor and
-# recipe. The same recipe can be trained here, by one switch, in the next cell. A recording says that
-# it is one.
+# recipe. (Its seconds are those of that machine, which had other work at the same time.) The same
+# recipe can be trained here, by one switch, in the next cell. A recording says that it is one.
 #
 # **Trainings of more than half a minute are kept.** Each writes a **checkpoint** after each epoch, in
 # labkit's data folder. Run the notebook again, and the training goes on where it stopped, to the same
@@ -861,7 +861,7 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
 # bet that all three seeds lie on the same side of the unchanged network?
 
 # %%
-lk.say_cost(80, 200)
+lk.say_cost(60, 200)
 runs = {
     "unchanged": (two_blocks, 1e-3),
     "second_norm": (second_norm, 1e-3),
@@ -1087,7 +1087,7 @@ figure
 # lost with them?
 
 # %%
-lk.say_cost(45, 160)
+lk.say_cost(40, 160)
 lk.seed_everything(SEED)
 simple = SimpleCNN()
 history = lk.fit(
@@ -1195,8 +1195,8 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 # ## Rung 5: deeper, and with better training
 #
 # `DeeperCNN` has six convolutions in three blocks, each with batch normalisation, and three linear
-# layers with dropout 0.5: 313,192 parameters. Two changes are about the *training*: class weights and augmentation. Changed
-# together, nobody could say which one helped. We measure them apart.
+# layers with dropout 0.5: 313,192 parameters. Two changes are about the *training*: class weights and
+# augmentation. Changed together, nobody could say which one helped. We measure them apart.
 #
 # **Class weights.** The classes are not equally frequent. In the loss, each image counts the same,
 # so frequent classes count more. Weights $w_c$ turn that round: each *class* counts the same.
@@ -1393,7 +1393,7 @@ pd.Series(medians).round().to_frame("median sharpness")
 # must that help, and which one may it harm?
 
 # %%
-lk.say_cost(105, 330)
+lk.say_cost(105, 400)
 third = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))
 third = third[: 256 if FAST else 4000]
 apart = {
@@ -1442,7 +1442,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # images have they?
 
 # %%
-lk.say_cost(120, 360)
+lk.say_cost(105, 400)
 augmented = blood.loaders(batch_size=64, augment=augment)
 weighted_loss = nn.CrossEntropyLoss(weight=weights)
 lk.seed_everything(SEED)
@@ -1515,7 +1515,7 @@ figure
 # | early stopping: patience | 5 epochs | 10 epochs |
 # | test accuracy at 224 pixels | 35 % | 98 % |
 #
-# Five things. The first three make the *network*; below we call them "width". The last but one is the
+# Five things. The first three make the *network*; below we call them "width". The fourth is the
 # *optimiser*. For the patience we take 10 in all runs.
 
 # %% [markdown]
@@ -2060,7 +2060,7 @@ lk.figures.search_results(
 # you run it:** will the distance be as large as that between the best and the middle trial above?
 
 # %%
-lk.say_cost(25, 80)
+lk.say_cost(20, 70)
 default = {"learning rate": 1e-3, "width": 16, "dropout": 0.0, "weight decay": 1e-2}
 rows = {}
 for name, settings in {"default": default, "best of the search": study.best_params}.items():
@@ -2223,7 +2223,7 @@ def chain(block, blocks, channels=32):
     return nn.Sequential(*first, *middle, *last)
 
 
-lk.say_cost(75, 150)
+lk.say_cost(45, 120)
 turns = lk.Augment(flip=True, turn=True)
 pairs = {
     f"{blocks} blocks, {name}": (block, blocks)

@@ -74,7 +74,7 @@ RECIPES = {
     "BloodMLP": Recipe(BloodMLP, "about 20 seconds", epochs=30, precision="fp32"),
     "DeeperCNN": Recipe(
         DeeperCNN,
-        "three to six minutes",
+        "two to seven minutes",
         epochs=20,
         augment=Augment(flip=True, rotate=15),
         schedule="cosine",
