@@ -31,6 +31,9 @@ from .notebook.exercise import progress as progress
 from .notebook.exercise import report_result as report_result
 from .notebook.exercise import require as require
 from .notebook.explore import explore as explore
+from .notebook.ladder import Ladder as Ladder
+from .notebook.ladder import say_cost as say_cost
+from .notebook.variants import judge_variants as judge_variants
 from .statistics import mcnemar as mcnemar
 from .training.fit import evaluate as evaluate
 from .training.fit import fit as fit

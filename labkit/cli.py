@@ -73,17 +73,21 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 
 @main.command()
 @click.argument("labs", nargs=-1)
-@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each lab; 1.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each; 1.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs at a time here; 1.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
-def results(labs: tuple[str, ...], seeds: int, jobs: int, scheduler: str | None) -> None:
+@click.option("--record", is_flag=True, help="LABS are recipes: keep their trainings for lab 05.")
+def results(
+    labs: tuple[str, ...], seeds: int, jobs: int, scheduler: str | None, record: bool
+) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
     Example: labkit results 05 --seeds 10 --jobs 2
     """
     from labkit.authoring.results import write_results
+    from labkit.models.recordings import write_recordings
 
-    write_results(labs, seeds, jobs, scheduler)
+    write_recordings(labs, seeds) if record else write_results(labs, seeds, jobs, scheduler)
 
 
 @main.command()
@@ -199,31 +203,27 @@ def download(names: tuple[str, ...], size: int | None) -> None:
 
     check_names(names)
     for name in names:
-        files = fetch_named(name, size)
-        for fetched in files.values():
-            click.echo(f"{name}: {fetched.path}")
-        if not files:
-            click.echo(f"{name}: is drawn, nothing to download")
+        paths = [fetched.path for fetched in fetch_named(name, size).values()]
+        for what in paths or ["is drawn, nothing to download"]:
+            click.echo(f"{name}: {what}")
 
 
 @main.command()
-@click.argument("directory", metavar="DIR", type=_FOLDER)
+@click.argument("folder", metavar="DIR", type=_FOLDER)
 @click.argument("names", nargs=-1)
 @click.option("--size", type=int, help="Pixels a side; the data set's own if not given.")
 @click.option("--serve", is_flag=True, help="Then serve DIR to the room, until Ctrl-C.")
 @click.option("--port", type=int, default=8000, help="For --serve; 8000.")
-def mirror(
-    directory: Path, names: tuple[str, ...], size: int | None, serve: bool, port: int
-) -> None:
+def mirror(folder: Path, names: tuple[str, ...], size: int | None, serve: bool, port: int) -> None:
     """Fill DIR with what the labs need, or with NAMES, for a room without a network.
 
     Example: labkit mirror mirror --serve
     """
     from labkit.classroom.mirror import COURSE, make_mirror, mirror_server
 
-    fine = say(make_mirror(directory, names or COURSE, size))
+    fine = say(make_mirror(folder, names or COURSE, size))
     if serve:
-        server, address = mirror_server(directory, port)
+        server, address = mirror_server(folder, port)
         click.echo(f"Students set LABKIT_MIRROR={address} ; Ctrl-C ends.")
         with server, suppress(KeyboardInterrupt):
             server.serve_forever()

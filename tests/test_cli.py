@@ -170,7 +170,7 @@ def test_results_of_chosen_labs(course, monkeypatch):
     seen = []
     monkeypatch.setattr("labkit.authoring.results.write_results", lambda *a: seen.append(a))
     assert call("results", "02", "--seeds", "3").exit_code == 0
-    assert seen == [(("02",), 3)]
+    assert seen == [(("02",), 3, 1, None)]
     assert call("results", "--seeds", "0").exit_code == 2
 
 
@@ -244,3 +244,12 @@ def test_doctor_sees_a_data_folder_that_is_a_file(tmp_path, monkeypatch):
     (tmp_path / "data").write_text("")
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     assert [fine for fine, _, _ in doctor._data_folder()] == [False]
+
+
+def test_results_can_record_trainings_instead(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "labkit.models.recordings.write_recordings", lambda *arguments: seen.append(arguments)
+    )
+    assert call("results", "--record", "VGG16", "--seeds", "2").exit_code == 0
+    assert seen == [(("VGG16",), 2)]

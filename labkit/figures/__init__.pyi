@@ -20,6 +20,8 @@ from .ladder import feature_maps as feature_maps
 from .ladder import ladder_chart as ladder_chart
 from .ladder import search_results as search_results
 from .ladder import shape_trace as shape_trace
+from .ladder import spread as spread
+from .ladder import windows as windows
 from .probes import depth_curves as depth_curves
 from .probes import layer_statistics as layer_statistics
 from .results import confusion_matrix as confusion_matrix

@@ -1,4 +1,4 @@
-"""Figures of lab 05: shapes and feature maps of a network, the ladder, the trials of a search."""
+"""Figures of lab 05: windows, shapes, feature maps, seeds, the ladder, the trials of a search."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,67 @@ from labkit.figures.base import PALETTE, new_figure
 from labkit.inference import device_of, evaluating
 
 _KINDS = {nn.Conv2d: "conv", nn.MaxPool2d: "pool", nn.AdaptiveAvgPool2d: "mean"}
+
+
+def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
+    """Draw where a window fits into a row of pixels, seen from above in two dimensions.
+
+    Args:
+        cases: a tuple a panel: side of the image, of the window, padding, stride; in pixels.
+
+    Returns:
+        The figure: pixels white, padding grey, the first two windows outlined, a dot for each
+        place of a window.
+
+    Example:
+        >>> figure = windows([(5, 3, 0, 1), (5, 3, 1, 2)])
+    """
+    figure, axes = new_figure(1, len(cases), 9.0 / len(cases) + 0.6)
+    for ax, (side, kernel, padding, stride) in zip(axes[0], cases, strict=True):
+        for row, column in np.ndindex(side + 2 * padding, side + 2 * padding):
+            inside = all(0 <= place - padding < side for place in (row, column))
+            face = "white" if inside else "0.85"
+            ax.add_patch(Rectangle((column, row), 1, 1, facecolor=face, edgecolor="0.7"))
+        places = range(0, side + 2 * padding - kernel + 1, stride)
+        for number, place in enumerate(places[:2]):
+            corner, colour = (place + 0.04, 0.04), PALETTE[5 * number]
+            box = Rectangle(corner, kernel - 0.08, kernel - 0.08, fill=False, ec=colour, lw=3)
+            ax.add_patch(box)
+        x, y = np.meshgrid(*2 * [np.array(places) + kernel / 2])
+        ax.plot(x.ravel(), y.ravel(), "o", color="black", markersize=4)
+        title = f"{side} → {len(places)}\npadding {padding}, stride {stride}"
+        ax.set_title(f"window {kernel}: {title}", fontsize=10)
+        ax.set(xlim=(-0.2, side + 2 * padding + 0.2), ylim=(side + 2 * padding + 0.2, -0.2))
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+    return figure
+
+
+def spread(table: pd.DataFrame, label: str, origin: str = "") -> Figure:
+    """Draw what each of several seeds reached, a row a variant.
+
+    Args:
+        table: a row a variant (the index names it), a column a seed.
+        label: what was measured, for the axis.
+
+    Returns:
+        The figure: a dot a seed, a bar at their mean; the first row's range is shaded.
+
+    Example:
+        >>> figure = spread(pd.DataFrame({42: [85.0], 43: [86.1]}, index=["a"]), "accuracy in %")
+    """
+    figure, axes = new_figure(height=0.42 * len(table) + 1.2, origin=origin)
+    ax, rows = axes[0, 0], np.arange(len(table))
+    values = table.to_numpy(float)
+    ax.axvspan(values[0].min(), values[0].max(), color="0.92")
+    for number, seed in enumerate(table.columns):
+        ax.plot(values[:, number], rows, "o", color=PALETTE[number % 8], label=f"seed {seed}")
+    ax.plot(values.mean(1), rows, "|", color="black", markersize=18, label="mean")
+    ax.set_yticks(rows, table.index)
+    ax.set(xlabel=label, ylim=(len(table) - 0.5, -0.5))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
 
 
 def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
@@ -121,7 +182,8 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
             ax.errorbar(x, y, yerr=error, fmt="o", color=colour, capsize=4, label=label)
             ax.annotate(str(i + 1), (x, y), (beside, 4), textcoords="offset points", clip_on=True)
     top = table["high"].max()
-    axes[0, 0].margins(y=0.1)
+    axes[0, 0].margins(x=0.1, y=0.1)
+    axes[0, 1].margins(x=0.1)
     axes[0, 0].set(ylabel="test accuracy in %", title="All rungs")
     axes[0, 1].set(ylim=(top - 6, top + 0.5), title="The top of the ladder, enlarged")
     for ax in axes[0]:

@@ -1,6 +1,8 @@
 """The public names of `lk.models`."""
 
 from .backbones import load_backbone as load_backbone
+from .challenge import quick_net as quick_net
+from .challenge import quick_training as quick_training
 from .ladder import DeeperCNN as DeeperCNN
 from .ladder import LightCNN as LightCNN
 from .ladder import OneFilterCNN as OneFilterCNN
@@ -10,6 +12,7 @@ from .ladder import TwoBlockCNN as TwoBlockCNN
 from .ladder import WideCNN as WideCNN
 from .mlp import BloodMLP as BloodMLP
 from .mlp import count_parameters as count_parameters
+from .recordings import recorded as recorded
 from .residual import EightViews as EightViews
 from .residual import SmallResNet as SmallResNet
 from .transfer import fine_tuned as fine_tuned

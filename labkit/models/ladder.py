@@ -126,10 +126,10 @@ class SimpleCNN(_Rung):
 
 
 class DeeperCNN(_Rung):
-    """Four convolutions with batch normalisation, three linear layers with dropout 0.5.
+    """Six convolutions with batch normalisation in three blocks, three linear layers.
 
-    Input (B, channels, H, W), any size from 16 pixels. With 3 channels and 8 classes it has
-    308,488 parameters.
+    Input (B, channels, H, W), any size from 8 pixels. Dropout is 0.5. With 3 channels and 8
+    classes it has 313,192 parameters.
 
     Example:
         >>> DeeperCNN()(torch.zeros(4, 3, 28, 28)).shape
@@ -138,20 +138,18 @@ class DeeperCNN(_Rung):
 
     def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
         super().__init__()
-        channels = (in_channels, 32, 64, 128, 128)
-        blocks = [
-            (nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU())
-            for c_in, c_out in itertools.pairwise(channels)
-        ]
-        self.features = nn.Sequential(
-            *(layer for block in blocks for layer in (*block, nn.MaxPool2d(2)))
-        )
+        layers: list[nn.Module] = []
+        for c_in, c_out in itertools.pairwise((in_channels, 32, 64, 128)):
+            for c in (c_in, c_out):
+                layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            *(nn.Linear(128, 256), nn.ReLU(), nn.Dropout(0.5)),
-            *(nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(128, num_classes),
+            *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.5)),
+            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.5)),
+            nn.Linear(64, num_classes),
         )
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 
-def _block(c_in: int, c_out: int, pool: bool = False) -> nn.Sequential:
+def conv_block(c_in: int, c_out: int, pool: bool = False) -> nn.Sequential:
     """Convolution of 3x3 (its bias would be undone by the normalisation), norm, ReLU.
 
     Pooling comes before the normalisation, which then has a quarter of the numbers to work on.
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        first, second = _block(channels, channels), _block(channels, channels)
+        first, second = conv_block(channels, channels), conv_block(channels, channels)
         self.change = nn.Sequential(*first, *second[:-1])
         self.activation = nn.ReLU()
 
@@ -63,10 +63,10 @@ class SmallResNet(nn.Module):
         super().__init__()
         w = width
         self.features = nn.Sequential(
-            _block(in_channels, w),
-            *(_block(w, 2 * w, pool=True), Residual(2 * w)),
-            *(_block(2 * w, 4 * w, pool=True), Residual(4 * w), Residual(4 * w)),
-            _block(4 * w, 8 * w),
+            conv_block(in_channels, w),
+            *(conv_block(w, 2 * w, pool=True), Residual(2 * w)),
+            *(conv_block(2 * w, 4 * w, pool=True), Residual(4 * w), Residual(4 * w)),
+            conv_block(4 * w, 8 * w),
         )
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * w, num_classes)

@@ -1,96 +1,21 @@
-"""Networks that one lab trains and a later lab needs: their recipes, kept in the data folder."""
+"""Networks that one lab trains and a later lab needs, kept in the data folder."""
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from labkit import settings
 from labkit.data.image_data import ImageData
 from labkit.data.load import load_dataset
-from labkit.data.transforms import Augment, pixel_transform
+from labkit.data.transforms import pixel_transform
 from labkit.display import front_end
 from labkit.files import atomic
-from labkit.models.ladder import DeeperCNN
-from labkit.models.mlp import BloodMLP
-from labkit.training.fit import FAST_EPOCHS, fit
-from labkit.training.history import History
+from labkit.models.recipes import RECIPES, train_recipe
 
 SEED = 42  # of all labs
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a lab trains a network, with batches of 64 and Adam at 1e-3; a test compares the two."""
-
-    network: type[nn.Module]
-    time: str  # on two cores, with fast bf16 or without
-    epochs: int
-    augment: Augment | None = None
-    cosine: bool = False  # whether the learning rate falls to 0 along a cosine
-    class_weights: bool = False
-    precision: str = "auto"
-    keep_best: str | None = None
-
-
-RECIPES = {
-    "BloodMLP": Recipe(BloodMLP, "about 20 seconds", epochs=30, precision="fp32"),
-    "DeeperCNN": Recipe(
-        DeeperCNN,
-        "one to two minutes",
-        epochs=20,
-        augment=Augment(flip=True, rotate=15),
-        cosine=True,
-        class_weights=True,
-        keep_best="val_accuracy",
-    ),
-}
-
-
-def train_recipe(
-    name: str, data: ImageData, precision: str | None = None, progress: bool = True
-) -> tuple[nn.Module, History]:
-    """Train a network as its lab does.
-
-    Args:
-        name: a name of ``RECIPES``.
-        data: with a training and a validation split.
-        precision: another one than the recipe's.
-        progress: show a line while training.
-
-    Returns:
-        The trained network and its history.
-
-    Example:
-        >>> model, history = train_recipe("DeeperCNN", blood)  # doctest: +SKIP
-    """
-    recipe = RECIPES[name]
-    epochs = min(recipe.epochs, FAST_EPOCHS) if settings.fast() else recipe.epochs
-    train, val, _ = data.loaders(batch_size=64, augment=recipe.augment)
-    weight = None
-    if recipe.class_weights:
-        counts = torch.bincount(data.train.labels, minlength=len(data.classes)).clamp_min(1)
-        weight = len(data.train) / (len(counts) * counts)
-    model = recipe.network(len(data.classes))
-    optimizer = Adam(model.parameters(), lr=1e-3)
-    history = fit(
-        model,
-        train,
-        val,
-        epochs,
-        optimizer=optimizer,
-        scheduler=CosineAnnealingLR(optimizer, T_max=epochs) if recipe.cosine else None,
-        criterion=nn.CrossEntropyLoss(weight),
-        keep_best=recipe.keep_best,
-        precision=precision or recipe.precision,
-        progress=progress,
-    )
-    return model, history
 
 
 def save_trained(name: str, model: nn.Module, data: ImageData) -> Path:

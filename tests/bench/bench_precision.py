@@ -14,7 +14,7 @@ from scipy import stats
 
 import labkit as lk
 from labkit.device import machine
-from labkit.models.weights import train_recipe
+from labkit.models.recipes import train_recipe
 
 SEED = 42
 blood = lk.load_dataset("bloodmnist")

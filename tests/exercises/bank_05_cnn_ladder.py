@@ -4,7 +4,7 @@
 def shapes(
     formula="(side + 2 * padding - kernel) // stride + 1", trace="[28, 27, 13]", count="1373"
 ):
-    return f"""# Exercise 5.1
+    return f"""# Exercise 5.2
 def out_side(side, kernel, padding=0, stride=1):
     return {formula}
 trace = {trace}
@@ -16,7 +16,7 @@ def score(body="return (logits.argmax(1) == labels).float().mean()", evenly="1 /
     largest = (
         largest or "float((blood.test.labels == blood.train.labels.mode().values).float().mean())"
     )
-    return f"""# Exercise 5.2
+    return f"""# Exercise 5.3
 def accuracy(logits, labels):
     {body}
 guess_evenly = {evenly}
@@ -24,16 +24,94 @@ guess_largest = {largest}
 """
 
 
-def changes(a='({"second_norm": True}, 1e-3)', d="({}, 5e-5)", guess="'same'", more=""):
-    return f"""# Exercise 5.3
-variants = {{
-    "a": {a},
-    "b": ({{"head_dropout": 0.3}}, 1e-3),
-    "c": ({{"third_linear": True}}, 1e-3),
-    "d": {d},
-}}
-hypotheses = dict.fromkeys("abcd", {guess})
+UNCHANGED = (
+    "nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), "
+    "nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2), "
+    "nn.Flatten(), nn.Dropout(0.2), nn.Linear(800, 128), nn.ReLU(), nn.Linear(128, 8)"
+)
+NORMED = UNCHANGED.replace("32, 3), ", "32, 3), nn.BatchNorm2d(32), ")
+DROPPED = UNCHANGED.replace("nn.Linear(128, 8)", "nn.Dropout(0.3), nn.Linear(128, 8)")
+THREE = UNCHANGED.replace("nn.Linear(128, 8)", "nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 8)")
+STRIDED = (
+    UNCHANGED.replace("nn.MaxPool2d(2), ", "")
+    .replace(", 3), ", ", 3, stride=2), ")
+    .replace("800", "1152")
+)
+
+
+def variants(norm=NORMED, drop=DROPPED, three=THREE, strided=STRIDED, guess="'same'", more=""):
+    made = zip(
+        ("second_norm", "head_dropout", "third_linear", "strided"),
+        (norm, drop, three, strided),
+        strict=True,
+    )
+    functions = "\n".join(f"def {name}():\n    return nn.Sequential({x})" for name, x in made)
+    return f"""# Exercise 5.5
+{functions}
+hypotheses = dict.fromkeys(
+    ["second_norm", "head_dropout", "third_linear", "strided", "rate 1e-4", "rate 5e-5"], {guess})
 {more}
+"""
+
+
+def by_hand(
+    value="(image[:, i : i + h, j : j + w] * weight[k]).sum() + bias[k]",
+    rows="image.shape[1] - h + 1",
+    columns="image.shape[2] - w + 1",
+    end="return out",
+):
+    return f"""# Exercise 5.1
+def convolve(image, weight, bias):
+    K, C, h, w = weight.shape
+    H, W = {rows}, {columns}
+    out = torch.zeros(K, H, W)
+    for k in range(K):
+        for i in range(H):
+            for j in range(W):
+                out[k, i, j] = {value}
+    {end}
+"""
+
+
+def field(body):
+    return f"""# Exercise 5.4
+def receptive_field(layers):
+    field, step = 1, 1
+    {body}
+"""
+
+
+def sharp(
+    body="return nn.functional.conv2d(grey, kernel).flatten(1).var(1)",
+    names="['rotation within 15°']",
+):
+    return f"""# Exercise 5.8
+def sharpness(images):
+    grey = 255 * images.mean(1, keepdim=True)
+    kernel = torch.tensor([[[[0., 1, 0], [1, -4, 1], [0, 1, 0]]]])
+    {body}
+blurring = {names}
+"""
+
+
+def sixty(
+    layers="nn.Conv2d(3, 16, 3, stride=2), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(1152, 8)",
+    until="time.perf_counter() - start < seconds",
+    end="return model.eval()",
+):
+    return f"""# Exercise 5.14
+def challenge(train, seconds):
+    start = time.perf_counter()
+    model = nn.Sequential({layers}).to(lk.get_device())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    while {until}:
+        for images, labels in train.loader(64, shuffle=True):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            if not {until}:
+                break
+    {end}
 """
 
 
@@ -49,7 +127,7 @@ HEAD = (
 
 
 def simple(blocks=BLOCKS, head=HEAD, forward="return self.classifier(self.features(images))"):
-    return f"""# Exercise 5.4
+    return f"""# Exercise 5.6
 class SimpleCNN(nn.Module):
     def __init__(self):
         super().__init__()
@@ -61,7 +139,7 @@ class SimpleCNN(nn.Module):
 
 
 def weigh(body):
-    return f"# Exercise 5.5\ndef class_weights(labels, num_classes):\n    n = torch.bincount(labels, minlength=num_classes)\n    {body}\n"
+    return f"# Exercise 5.7\ndef class_weights(labels, num_classes):\n    n = torch.bincount(labels, minlength=num_classes)\n    {body}\n"
 
 
 FOUR = "[(n, o) for o in ('Adam', 'SGD') for n in ('WideCNN', 'LightCNN')]"
@@ -72,7 +150,7 @@ def apart(
     width="(a['WideCNN', 'SGD'] + a['WideCNN', 'Adam'] - a['LightCNN', 'SGD'] - a['LightCNN', 'Adam']) / 2",
     more="",
 ):
-    return f"""# Exercise 5.6
+    return f"""# Exercise 5.9
 plan = {plan}
 def effects(a):
     width = {width}
@@ -86,7 +164,7 @@ def room(
     pad="return nn.functional.pad(images, 4 * [(32 - images.shape[-1]) // 2])",
     small="[28, 14, 7, 3, 1, 0]",
 ):
-    return f"""# Exercise 5.7
+    return f"""# Exercise 5.10
 sides_28 = {small}
 sides_32 = [32, 16, 8, 4, 2, 1]
 def pad_to_32(images):
@@ -102,7 +180,7 @@ def mend(
     result="right / seen",
     context="torch.no_grad()",
 ):
-    return f"""# Exercise 5.8
+    return f"""# Exercise 5.11
 import contextlib
 class MendedCNN(nn.Module):
     def __init__(self):
@@ -138,7 +216,7 @@ def block(
     layers=f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}",
     forward="return (x + self.change(x)).relu()",
 ):
-    return f"""# Exercise 5.9
+    return f"""# Exercise 5.12
 class Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -149,7 +227,7 @@ class Residual(nn.Module):
 
 
 def views(end, list_of="[t.flip(3) if f else t for t in turns for f in (0, 1)]"):
-    return f"""# Exercise 5.10
+    return f"""# Exercise 5.13
 def eight_views(model, images):
     turns = [images.rot90(k, (2, 3)) for k in range(4)]
     logits = torch.stack([model(v) for v in {list_of}])
@@ -159,6 +237,52 @@ def eight_views(model, images):
 
 WRONG = {
     "5.1": [
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).sum()"), "bias is missing"),
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k] + bias[k]).sum()"), "each weight"),
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k].flip((1, 2))).sum() + bias[k]"), "turned round"),
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).mean() + bias[k]"), "take the sum"),
+        (by_hand("(image[0, i : i + h, j : j + w] * weight[k, 0]).sum() + bias[k]"), "only the first channel"),
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).sum() - bias[k]"), "subtracted"),
+        (by_hand(rows="image.shape[1] - h", columns="image.shape[2] - w"), "last place is missing"),
+        (by_hand(end="return out.transpose(1, 2)"), "swapped"),
+        (by_hand(end="out"), "return"),
+        (by_hand(end="return out[0]"), "(K, H', W')"),
+        (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).sum(0).max() + bias[k]"), "other numbers"),
+    ],
+    "5.4": [
+        (field("return sum(k - 1 for k, s in layers) + 1"), "strides are ignored"),
+        (field("for k, s in layers:\n        step *= s\n        field += (k - 1) * step\n    return field"), "behind it"),
+        (field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s\n    return field - 1"), "begin there"),
+        (field("for k, s in layers:\n        field = (field - 1) * s + k\n    return field"), "reverse the list"),
+        (field("for k, s in layers:\n        field *= k\n    return field"), "not multiplied"),
+        (field("for k, s in layers:\n        field += k * step\n        step *= s\n    return field"), "sees"),
+        (field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s"), "return"),
+        (field("for k, s in layers:\n        field += (k - 1) * step\n        step += s\n    return field"), "sees"),
+    ],
+    "5.8": [
+        (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).std(1)"), "standard deviation"),
+        (sharp("return nn.functional.conv2d(grey / 255, kernel).flatten(1).var(1)"), "255 is missing"),
+        (sharp("return nn.functional.conv2d(grey, kernel, padding=1).flatten(1).var(1)"), "edge that is not there"),
+        (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).var(1).median()"), "one number an image"),
+        (sharp("return grey.flatten(1).var(1)"), "where is the Laplacian"),
+        (sharp("return nn.functional.conv2d(3 * grey, kernel).flatten(1).var(1)"), "three times their mean"),
+        (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).abs().mean(1)"), "four neighbours"),
+        (sharp("nn.functional.conv2d(grey, kernel)"), "return"),
+        (sharp(names="['flips', 'rotation within 15°']"), "only moves pixels"),
+        (sharp(names="['shifts by whole pixels']"), "not in your list"),
+        (sharp(names="['rotate']"), "names of changes"),
+        (sharp(names="[]"), "one of them blurs"),
+    ],
+    "5.14": [
+        (sixty("nn.Flatten(), nn.Linear(2352, 64), nn.ReLU(), nn.Linear(64, 8)"), "fewer than 100,000"),
+        (sixty(until="time.perf_counter() - start < 8"), "after each batch"),
+        (sixty(until="time.perf_counter() - start < 0.1"), "use `seconds`"),
+        (sixty(end="return model.train()"), "eval mode"),
+        (sixty(end="pass"), "return"),
+        (sixty(end="return model.state_dict()"), "returns the network"),
+        (sixty(end="return nn.Sequential(model, nn.Flatten(), nn.Linear(8, 5)).eval()"), "8"),
+    ],
+    "5.2": [
         (shapes("(side + 2 * padding - kernel) // stride"), "one too small"),
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
         (shapes("(side + padding - kernel) // stride + 1"), "too small"),
@@ -176,7 +300,7 @@ WRONG = {
         (shapes(count="13"), "add the linear layer"),
         (shapes(count="13 + 3 * 169 * 8 + 8"), "one map"),
     ],
-    "5.2": [
+    "5.3": [
         (score("return (logits.argmax(1) == labels).sum()"), "divide by the images"),
         (score("return (logits.argmax(1) == labels).float()"), "one number"),
         (score("return 100 * (logits.argmax(1) == labels).float().mean()"), "per cent"),
@@ -191,18 +315,26 @@ WRONG = {
         (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "split"),
         (score(largest="0.5"), "count this class"),
     ],
-    "5.3": [
-        (changes(a="({}, 1e-3)"), "batch normalisation"),
-        (changes(a='({"second_norm": True, "third_linear": True}, 1e-3)'), "one change at a time"),
-        (changes(a='{"second_norm": True}'), "pair"),
-        (changes(a='({"norm": True}, 1e-3)'), "has no"),
-        (changes(d="({}, 5e-4)"), "learning rate"),
-        (changes(a='(1e-3, {"second_norm": True})'), "settings come first"),
-        (changes(a='({"second_norm": True, "side": 32}, 1e-3)'), "must still fit"),
-        (changes(guess="'no idea'"), "hypothesis is"),
-        (changes(more="del variants['c']"), "keys"),
+    "5.5": [
+        (variants(norm=UNCHANGED), "batch normalisation is used 1"),
+        (variants(norm=NORMED.replace("nn.BatchNorm2d(32), nn.ReLU()", "nn.ReLU(), nn.BatchNorm2d(32)")), "before the ReLU"),
+        (variants(norm=NORMED.replace("(800, 128)", "(800, 64)").replace("(128, 8)", "(64, 8)")), "linear layers are"),
+        (variants(drop=UNCHANGED), "dropout 0.3 is missing before the second"),
+        (variants(drop=DROPPED.replace("0.3", "0.5")), "50 %"),
+        (variants(drop=DROPPED.replace("nn.Dropout(0.2), ", "")), "dropout 0.2 is missing before the first"),
+        (variants(three=THREE.replace("32), nn.ReLU()", "32)")), "ReLU is missing"),
+        (variants(three=THREE.replace("32)", "64)").replace("(32, 8)", "(64, 8)").replace("16, 64", "16, 32")), "linear layers are"),
+        (variants(strided=STRIDED.replace("1152", "800")), "does not fit"),
+        (variants(strided=UNCHANGED.replace(", 3), ", ", 3, stride=2), ").replace("800", "32")), "poolings are still there"),
+        (variants(strided=UNCHANGED), "steps of [1, 1]"),
+        (variants(strided=STRIDED.replace("nn.BatchNorm2d(16), ", "")), "batch normalisation is used 0"),
+        (variants(three=THREE.replace("MaxPool", "AvgPool")), "the plan says something else"),
+        (variants(more="def strided(): two_blocks()"), "return"),
+        (variants(more="strided = lambda: two_blocks"), "must return a network"),
+        (variants(guess="'no idea'"), "hypothesis is"),
+        (variants(more="del hypotheses['strided']"), "keys"),
     ],
-    "5.4": [
+    "5.6": [
         (simple(forward="self.classifier(self.features(images))"), "return"),
         (simple(head=HEAD + ", nn.ReLU()"), "ReLU on the last"),
         (simple(head=HEAD + ", nn.Softmax(1)"), "leave the softmax out"),
@@ -219,7 +351,7 @@ WRONG = {
         (simple(head=HEAD.replace("nn.Dropout(0.5), ", "")), "dropout"),
         (simple(BLOCKS.replace("128", "96"), HEAD.replace("128", "96")), "convolutions are"),
     ],
-    "5.5": [
+    "5.7": [
         (weigh("return n / len(labels)"), "rare class"),
         (weigh("return 1 / n"), "scale"),
         (weigh("return len(labels) / n"), "scale"),
@@ -228,7 +360,7 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
         (weigh("len(labels) / (num_classes * n)"), "return"),
     ],
-    "5.6": [
+    "5.9": [
         (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
         (apart(FOUR + "[:3]"), "missing"),
         (apart("['LightCNN', 'WideCNN']"), "pair"),
@@ -243,7 +375,7 @@ WRONG = {
         (apart("__import__('itertools').product(('LightCNN', 'WideCNN'), ('SGD', 'Adam'))"), "make it a list"),
         (apart(FOUR + " * 2"), "twice"),
     ],
-    "5.7": [
+    "5.10": [
         (room(small="[28, 14, 7, 4, 2, 1]"), "round down"),
         (room(small="[14, 7, 3, 1, 0]"), "before the first"),
         (room(small="[28, 14, 7, 3, 1, 0, 0]"), "six numbers"),
@@ -252,7 +384,7 @@ WRONG = {
         (room("return nn.functional.pad(images, (2, 2))"), "shape must be"),
         (room("return nn.functional.pad(images, (2, 2, 2, 2))"), "stay as they are"),
     ],
-    "5.8": [
+    "5.11": [
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
         (mend(end=", nn.Softmax(1)"), "a softmax belongs"),
         (mend(optimizer="MendedCNN()"), "whose parameters"),
@@ -266,7 +398,7 @@ WRONG = {
         (mend(result="right / len(val)"), "you return"),
         (mend(result="None"), "must return"),
     ],
-    "5.9": [
+    "5.12": [
         (block(forward="return self.change(x).relu()"), "not added"),
         (block(forward="return x + self.change(x)"), "behind the sum"),
         (block(forward="return x + self.change(x).relu()"), "after the sum"),
@@ -281,7 +413,7 @@ WRONG = {
         (block(f"{CONV}, nn.ReLU(), {NORM}, {CONV}, {NORM}"), "after the normalisation"),
         (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("3, padding=1", "1")), "3 x 3"),
     ],
-    "5.10": [
+    "5.13": [
         (views("return logits.mean(0)"), "these are logits"),
         (views("return logits.mean(0).softmax(1)"), "softmax each view"),
         (views("return logits.softmax(2).sum(0)"), "divide by 8"),
@@ -298,6 +430,28 @@ WRONG = {
 
 RIGHT = {
     "5.1": [
+        by_hand(),
+        by_hand("sum(image[c, i + a, j + b] * weight[k, c, a, b] for c in range(C) for a in range(h) for b in range(w)) + bias[k]"),
+        "# Exercise 5.1\ndef convolve(image, weight, bias):\n    h, w = weight.shape[2:]\n    rows = [[torch.einsum('chw,kchw->k', image[:, i:i + h, j:j + w], weight) + bias for j in range(image.shape[2] - w + 1)] for i in range(image.shape[1] - h + 1)]\n    return torch.stack([torch.stack(row, 1) for row in rows], 1)",
+        by_hand(end="return out.double()[None]"),
+    ],
+    "5.4": [
+        field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s\n    return field"),
+        field("for k, s in reversed(layers):\n        field = (field - 1) * s + k\n    return field"),
+        field("return 1 + sum((k - 1) * int(np.prod([s for _, s in layers[:n]])) for n, (k, _) in enumerate(layers))"),
+    ],
+    "5.8": [
+        sharp(),
+        sharp("return np.array([nn.functional.conv2d(g[None], kernel).var() for g in grey])", "('rotation within 15°',)"),
+        sharp("x = grey[:, 0]; e = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:] - 4 * x[:, 1:-1, 1:-1]; return e.flatten(1).var(1, unbiased=False)", "{'rotation within 15°'}"),
+    ],
+    "5.14": [
+        sixty(),
+        sixty(end="return lk.models.EightViews(model).eval()"),
+        "# Exercise 5.14\nchallenge = lk.models.quick_training",
+        "# Exercise 5.14\ndef challenge(train, seconds):\n    return lk.models.quick_training(train, 0.9 * seconds, peak=0.003)",
+    ],
+    "5.2": [
         shapes("int((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
         shapes("np.floor((side + 2 * padding - kernel) / stride + 1)", "np.array([28, 27, 13])", "np.int64(1373)"),
         shapes(
@@ -306,20 +460,34 @@ RIGHT = {
             "lk.models.count_parameters(lk.models.OneFilterCNN())",
         ),
     ],
-    "5.2": [
+    "5.3": [
         score(evenly="0.125"),
         score("return sum(int(a) == int(b) for a, b in zip(logits.max(1).indices, labels)) / len(labels)"),
         score("return np.mean(logits.numpy().argmax(1) == labels.numpy())", "torch.tensor(1 / 8)"),
     ],
-    "5.3": [
-        changes(),
-        changes(a="[dict(second_norm=True, head_dropout=0.0), 0.001]", guess="'better'"),
-        changes(a='({"num_classes": 8, "second_norm": True}, 1e-3)', d="({}, torch.tensor(5e-5, dtype=torch.float64))"),
+    "5.5": [
+        variants(),
+        variants(guess="'better'", drop=DROPPED.replace("nn.ReLU(), nn.Dropout(0.3)", "nn.Dropout(p=0.3), nn.ReLU()")),
+        variants(more="def second_norm(): return lk.models.TwoBlockCNN(second_norm=True)\ndef head_dropout(): return lk.models.TwoBlockCNN(head_dropout=0.3)\ndef third_linear(): return lk.models.TwoBlockCNN(third_linear=True)"),
+        variants(strided=STRIDED.replace("nn.Conv2d(16, 32, 3, stride=2)", "nn.Conv2d(16, 32, 3, (2, 2))")),
+        variants(more="""
+class Strided(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last, self.hidden = nn.Linear(128, 8), nn.Linear(1152, 128)
+        self.two, self.one = nn.Conv2d(16, 32, 3, stride=2), nn.Conv2d(3, 16, 3, stride=2)
+        self.norm = nn.BatchNorm2d(16)
+    def forward(self, x):
+        x = torch.relu(self.norm(self.one(x)))
+        x = torch.relu(self.two(x)).flatten(1)
+        x = nn.functional.dropout(x, 0.2, self.training)
+        return self.last(torch.relu(self.hidden(x)))
+strided = Strided"""),
     ],
-    "5.4": [
-        "# Exercise 5.4\nSimpleCNN = lk.models.SimpleCNN",
+    "5.6": [
+        "# Exercise 5.6\nSimpleCNN = lk.models.SimpleCNN",
         simple(head=HEAD.replace("nn.ReLU(), nn.Dropout(0.5)", "nn.Dropout(p=0.5), nn.ReLU()")),
-        """# Exercise 5.4
+        """# Exercise 5.6
 import torch.nn.functional as F
 class SimpleCNN(nn.Module):
     def __init__(self):
@@ -332,22 +500,22 @@ class SimpleCNN(nn.Module):
         return self.out(F.dropout(F.relu(self.head(x.mean((2, 3)))), 0.5, self.training))
 """,
     ],
-    "5.5": [
+    "5.7": [
         weigh("return n.sum() / n / num_classes"),
         weigh("return 1 / (num_classes * (n / n.sum()))"),
         weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
     ],
-    "5.6": [
+    "5.9": [
         apart(),
         apart("{(n, o) for n in ('LightCNN', 'WideCNN') for o in ('SGD', 'Adam')}"),
         apart("[['LightCNN', 'Adam'], ['LightCNN', 'SGD'], ['WideCNN', 'Adam'], ['WideCNN', 'SGD']]", "torch.tensor([float(a['WideCNN', o] - a['LightCNN', o]) for o in ('SGD', 'Adam')]).mean()"),
     ],
-    "5.7": [
+    "5.10": [
         room(),
         room("out = torch.zeros(*images.shape[:2], 32, 32); p = (32 - images.shape[2]) // 2; out[:, :, p:32 - p, p:32 - p] = images; return out", "(28, 14, 7, 3, 1, 0)"),
         room("p = (32 - images.shape[-1]) // 2; return nn.ZeroPad2d(p)(images)", "np.array([28, 14, 7, 3, 1, 0])"),
     ],
-    "5.8": [
+    "5.11": [
         mend(),
         mend().replace("optimizer.zero_grad()", "model.zero_grad()"),
         mend().replace("optimizer.zero_grad()", "pass").replace("optimizer.step()", "optimizer.step(); optimizer.zero_grad()"),
@@ -355,9 +523,9 @@ class SimpleCNN(nn.Module):
         mend(look="model.train(False)", context="torch.inference_mode()", result="torch.tensor(right / seen)"),
         mend(optimizer="nn.ModuleList([model])"),
     ],
-    "5.9": [
-        "# Exercise 5.9\nfrom labkit.models.residual import Residual",
-        """# Exercise 5.9
+    "5.12": [
+        "# Exercise 5.12\nfrom labkit.models.residual import Residual",
+        """# Exercise 5.12
 class Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -370,9 +538,9 @@ class Residual(nn.Module):
 """,
         block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
     ],
-    "5.10": [
+    "5.13": [
         views("return logits.softmax(2).mean(0)"),
-        "# Exercise 5.10\ndef eight_views(model, images):\n    return lk.models.EightViews(model)(images).exp()",
+        "# Exercise 5.13\ndef eight_views(model, images):\n    return lk.models.EightViews(model)(images).exp()",
         views("return sum(v.softmax(1) for v in logits) / 8", "[w for v in (images, images.transpose(2, 3)) for w in (v, v.flip(2), v.flip(3), v.flip((2, 3)))]"),
     ],
 }  # fmt: skip

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 import labkit as lk
-from labkit.figures import feature_maps, ladder_chart, search_results, shape_trace
+from labkit.figures import (
+    feature_maps,
+    ladder_chart,
+    search_results,
+    shape_trace,
+    spread,
+    windows,
+)
 
 
 def texts(ax):
@@ -51,3 +58,19 @@ def test_a_search_has_a_logarithmic_axis_where_a_setting_spans_orders(values, sc
     figure = search_results(pd.DataFrame({"setting": values, "value": [80.0, 85.0]}), ["setting"])
     assert figure.axes[1].get_xscale() == scale
     assert figure.axes[0].lines[1].get_ydata().tolist() == [80.0, 85.0]
+
+
+@pytest.mark.parametrize("case", [(5, 3, 0, 1), (5, 3, 1, 2), (6, 2, 0, 2), (7, 5, 2, 3)])
+def test_a_window_has_a_dot_at_each_place_that_a_convolution_has(case):
+    side, kernel, padding, stride = case
+    ax = windows([case]).axes[0]
+    layer = torch.nn.Conv2d(1, 1, kernel, stride=stride, padding=padding)
+    assert len(ax.lines[0].get_xdata()) == layer(torch.zeros(1, 1, side, side)).numel()
+    assert f"{side} → {layer(torch.zeros(1, 1, side, side)).shape[-1]}" in ax.get_title()
+
+
+def test_a_spread_has_a_dot_a_seed_and_the_mean():
+    table = pd.DataFrame({42: [85.0, 80.0], 43: [87.0, 84.0]}, index=["as it is", "changed"])
+    ax = spread(table, "accuracy in %").axes[0]
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[85, 80], [87, 84], [86, 82]]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["as it is", "changed"]

@@ -1,6 +1,7 @@
-"""A network that a later lab uses is the same, bit for bit, whether its lab or labkit trained it.
+"""What a lab trains and what labkit trains in its name is the same, bit for bit.
 
-Only the cells that the lab's training needs are run, on few images, but with all epochs.
+Networks that a later lab uses: only the cells that the lab's training needs are run, on few images,
+but with all epochs. Recordings: the lab's own cell, told to train anew, in fast mode.
 """
 
 import ast
@@ -12,7 +13,9 @@ import labkit as lk
 from labkit.authoring.build import build_notebook
 from labkit.authoring.files import find_root, find_sources
 from labkit.authoring.rules import plain_python
-from labkit.models.weights import RECIPES, SEED, train_recipe
+from labkit.models import recordings
+from labkit.models.recipes import RECIPES, train_recipe
+from labkit.models.weights import SEED
 from labkit.notebook.answers import assigned_names
 
 SHARED = [("02_mlp", "BloodMLP"), ("05_cnn_ladder", "DeeperCNN")]
@@ -66,3 +69,19 @@ def test_lab_and_labkit_train_the_same_network(lab, name, monkeypatch, few):
     assert all(torch.equal(theirs[key], ours[key]) for key in ours)
     assert space["history"].column("train_loss") == pytest.approx(history.column("train_loss"), 0)
     assert len(history) == RECIPES[name].epochs
+
+
+def test_a_lab_told_to_train_anew_trains_what_is_recorded(monkeypatch, few, tmp_path):
+    """On few images and in fast mode; a cell of lab 05 against ``labkit results --record``."""
+    source = next(s for s in find_sources(find_root()) if s.stem == "05_cnn_ladder")
+    cells = [c.source for c in build_notebook(source, "shown").cells if c.cell_type == "code"]
+    cell = next(code for code in cells if 'lk.models.recorded("VGG16"' in code)
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    monkeypatch.setattr(recordings, "load_dataset", lambda name: few)
+    switch = {"lk": lk, "blood": few, "TRAIN_ANEW": True, "ladder": lk.Ladder()}
+    exec(compile(cell, "lab 05", "exec"), switch)
+    lab, kept = switch["vgg_training"], recordings.read(recordings.record("VGG16", folder=tmp_path))
+    assert lab.anew and not kept.anew and lab.recipe == kept.recipe
+    assert lab.test.predicted.tolist() == kept.test.predicted.tolist()
+    for column in ("train_loss", "val_loss", "train_accuracy"):
+        assert lab.history.column(column) == pytest.approx(kept.history.column(column), rel=1e-3)

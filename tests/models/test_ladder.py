@@ -12,7 +12,7 @@ COUNTS = [
     (lambda: lk.models.TwoBlockCNN(), (3, 28, 28), 8, 108_680),
     (lambda: lk.models.SimpleCNN(), (3, 28, 28), 8, 102_024),
     (lambda: lk.models.BloodMLP(), (3, 28, 28), 8, 636_296),
-    (lambda: lk.models.DeeperCNN(), (3, 28, 28), 8, 308_488),
+    (lambda: lk.models.DeeperCNN(), (3, 28, 28), 8, 313_192),
     (lambda: lk.models.LightCNN(), (3, 28, 28), 8, 53_686),
     (lambda: lk.models.WideCNN(), (3, 28, 28), 8, 1_215_048),
     (lambda: lk.models.SmallResNet(), (3, 28, 28), 8, 1_055_784),
