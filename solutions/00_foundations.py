@@ -2417,6 +2417,9 @@ pd.DataFrame(table).T
 #    outside the division.
 # </details>
 
+# %% [markdown]
+# ## The results of this lab
+
 # %%
 lk.report_result(
     "test accuracy", result, f"softmax regression, Adam by hand, {EPOCHS} epochs, 1 seed"

@@ -1430,6 +1430,8 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # </details>
 
 # %% [markdown]
+# ## The results of this lab
+#
 # The result of this lab is the number to beat.
 
 # %%

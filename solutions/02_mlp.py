@@ -1941,6 +1941,8 @@ with lk.check("2.9", "mean_curves", "figure"):
 # </details>
 
 # %% [markdown]
+# ## The results of this lab
+#
 # The trained weights are kept: later labs explain this network's mistakes.
 
 # %%

@@ -1608,6 +1608,9 @@ figure
 #    layer works like a single unit, however wide it is.
 # </details>
 
+# %% [markdown]
+# ## The results of this lab
+
 # %%
 for activation, method in (("tanh", "xavier"), ("tanh", "he"), ("ReLU", "xavier"), ("ReLU", "he")):
     lk.report_result(

@@ -2372,6 +2372,9 @@ print(" ← ".join(chain))
 #    graph, not only a chain.
 # </details>
 
+# %% [markdown]
+# ## The results of this lab
+
 # %%
 lk.report_result("test accuracy", result, f"NumPy network, {EPOCHS} epochs, one seed")
 

@@ -2570,6 +2570,9 @@ challenge_result
 #    the same extra data (none). And a difference larger than the intervals leave open.
 # </details>
 
+# %% [markdown]
+# ## The results of this lab
+
 # %%
 seed = SEED + lk.settings.seed_offset()
 for name, predictions in {"SimpleCNN": simple_result, "DeeperCNN": deeper_result}.items():

@@ -2179,6 +2179,8 @@ lk.figures.as_jpeg(figure)
 # </details>
 
 # %% [markdown]
+# ## The results of this lab
+#
 # The two results, with the interval over the folds: for five models that share most of their
 # training photographs, Wilson's interval would be too narrow.
 

@@ -1968,6 +1968,9 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 #    cell too. Here the cell is anywhere, and the middle is a poor guess.
 # </details>
 
+# %% [markdown]
+# ## The results of this lab
+
 # %%
 lk.report_result(
     "test accuracy without the planted mark",
