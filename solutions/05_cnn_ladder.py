@@ -41,14 +41,12 @@ def epochs(n):
 #
 # **Long trainings are recorded.** A training that you would only watch for ten minutes is not run:
 # the lab shows its **recording**: the history of a real training, with its data, seed, processor and
-# recipe. (Its seconds are those of that machine, which had other work at the same time.) The same
-# recipe can be trained here, by one switch, in the next cell. A recording says that it is one.
+# recipe. (Its seconds are those of a machine with other work.) One switch in the next cell trains
+# the same recipe here instead. A recording says that it is one.
 #
-# **Trainings of more than half a minute are kept.** Each writes a **checkpoint** after each epoch, in
-# labkit's data folder. Run the notebook again, and the training goes on where it stopped, to the same
-# weights; a finished one is only loaded. Change a setting, and the old checkpoint is refused with the
-# name of the difference: then delete the file it names. (On Colab that folder is lost with the
-# machine, unless `LABKIT_DATA` names a folder on your Drive.)
+# **Trainings of more than half a minute are kept**, in a **checkpoint** after each epoch: run the
+# notebook again, and they go on where they stopped. After a change of settings the old checkpoint is
+# refused by name: delete it. (On Colab, `LABKIT_DATA` must name a folder on your Drive.)
 
 # %%
 TRAIN_ANEW = False  # True: train what is recorded, here and now (about an hour on two cores)
@@ -739,8 +737,7 @@ hypotheses = {
 # be trained, at first through random weights. Steps of 2 compute a quarter of the places and keep no
 # largest value: cheaper, and something is lost. Adam moves each weight by about the learning rate a
 # step: with a tenth or a twentieth of the rate, three epochs go a tenth or a twentieth of the way. The
-# figure says how far they held here; a wrong hypothesis written down beforehand teaches more than a
-# right explanation found afterwards.
+# figure says how far they held here.
 # </details>
 
 # %%
@@ -1548,8 +1545,8 @@ pd.Series(reached).unstack().round(1).rename_axis("validation accuracy in %")
 # Plain SGD with learning rate 1e-4 takes tiny steps: look at its column before you blame the width. Is an
 # accuracy there near the share of a single class? Adam divides each gradient by its usual size, so with
 # the same number 1e-4 its steps are far larger. The two learning rates are not comparable: a fair
-# comparison of optimisers tunes it for each, with a range test for instance. Do the two effects simply
-# add up? Compare the difference of the networks in the two columns. One seed each: only what is far
+# comparison of optimisers tunes it for each, with a range test for instance. Do the two effects add
+# up? Compare the two columns. One seed each: only what is far
 # larger than the spread over seeds that you have seen is a finding.
 
 # %%
@@ -1812,8 +1809,7 @@ def train_mended(model, train, val, epochs):
 # 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
 #    the batch at hand: the answer to one image depends on its neighbours.
 #
-# The second alone leaves the network untrained. Mended alone, it could hide the other two behind a
-# middling accuracy: faults come in company.
+# Faults come in company: the second, mended alone, could hide the other two.
 # </details>
 
 # %%
@@ -2155,8 +2151,8 @@ training_loss.round(2).rename_axis("training loss of the last epoch, by seed")
 # <details><summary>How to read it</summary>
 #
 # A deeper plain network *contains* the shallow one: its further blocks would only have to hand their
-# input on. If it ends with a **higher training loss**, it did not overfit; it was harder to train. That
-# is the observation from which residual networks began. With two blocks there is little that a shortcut
+# input on. If it ends with a **higher training loss**, it did not overfit; it was harder to train: from
+# that, residual networks began. With two blocks there is little that a shortcut
 # could mend. The *one-cycle* schedule here lets the learning rate rise and fall step by step; `AdamW`
 # shrinks all weights a little at each step. Both serve all four networks alike.
 # </details>
@@ -2265,9 +2261,7 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # | the optimiser Muon in place of AdamW | 98.07 | 98.54 |
 # | 45 epochs in place of 30, with AdamW | 98.07 | 98.34 |
 # | eight views in place of one, with Muon | 98.01 | 98.33 |
-# | wider (48 in place of 32 filters), with AdamW | 98.07 | 98.22 |
-# | mixing images (mixup, CutMix), with AdamW | 98.07 | 97.66, 97.37 |
-# | a square cut out of each image, with AdamW | 98.07 | 97.78 |
+# | mixing images or cutting out a square (mixup, CutMix, cutout), with AdamW | 98.07 | 97.66, 97.37, 97.78 |
 #
 # Differences below 0.2 points are noise here; Muon, the epochs and the views are not. What mixes or covers
 # parts of the cell does harm. (The rows stand on different divisions, so compare within a row only.)
