@@ -104,10 +104,10 @@ compare(guess, w.grad)
 # The old gradient was still there, and the new one was added. So every training loop clears the
 # gradients before it computes new ones. You will meet that line again: `zero_grad()`.
 #
-# **Downhill.** The gradient points uphill, so a step against it makes the loss smaller. How far to
-# go is the **learning rate**: new $w$ = old $w$ − learning rate · gradient.
+# **Downhill.** The gradient points uphill, so a small step against it makes the loss smaller. How
+# far to go is the **learning rate**: new $w$ = old $w$ − learning rate · gradient.
 #
-# Move the slider. From which learning rate on does $w$ never arrive at 1?
+# Move the slider. From which learning rate on does $w$ no longer come nearer to 1?
 
 
 # %%
@@ -237,7 +237,7 @@ compare(guess, criterion(undecided, targets))
 #
 # ### The loop, once
 #
-# Everything together. Each round does five things, and every training loop you will ever read has
+# Everything together. Each round does five things, and nearly every training loop you will read has
 # these five lines.
 
 # %%
@@ -260,6 +260,8 @@ print(f"loss at first {losses[0]:.2f}, at last {losses[-1]:.2f}")
 
 # %% [markdown]
 # What the network would answer at each place of the plane: before the training, on the way, after.
+# (`dim` is NumPy's `axis`; a `state_dict` holds all weights by name; `torch.no_grad()` switches the
+# watching for gradients off, because we only look.)
 
 # %%
 figure, axes = lk.figures.new_figure(1, 3, 3.5, "300 drawn points", sharey=True)
@@ -289,16 +291,16 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# ### Four words for later
+# ### Words for later
 #
 # **Overfitting**: a network with many weights can learn its training data by heart, noise included.
 # It then does well on them and worse on new data. One sees it only on data that were held back:
 # the **validation** data.
 #
 # **Dropout** is a layer against it. In training it sets a random share of its inputs to zero, so
-# that no unit can rely on one other unit alone. (What stays is made larger, so that the sum stays
-# the same on average.) When you measure, it must do nothing. So a network has two modes, `train()`
-# and `eval()`:
+# that no unit (one output number of a layer) can rely on one other unit alone. (What stays is made
+# larger, so that the sum stays the same on average.) When you measure, it must do nothing. So a
+# network has two modes, `train()` and `eval()`:
 
 # %%
 dropout = nn.Dropout(0.5)
@@ -311,9 +313,9 @@ print("measuring:", dropout(torch.ones(8)).tolist())
 # **Device**: where the numbers lie, in the computer's memory (`"cpu"`) or on a graphics card.
 # Network and data must lie on the same one. `lk.get_device()` chooses, `net.to(device)` moves.
 #
-# **Precision**: a number usually has 32 bits, `"fp32"`. Some processors are faster with 16
-# (`"bf16"`), with only two to three right digits. We say `precision="fp32"` where numbers are
-# compared exactly.
+# **Precision**: a number in PyTorch usually has 32 bits, `"fp32"` (NumPy takes 64). Some processors
+# are faster with 16 (`"bf16"`), with only two to three right digits. We say `precision="fp32"`
+# where numbers are compared exactly.
 #
 # And the **seed**, which you have seen already: `lk.seed_everything(42)` starts chance anew. The
 # same seed gives the same first weights and the same order of the data.
@@ -340,8 +342,9 @@ lk.figures.image_grid(
 )
 
 # %% [markdown]
-# `loaders` gives the images in batches of 64. With `normalize="half"` each pixel value $x$ in
-# $[0, 1]$ becomes $(x - 0.5)/0.5$, which lies in $[-1, 1]$.
+# `loaders` gives the images in **batches**: 64 at a time, a tensor of shape (64, 3, 28, 28), with
+# their 64 labels. In shapes, B stands for the number of images in a batch. With `normalize="half"`
+# each pixel value $x$ in $[0, 1]$ becomes $(x - 0.5)/0.5$, which lies in $[-1, 1]$.
 
 # %% tags=["nbval-check-output"]
 train, val, test = blood.loaders(batch_size=64, normalize="half")
@@ -694,8 +697,8 @@ with lk.check("2.2", "train_one_epoch"):
 # ### Exercise 2.3: validate
 #
 # Write `validate`. It returns two numbers, the mean loss and the accuracy (a share from 0 to 1),
-# and changes nothing. Two switches are needed: one for layers that behave differently in training,
-# one against gradients.
+# and changes no weight (the network may stay in evaluation mode). Two switches are needed: one for
+# layers that behave differently in training, one against gradients.
 #
 # <details><summary>Hint: the idea</summary>
 #
@@ -850,7 +853,8 @@ print(f"accuracy: {100 * first_accuracy:.1f} %")
 # <details><summary>Answer</summary>
 #
 # About $\log 8 = 2.08$: the untrained network cannot tell the classes apart. A loss far above would
-# mean that it starts out sure, and wrong. The accuracy is that of guessing, give or take.
+# mean that it starts out sure, and wrong. The accuracy need not be 1/8: an untrained
+# network often names one or two classes for nearly all images, and is right as often as these occur.
 # </details>
 #
 # **Second:** a network with 636,296 weights must be able to learn **16 images** by heart. If it
@@ -1127,8 +1131,8 @@ lk.figures.confusion_matrix(result)
 # ### Exercise 2.5: the two most confused pairs
 #
 # In the matrix of *counts*, `result.confusion_matrix()`, find the two largest numbers off the
-# diagonal. Name them `confused_pairs`: a list of two tuples (true class, predicted class, how
-# often), largest first.
+# diagonal. Name them `confused_pairs`: a list of two tuples (name of the true class, name of the
+# predicted class, how often), largest first.
 #
 # <details><summary>Hint: the idea</summary>
 #
@@ -1567,7 +1571,7 @@ if len(examples):
 #
 # Of the images predicted with 80 % confidence, 80 % should be right. That is **calibration**. The
 # figure sorts the images by confidence into bins and shows how many of each bin are right; the
-# *expected calibration error* is the mean distance from the diagonal.
+# *expected calibration error* is the mean distance from the diagonal, each bin counted by its images.
 
 # %%
 lk.figures.reliability_diagram({"as trained": on_validation})

@@ -60,8 +60,10 @@ class ImageSplit(Dataset):
                 f"images are {self.images.dtype} {tuple(self.images.shape)}; "
                 "they must be torch.uint8 (N, C, H, W)."
             )
-        if len(self.images) == 0:
-            raise ValueError("The split is empty: it has no images.")
+        if 0 in self.images.shape:
+            raise ValueError(
+                f"The split is empty: its images have the shape {tuple(self.images.shape)}."
+            )
         if self.labels.is_floating_point():
             raise ValueError(f"labels are {self.labels.dtype}; they must be whole numbers.")
         self.labels = self.labels.long()

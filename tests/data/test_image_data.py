@@ -14,6 +14,7 @@ IMAGES = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
     ("images", "labels", "message"),
     [
         (IMAGES[:0], [], "The split is empty"),
+        (IMAGES[:, :, :0], [0, 1, 0], "The split is empty"),
         (IMAGES.float(), [0, 1, 0], r"they must be torch.uint8 \(N, C, H, W\)"),
         (IMAGES[:, 0], [0, 1, 0], r"they must be torch.uint8 \(N, C, H, W\)"),
         (IMAGES, [0, 1], "3 images, but labels of shape"),
