@@ -30,7 +30,7 @@ lk.seed_everything(42)
 # %% [markdown]
 # ## A network to question
 #
-# `DeeperCNN` is a rung of lab 05: four convolutions with batch normalisation, three linear layers.
+# `DeeperCNN` is a rung of lab 05: six convolutions with batch normalisation, three linear layers.
 # If lab 05 has not run on this machine, the next cell trains it, which takes one to two minutes.
 
 # %%
@@ -294,7 +294,7 @@ with lk.check("7.2", "cam_from"):
 # used in a `with` block. The two must agree.
 
 # %%
-layer = model.features[10]  # the ReLU of the third block: maps of 7 x 7
+layer = model.features[19]  # the last ReLU of the third block: maps of 7 x 7
 activations, gradients = collect(model, layer, images, predicted)
 by_hand = cam_from(activations, gradients, images.shape[2:])
 by_library = lk.explain.grad_cam(model, layer, images)
@@ -308,18 +308,19 @@ print("hooks left in the network:", lk.explain.count_hooks(model))
 # ## Early and late
 #
 # An early layer has fine maps of simple things: edges, colours. A late layer has coarse maps
-# of what distinguishes classes: 3 x 3 places after three poolings, stretched to 28 pixels.
+# of what distinguishes classes: 7 x 7 places after two poolings, stretched to 28 pixels.
 
 # %%
 layers = {
-    "block 1: 28x28": model.features[2],
-    "block 3: 7x7": model.features[10],
-    "block 4: 3x3": model.features[14],
+    "block 1: 28x28": model.features[5],
+    "block 2: 14x14": model.features[12],
+    "block 3: 7x7": model.features[19],
 }
 maps = {name: lk.explain.grad_cam(model, module, images) for name, module in layers.items()}
-lk.figures.overlays(
+figure = lk.figures.overlays(
     pictures, maps, captions, title="Grad-CAM of the predicted class", origin=blood.origin
 )
+lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # Each map is scaled to its own largest value. Compare rows by *shape*, never by brightness.
@@ -962,7 +963,7 @@ attributions = [
     lk.explain.deep_shap(net, background, images[two])
     for net in lk.track(networks.values(), "Deep SHAP of three networks", len(networks))
 ]
-lk.figures.attribution_grid(
+figure = lk.figures.attribution_grid(
     pictures[np.repeat(two, 3)],
     np.stack(attributions, axis=1).reshape(6, *attributions[0].shape[1:]),
     [*networks, *networks],
@@ -972,6 +973,7 @@ lk.figures.attribution_grid(
     + " (left: validation accuracy of each network)",
     origin=blood.origin,
 )
+lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # What to look at: in the row of the failed network there is next to nothing, since its logits
@@ -1181,13 +1183,14 @@ def maps_of_nothing():
 
 
 drawn_maps = maps_of(drawn_net) | maps_of_nothing()
-lk.figures.overlays(
+figure = lk.figures.overlays(
     drawn_test.images[:3],
     {name: values[:3] for name, values in drawn_maps.items()},
     [drawn_test.classes[k] for k in drawn_test.labels[:3]],
     title="Ten maps; the last three have not seen the network (negative values count as 0)",
     origin=drawn_test.origin,
 )
+lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # ### Exercise 7.6: two games with a mask
@@ -1826,12 +1829,13 @@ tinted_images = prepare(tinted_test.images[monocytes])
 tinted_maps, honest_maps = (
     lk.explain.grad_cam(net, net.features[-1], tinted_images, MARKED) for net in (tinted, unbiased)
 )
-lk.figures.overlays(
+figure = lk.figures.overlays(
     tinted_test.images[monocytes[:8]],
     {"trained with the tint": tinted_maps[:8], "trained without": honest_maps[:8]},
     title="Grad-CAM, monocyte: which network looks at the colour of the lamp?",
     origin=tinted_test.origin,
 )
+lk.figures.as_jpeg(figure)
 
 # %%
 both = [lk.evaluate(tinted, part.loader(256)) for part in (tinted_test, clean_test)]

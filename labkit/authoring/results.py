@@ -157,4 +157,5 @@ def _record(root: Path, source: Path, found: list[dict[str, Any]], beside: str) 
     text = json.dumps(measured, indent=1, ensure_ascii=False)
     kept.write_text(text + "\n", encoding="utf-8")
     (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
+    (root / "docs").mkdir(exist_ok=True)  # a course of one's own may have none
     (root / "docs" / "comparison.md").write_text(comparison_page(measured), encoding="utf-8")

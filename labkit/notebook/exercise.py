@@ -4,6 +4,7 @@ import html
 import linecache
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -50,7 +51,9 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     load_into_running_shell()
     namespace, failure = sys._getframe(2).f_globals, None  # 1 is contextlib, 2 the caller
     try:
-        with _same_chance_afterwards():
+        with _same_chance_afterwards(), warnings.catch_warnings():
+            # of the check's own float(answer), a line that no student wrote
+            warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
             yield
     except Exception as error:
         failure = error

@@ -458,3 +458,9 @@ def test_hash_ignores_trailing_space_only():
     assert answers.stub_hash("a = 1  \nb\n\n") == answers.stub_hash("a = 1\nb")
     assert answers.stub_hash("a = 1") != answers.stub_hash(" a = 1")
     assert re.fullmatch("[0-9a-f]{12}", answers.stub_hash(""))
+
+
+def test_a_check_that_takes_the_number_of_a_tensor_with_gradient_says_nothing_of_it(recwarn):
+    with exercise.check("9.9", "loss"):
+        float(torch.ones(1, requires_grad=True) * 2)
+    assert not [each for each in recwarn if "requires_grad" in str(each.message)]
