@@ -98,7 +98,7 @@ def medmnist_choices() -> pd.DataFrame:
         By name: ``task``, ``classes``, ``colour``, ``images`` (of all splits), ``licence``.
 
     Example:
-        >>> medmnist_choices().loc["breastmnist", "images"]
+        >>> int(medmnist_choices().loc["breastmnist", "images"])
         780
     """
     from medmnist import INFO

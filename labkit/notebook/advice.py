@@ -25,8 +25,8 @@ _ADVICE = {
     "|mismatch in its core dimension|shapes .* not aligned|must match the size of tensor",
     "one row has the axis 0 only; axis=-1 is the last one, for one row and for many": "axis 1 is "
     "out of bounds for array of dimension 1",
-    "`if`, `and` and `not` ask one yes or no, an array gives many: & and ~, a mask or "
-    ".any()": r"truth value of an array|Boolean value of Tensor with more than one",
+    "`if`, `and` and `not` ask one yes or no, an array gives many: & and ~, a mask, np.where "
+    "or .any()": r"truth value of an array|Boolean value of Tensor with more than one",
     "an index is made of whole numbers: class numbers, no one-hot rows and no "
     "floats": "arrays used as indices must be of integer",
     "this is a tuple: take the entry that you mean, x[0]": "'tuple' object has no attribute",

@@ -53,7 +53,7 @@ def test_gradient_shap_comes_nearer_with_more_samples_and_repeats_itself(net):
     values = [gradient_shap(net, background, images, samples=n) for n in (10, 10, 1000)]
     np.testing.assert_array_equal(values[0], values[1])
     gaps = [additivity_gap(net, background, images, v)[0] for v in values]
-    assert gaps[2] < gaps[0] and gaps[2] < 0.2
+    assert gaps[2] < gaps[0] / 2
 
 
 class ReusedReLU(nn.Module):
