@@ -25,8 +25,8 @@ _ADVICE = {
     "|mismatch in its core dimension|shapes .* not aligned|must match the size of tensor",
     "one row has the axis 0 only; axis=-1 is the last one, for one row and for many": "axis 1 is "
     "out of bounds for array of dimension 1",
-    "`if`, `and` and `not` ask one yes or no, an array gives many: & and ~, a mask, np.where "
-    "or .any()": r"truth value of an array|Boolean value of Tensor with more than one",
+    "`if`, `and` and `not` ask one yes or no, an array gives many: use a mask (& and ~), "
+    "np.where or .any()": r"truth value of an array|Boolean value of Tensor with more than one",
     "an index is made of whole numbers: class numbers, no one-hot rows and no "
     "floats": "arrays used as indices must be of integer",
     "this is a tuple: take the entry that you mean, x[0]": "'tuple' object has no attribute",
@@ -38,8 +38,8 @@ _ADVICE = {
     "with torch.no_grad(): has parentheses": "does not support the context manager|__enter__",
     "backward() starts from a single number, the loss": "implicitly created only for scalar",
     "the labels stay whole numbers, as the loader gives them": "expected target dtype to be Long",
-    "count with .sum(), or make numbers of True and False first: .float().mean()": "could not "
-    "infer output dtype",
+    "booleans have no mean in PyTorch: count with .sum(), or make numbers of True and False "
+    "first: .float().mean()": "could not infer output dtype",
     "== has compared two things of different kinds: .max(1) gives values and places, .argmax(1) "
     "the places": "'bool' object has no attribute",
     "PyTorch's functions want tensors: torch.as_tensor(array) makes one of an array": r"must be "
