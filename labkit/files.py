@@ -24,7 +24,10 @@ def atomic(path: Path) -> Iterator[Path]:
     The file keeps its rights, and a link stays a link: the file that it leads to is replaced.
     What killed writers left in the folder is removed.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # before Python 3.13, which replaces such a link
+        raise OSError(f"{path} is a link that leads back to itself: delete it") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in filter(_is_abandoned, path.parent.glob(".*")):
         leftover.unlink(missing_ok=True)

@@ -74,6 +74,19 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {*stays, "b"}
 
 
+def test_atomic_says_of_a_link_that_leads_to_itself_what_it_is(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    try:
+        with atomic(loop) as temporary:
+            temporary.write_text("new")
+    except OSError as error:
+        assert "leads back to itself: delete it" in str(error)
+    else:
+        assert loop.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
 def test_sha256_is_that_of_hashlib(tmp_path):
     (tmp_path / "file").write_bytes(b"cells")
     assert sha256(tmp_path / "file") == hashlib.sha256(b"cells").hexdigest()

@@ -133,7 +133,9 @@ class _Run:
                 seal = self.sign(f"{request}{REPLY}{reply}")
                 if hmac.compare_digest(seal.encode(), str(said.get("seal", "")).encode()):
                     return reply
-        raise _Stopped("kept the kit's check from its kernel")
+        # a message too long for its channel is dropped with the channel, and all that follows it
+        printed = f"printed more than {sandbox.OUTPUT >> 20} MB at once"
+        raise _Stopped(f"kept the kit's check from its kernel ({printed}, or changed the kernel)")
 
     def _run(self, client: sandbox.SafeClient, step: Step, source: str) -> list[NotebookNode]:
         began = time.monotonic()

@@ -103,7 +103,7 @@ def as_png(picture: Image.Image, colours: int) -> bytes:
     return file.getvalue()
 
 
-def as_jpeg(figure: Figure, quality: int = 55) -> object:
+def as_jpeg(figure: Figure, quality: int = 60) -> object:
     """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
     from IPython.display import Image as Shown
 

@@ -48,12 +48,15 @@ def test_shapley_values_of_a_linear_network_are_known():
     np.testing.assert_allclose(near, expected.detach(), atol=0.15)
 
 
-def test_gradient_shap_comes_nearer_with_more_samples_and_repeats_itself(net):
+def test_gradient_shap_comes_nearer_with_more_samples_and_repeats_itself():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2)).eval()
+    net.extend([nn.Conv2d(8, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 8)])
     background, images = random_images(4, 1), random_images(1, 2)
     values = [gradient_shap(net, background, images, samples=n) for n in (10, 10, 1000)]
     np.testing.assert_array_equal(values[0], values[1])
     gaps = [additivity_gap(net, background, images, v)[0] for v in values]
-    assert gaps[2] < gaps[0] / 2
+    assert gaps[2] < 0.2 < gaps[0]
 
 
 class ReusedReLU(nn.Module):
