@@ -910,9 +910,9 @@ for epoch in range(31):
 #
 # ## Your loop and `lk.fit`
 #
-# `lk.fit` is your loop with a progress bar, a record, checkpoints and checks. Two epochs with the
-# same seed show that it does nothing else: with 32-bit numbers the weights must be **equal bit for
-# bit**.
+# `lk.fit` is your loop with a progress bar, a record, saved states to go on from (checkpoints) and
+# checks. Two epochs with the same seed show that it learns nothing else: with 32-bit numbers the
+# weights must be **equal bit for bit**.
 
 # %%
 lk.seed_everything(1)
@@ -963,7 +963,8 @@ history = lk.fit(
 # it.)
 # </details>
 #
-# How good is it on the validation images? These predictions are kept, for comparisons. And so is
+# How good is it on the validation images? (The interval covers the luck of which images these are.)
+# These predictions are kept, for comparisons. And so is
 # the network, under a second name: whatever you try below, this one stays.
 
 # %%
@@ -1624,7 +1625,7 @@ for name, found in {"all epochs": on_validation, "stopped": stopped_on_validatio
 # <details><summary>Answer</summary>
 #
 # Compare the two calibration errors: the stopped network's should be much the smaller, because it
-# ended before the training loss went its own way. The accuracies differ less, often within the
+# ended before its answers had become so sure. The accuracies differ less, often within the
 # interval: a network that memorises need not name worse classes, it only becomes surer of them.
 # (In fast mode nothing was stopped, and the two are the same.)
 # </details>
