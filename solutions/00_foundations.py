@@ -323,7 +323,7 @@ def softmax_backward(y, g, temperature=1.0):
 #
 # $J^\top g = \frac{1}{\tau}\bigl(y \odot g - y\,(y^\top g)\bigr)$, where $\odot$ multiplies entry by
 # entry: two vectors and one number. $y^\top g$ is the mean of $g$ under the probabilities, so each
-# logit is moved by how far its $g_i$ lies from that mean. What all classes share, falls out.
+# logit is moved by how far its $g_i$ lies from that mean. What all classes share falls out.
 # </details>
 
 # %%
@@ -924,9 +924,9 @@ pd.DataFrame(price, index=index).round(3)
 # Read the clean column from below: least squares is the best there, as theory says for normal
 # noise. A $\delta$ of one to two times the noise costs a few per cent; a tiny one throws away the
 # sizes of nearly all residuals and costs much more. In the column with outliers a wide $\delta$
-# lets them pull, and making it smaller helps until it is about as wide as the noise. So $\delta$
-# belongs a little above the usual noise of *good* points: small enough to clip the bad ones, large
-# enough to leave the good ones in peace.
+# lets them pull, and making it smaller helps until it is about as wide as the noise; below that
+# little is gained. So $\delta$ belongs near the usual noise of *good* points, or a little above it:
+# small enough to clip the bad ones, large enough to leave the good ones in peace.
 # </details>
 #
 # ### Which error to report?
@@ -1335,10 +1335,11 @@ def ratio_limit(beta1=0.9, beta2=0.999):
 #
 # (a) Both gradients times 1,000: $c$ is the same, so the ratio is, and the first step is $\alpha$ as
 # before. Nothing changes. (b) A sudden jump upwards: the ratio falls to 0.744 with the usual
-# $\beta$s, so the step does shrink, but by about a quarter at most, because $\hat v$ takes in the new
-# gradient fully while $\hat m$ still holds a part of the old one. A gradient that turns round
-# ($c = -1$) shrinks the step most: $\hat m$ nearly cancels, $\hat v$ does not. So it is not the
-# *size* that makes Adam careful, but *change*.
+# $\beta$s, so the step does shrink, but by about a quarter at most. Why: $g_1$ hardly counts any
+# more, so $\hat m$ is $1/1.9 = 0.53$ of the new gradient, and $\sqrt{\hat v}$ is
+# $1/\sqrt{1.999} = 0.71$ of it. A gradient that turns round ($c$ near $-1$) shrinks the step most:
+# $\hat m$ nearly cancels, $\hat v$ does not. (At $c = -\beta_1$ nothing is left of the step.) So it
+# is not the *size* that makes Adam careful, but *change*.
 # </details>
 
 # %%
@@ -1442,9 +1443,9 @@ print(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Smaller: the root of $v_k$ starts smaller still than $m_k$, so without correction the first steps
-# are too large, and the correction holds them **back**. (One often reads that it makes them larger.
-# That is true of $m$ alone, not of the step.)
+# Smaller, with the usual $\beta$s: the root of $v_k$ starts smaller still than $m_k$, so without
+# correction the first steps are too large, and the correction holds them **back**. (One often reads
+# that it makes them larger. That is true of $m$ alone, not of the step.)
 # </details>
 
 # %% [markdown]
@@ -1969,9 +1970,9 @@ figure
 #
 # <details><summary>Answer</summary>
 #
-# On the left, from always to one step in a hundred, SGD slows down 100 times, Adam about 10 times.
-# On the right, Adam slows down where noise drowns the mean. Neither is *better*: rare features
-# profit from Adam, and SGD takes the mean as it is.
+# On the left, from always to one step in a hundred, SGD slows down about 100 times, Adam about 10
+# times. On the right, Adam slows down where noise drowns the mean; SGD does not. Neither is
+# *better*: rare features profit from Adam, and SGD takes the mean as it is.
 # </details>
 
 # %% [markdown]
@@ -2239,9 +2240,9 @@ pd.DataFrame(table).T.round(3).astype({"seeds": int, "n": int})
 # trained:** here a seed only orders the batches. The start is the same zeros and the images are the
 # same, so the spread between the seeds is small, and says little: two ranges that do not overlap are
 # no proof. Both learning rates were picked from a coarse grid, on these same images, and neither
-# training is finished. The loss is convex, so given time and falling learning rates both would come
-# to the same lowest loss. What the table can show is who is *nearer after this many epochs at this
-# learning rate*, not who is better.
+# training is finished. The training loss is convex, so given time and falling learning rates both
+# would come down to the same lowest value of it. What the table can show is who is *nearer after
+# this many epochs at this learning rate*, not who is better.
 # </details>
 #
 # ## The test set, once
@@ -2373,8 +2374,9 @@ pd.DataFrame(table).T
 # longer. Take a pixel at the rim that has ink in a few images of one digit only: its gradients are
 # rare, large for this digit and nine times smaller, with the other sign, for the others. Adam makes
 # all ten steps about equally long: one up, nine down, and the sum falls with each. So the rim may
-# turn red for nearly all digits. It means nothing: in the lower row it is gone or weaker, and not
-# one probability has changed.
+# turn red for nearly all digits (hardly for all ten, as the last column says: for the digit with the
+# ink the weight goes up). What they share means nothing. In the lower row it is gone: where the rim
+# is red for some digits it is blue for others, and not one probability has changed.
 # </details>
 #
 # ## What to take away
@@ -2413,7 +2415,7 @@ pd.DataFrame(table).T
 #    not change. If it was too sure, its confidence is now more honest, and that is all that can have
 #    become better. Validation data must show that.
 # 4. It is divided by $\sqrt{\hat v}$ as well: weights with large gradients are decayed less than
-#    others. AdamW, used in lab 06, therefore subtracts the decay directly from the weights,
+#    others. AdamW, used in labs 05 and 06, therefore subtracts the decay directly from the weights,
 #    outside the division.
 # </details>
 

@@ -5,8 +5,8 @@
 # class occurs, what is broken, what gets lost, how the pictures were taken, and how a split goes
 # wrong without any warning.
 #
-# **You should know** Python, NumPy and a little pandas (`groupby`), and from lab 00 what a tensor
-# is. No network is trained here.
+# **You should know** Python, NumPy and a little pandas (`groupby`). You need not have seen PyTorch:
+# the little that is needed is said where it is needed. No network is trained here.
 #
 # **Time:** about two and a half hours. All cells together compute for one to two minutes.
 
@@ -67,6 +67,10 @@ first
 # %% [markdown]
 # Eight images do not show a class. See at least two of each, and let chance choose them: the first
 # images of a file may come from one day, or one patient.
+#
+# Images and labels come as **tensors**. A tensor is PyTorch's array, and nearly all that you know
+# from NumPy holds for it: shape, slices, masks, `mean`. What NumPy calls `axis` is called `dim`.
+# `.float()` makes decimal numbers of whole ones, and `.numpy()` gives the NumPy array.
 
 # %% [markdown]
 # ### Exercise 1.1: two random images of each class
@@ -154,10 +158,10 @@ two_each
 #
 # <details><summary>Answer</summary>
 #
-# There is no single right one. Many people name monocyte and immature granulocyte (both large, pale
-# blue-grey, with a big nucleus that is not cut into pieces), or basophil and neutrophil. Platelets
-# and eosinophils are the easy ones: tiny, or full of red grains. Lab 02 shows which pairs a network
-# confuses; compare.
+# There is no single right one. Good candidates are monocyte and immature granulocyte (both large,
+# with a pale body and a big nucleus that is not cut into pieces), or basophil and immature
+# granulocyte (both large and dark). Platelets and eosinophils are the easy ones: tiny, or reddish.
+# Lab 02 shows which pairs a network confuses; compare.
 # </details>
 
 # %% [markdown]
@@ -272,8 +276,9 @@ guesser.report().round(3)
 # ## The numbers inside
 #
 # A colour image is three tables of numbers: red, green and blue. In the file they are whole numbers
-# from 0 to 255; a network gets them divided by 255. Networks learn best from inputs around zero
-# with a spread around one, so one subtracts a mean and divides by a standard deviation. Of what?
+# from 0 to 255; a network gets them divided by 255. Networks often learn faster from inputs
+# around zero (lab 02 measures it), so one subtracts a mean and divides by a standard deviation. Of
+# what?
 
 # %% [markdown]
 # ### Exercise 1.3: mean and standard deviation of each channel
@@ -440,8 +445,9 @@ batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 36
 # <details><summary>Why this works</summary>
 #
 # 64 · 3 · 28 · 28 · 4 bytes = 0.6 MB; 38.5 MB at 224 and 99.5 MB at 360 pixels. Twice the side
-# takes four times the memory. A network keeps such a tensor for *every layer* while it learns, so
-# the side decides what fits. As uint8 the same images take a quarter: keep them so until the batch.
+# takes four times the memory. A network keeps a tensor of its own for *every layer* while it learns,
+# so the side decides what fits. As uint8 the same images take a quarter: keep them so until the
+# batch.
 # </details>
 
 # %%
@@ -941,12 +947,13 @@ usual_median = batch.loc[~is_odd, telling_measure].median()
 # <details><summary>Why this works</summary>
 #
 # If size were an accident, all medians would be about equal. On the real photographs the **hue**
-# stands out: odd ones lie near −70°, towards violet, the usual ones around 0°. (Of the whole sample,
-# 3 of 1,173 usual ones lie below −40°, and all 34 odd ones.) So these photographs are a second
-# **batch**: another stain, white balance or export. That is why they have another size, too. Nobody
-# told us; one `groupby` did. A network could use such a hue as a shortcut wherever the share of odd
-# sizes differs between the classes. On stand-ins the sizes *are* an accident, and what comes out is
-# chance.
+# stands out: odd ones lie near −70°, towards violet, the usual ones around 0°. (Of the whole sample
+# of 1,207 photographs, 3 of 1,173 usual ones lie below −40°, and all 34 odd ones.) So these
+# photographs are a second **batch**: taken, stained, white-balanced or saved in another way, which
+# would explain the other size, too. Which of these it was, the pictures do not say; that there is a
+# batch, nobody told us: one `groupby` did. A network could use such a hue as a shortcut wherever
+# the share of odd sizes differs between the classes. On stand-ins the sizes *are* an accident, and
+# what comes out is chance.
 # </details>
 
 # %%
@@ -1064,9 +1071,9 @@ twice
 #
 # Size, colour and the rough shape of the nucleus are still there. Granules, the texture of the
 # nucleus and the neighbours are gone. Classes that differ mostly in these (immature granulocyte and
-# monocyte; basophil, whose grains cover the nucleus) are where a network on 28 pixels must struggle,
-# however large it is. A cell that lies off the centre is cut; what the cut leaves out is lost, and
-# the label stays.
+# monocyte; basophil, whose grains cover the nucleus) should be the hardest for a network on 28
+# pixels: lab 02 tells. A cell that lies off the centre is cut, or left out altogether, as a
+# platelet may be; what is left out is lost, and the label stays.
 # </details>
 #
 # ### Do changed copies stay sharp?
@@ -1099,7 +1106,7 @@ pd.DataFrame(table).T.round(0)
 # Mirroring and quarter turns only move whole pixels: nothing changes. A shift by whole pixels
 # repeats pixels at the border, which changes little. A rotation by any other angle must compute each
 # pixel from its neighbours (*resampling*), and a mean of neighbours is blurred: the sharpness falls
-# to about half. A network trained on such copies only sees blurred images, and is then tested on
+# to about half. A network trained on such copies sees hardly any sharp image, and is then tested on
 # sharp ones. Keep this in mind for lab 05.
 # </details>
 
@@ -1392,10 +1399,10 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # ## What these data cannot show
 #
 # Read the card once more. One hospital, one kind of analyser: a network may fail on the pictures of
-# another hospital, and nothing here can tell. You have found traces of a second batch within the one
-# hospital; nobody says how many more there are. The patients are unknown, so cells of one
-# patient may be in training *and* test. That is a leak which no check on pixels finds. The cells
-# come from people without infection or blood disease. **Not for diagnosis.**
+# another hospital, and nothing here can tell. In the real photographs you have found a second batch
+# within the one hospital; nobody says how many more there are. The patients are unknown, so cells
+# of one patient may be in training *and* test. That is a leak which no check on pixels finds. The
+# cells come from people without infection or blood disease. **Not for diagnosis.**
 
 # %% [markdown]
 # ## What to take away

@@ -892,15 +892,27 @@ for epoch in range(31):
 # | Each run gives another number | no seed; or that *is* the spread | set the seed, and run three of them |
 # | An error about devices | network on one, images on the other | `.to(device)` for both |
 #
-# [docs/students.md](../docs/students.md) has the longer table: how to tell one cause from another,
-# what the usual errors mean, and the words of the course.
+# And what the most frequent errors mean:
+#
+# | The error says | It means |
+# |---|---|
+# | `mat1 and mat2 shapes cannot be multiplied` | a layer gets another number of inputs than it was
+# made for; is `nn.Flatten()` missing? |
+# | `not implemented for 'Long'` | the arguments are swapped: `criterion(logits, labels)` |
+# | `does not require grad` | no gradient leads there: `no_grad()`, `.item()` or `.detach()` on the
+# way |
+# | `backward through the graph a second time` | compute the loss anew before each `backward()` |
+# | `NameError` | a cell above has not been run since the last start of the kernel |
+#
+# The course's page for students has more: how to tell one cause from another, and the words of the
+# course. It is the file `docs/students.md` in the course's folder, beside your folder `work`.
 # </details>
 #
 # ## Your loop and `lk.fit`
 #
-# `lk.fit` is your loop with a progress bar, a record, checkpoints and checks. Two epochs with the
-# same seed show that it does nothing else: with 32-bit numbers the weights must be **equal bit for
-# bit**.
+# `lk.fit` is your loop with a progress bar, a record, saved states to go on from (checkpoints) and
+# checks. Two epochs with the same seed show that it learns nothing else: with 32-bit numbers the
+# weights must be **equal bit for bit**.
 
 # %%
 lk.seed_everything(1)
@@ -951,7 +963,8 @@ history = lk.fit(
 # it.)
 # </details>
 #
-# How good is it on the validation images? These predictions are kept, for comparisons. And so is
+# How good is it on the validation images? (The interval covers the luck of which images these are.)
+# These predictions are kept, for comparisons. And so is
 # the network, under a second name: whatever you try below, this one stays.
 
 # %%
@@ -1363,9 +1376,12 @@ lk.figures.image_grid(
 # <details><summary>What to look for</summary>
 #
 # Two reasons are usual. The class is *rare*: look at `support`. Then the network gains little by
-# being right about it, and in doubt names a frequent class. Or it is *similar* to another one: then
-# its row of the matrix has one large number beside the diagonal, not many small ones. Five images
-# cannot decide between the two; the row of the matrix can.
+# being right about it, and in doubt names a frequent class. Or it is *similar* to others: then its
+# row of the matrix names them. One large number beside the diagonal is one double (look at the
+# monocyte's row); several middling ones are a class that lies between others, as the young
+# granulocytes do. Five images cannot decide between the reasons; `support` and the row can. (On the
+# validation images another class may have been the lowest. With a few hundred images of a class its
+# recall is only known to some points.)
 # </details>
 
 # %% [markdown]
@@ -1552,12 +1568,13 @@ if len(examples):
 # %% [markdown] tags=["solution"]
 # <details><summary>Model answer</summary>
 #
-# They are no random pairs. In the run that is stored in the instructor's notebook there were 200 on
-# the test images, and two thirds had to do with one class, the immature granulocyte: 49 times it
-# and the monocyte were taken for each other, 28 times it and the neutrophil. It is the young form
-# of the granulocytes, so there is no sharp border, and at 28 pixels granules and the shape of the
-# nucleus are hardly left. The confident right answers show what is typical of a class: a lobed
-# nucleus, a pink cell, a small platelet alone.
+# They are no random pairs. In our runs there were about 200 on the test images, and well over half
+# had to do with one class, the immature granulocyte. Most often it and the monocyte were taken for
+# each other (about a quarter of all), then it and the basophil, it and the neutrophil. It is the
+# young form of the granulocytes, to which basophils and neutrophils belong, so there is no sharp
+# border, and at 28 pixels granules and the texture of the nucleus are hardly left. The confident
+# right answers show what is typical of a class: a lobed nucleus, a pink cell, a small platelet
+# alone.
 #
 # Why so sure? The cross-entropy goes on falling as the probabilities of the training images go to
 # 1, so training pushes all logits apart, long after the answers are right. Nothing tells the network
@@ -1608,7 +1625,7 @@ for name, found in {"all epochs": on_validation, "stopped": stopped_on_validatio
 # <details><summary>Answer</summary>
 #
 # Compare the two calibration errors: the stopped network's should be much the smaller, because it
-# ended before the training loss went its own way. The accuracies differ less, often within the
+# ended before its answers had become so sure. The accuracies differ less, often within the
 # interval: a network that memorises need not name worse classes, it only becomes surer of them.
 # (In fast mode nothing was stopped, and the two are the same.)
 # </details>
@@ -1739,7 +1756,8 @@ with lk.check("2.8", "fit_temperature"):
         )
 
 # %% [markdown]
-# Now the two remedies on the **test** images, which have chosen neither of them.
+# Now the two remedies on the **test** images, which have chosen neither of them. Does each keep what
+# it promised on the validation images? And which points of the curves would you not rely on?
 
 # %%
 temperature = fit_temperature(on_validation.logits, on_validation.labels)
@@ -1756,6 +1774,14 @@ lk.figures.reliability_diagram(
 )
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Compare the calibration errors in the legend: both remedies should lie well below the network as it
+# was trained. The points on the left hold few images (the size of a point shows how many), so they
+# jump about; the error counts each bin by its images. And one need not choose: a network that was
+# stopped in time can be given a temperature as well.
+# </details>
+#
 # ## Beyond: is the difference real?
 #
 # Back to exercise 2.4: two networks, the same validation images. Only images that *one* of them gets
@@ -1810,8 +1836,8 @@ print(f"chance of the images alone, for one network: ± {50 * (high - low):.1f}"
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# On the real images we measured, with these seeds: [0, 1] 74 to 78 %, shift only 80 to 84 %, scale
-# only 72 to 77 %, both 81 to 84 %. So it is the **shift** that helps; making the numbers larger
+# On the real images we measured, with these seeds: [0, 1] 74 to 79 %, shift only 80 to 84 %, scale
+# only 72 to 79 %, both 81 to 84 %. So it is the **shift** that helps; making the numbers larger
 # does not. Look whether your rows say the same: a difference counts when it is clearly larger than
 # the spread of the seeds within a row. The second number, ± for the images, is not enough: it says
 # nothing about another training.

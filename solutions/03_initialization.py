@@ -976,9 +976,9 @@ pd.DataFrame(rows).T.map("{:.2g}".format)
 # - **tanh, large saturates**: nine outputs of ten sit at $\pm 1$. The activations look healthy, their
 #   standard deviation is level; but the slope $1 - a^2$ is nearly 0 for most units. That the gradient
 #   still grows backwards is no contradiction: the few units that are not saturated pass it on through
-#   weights that are far too large. It is a gradient that changes with every small move.
+#   weights that are far too large. Such a gradient is likely to change with every small move.
 # - **sigmoid vanishes** backward: its slope is at most ¼, so each layer takes a factor of about 4
-#   from the gradient. Forward nothing warns you: the outputs are around ½, level.
+#   from the gradient. Forward nothing warns you: from the second layer on the spread is level.
 # </details>
 #
 # And do they learn? First the exploding one, five steps by hand. Then one epoch of the other two, beside
@@ -1020,8 +1020,8 @@ pd.DataFrame(rows).T.round(1)
 #
 # Typically the sigmoid network: its gradient at layer 1 is more than a hundred times smaller than that
 # of tanh with Xavier (see the tables), and SGD moves the first layer that much less. "large" has the
-# larger gradient of the two tanh networks, and still ends far below Xavier: a large gradient that
-# changes with every small move does not lead downhill for long. Its first loss gave it away.
+# larger gradient of the two tanh networks, and still ends far below Xavier: the size of a gradient
+# does not say how far one can follow it. Its first loss gave it away.
 # </details>
 
 # %% [markdown]
@@ -1142,9 +1142,9 @@ pd.DataFrame(rows).T.map("{:.1e}".format)
 # - **small**: the weights get a gradient, but a tiny one: look at the figures before training. In
 #   these epochs the network does not leave the place; with many more it might.
 #
-# Zero weights have a second fault: **symmetry**. Units with equal weights have equal gradients and
-# stay equal for ever. Even if a signal came through, 256 units would be one. Random numbers break
-# that.
+# Zero weights have a second fault: **symmetry**. Units with equal weights, in and out, have equal
+# gradients and stay equal for ever. Even if a signal came through, 256 units would be one. Random
+# numbers break that.
 
 # %% [markdown]
 # ### Exercise 3.6: the diagnosis
@@ -1205,11 +1205,13 @@ def diagnose(stds, gradients, saturated=0.0, dead=0.0):
 #
 # Vanishing and exploding are about *change with depth*, each in its own direction of travel. For
 # plain SGD, a network whose gradients are small but level can be mended by a larger learning rate;
-# one whose gradients fall by a factor in each layer cannot, because no single learning rate fits all
-# layers. For Adam, which divides each gradient by its own size, that is another question: see below.
+# one whose gradients fall by a factor in each layer hardly can, because no single learning rate fits
+# all layers. For Adam, which divides each gradient by its own size, that is another question: see
+# below.
 #
-# The limit of 100 is a convention, and it does not ask how deep the network is: a factor of 0.79 a
-# layer is harmless in five layers and "vanishing" in twenty. It is a warning, not a verdict.
+# The limit of 100 is a convention, and it does not ask how deep the network is: a factor of 0.75 a
+# layer is harmless in five layers ($0.75^4 = 0.32$ from the first to the last) and "vanishing" in
+# twenty ($0.75^{19} = 0.004$). It is a warning, not a verdict.
 # </details>
 
 # %%
@@ -1306,7 +1308,7 @@ lk.explore(draw, method=METHOD_MENU, activation=["ReLU", "tanh"], depth=[20, 5, 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# ReLU's outputs are all positive, so the activations of two different images point in similar
+# ReLU's outputs are never negative, so the activations of two different images point in similar
 # directions, and more so with each layer. The cell below measures it. Where all images look alike, a
 # unit that is 0 for one of them is 0 for all.
 # </details>
@@ -1422,12 +1424,13 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Adam's step is $\hat m / (\sqrt{\hat v} + \varepsilon)$. Where the gradient of a weight is far above
-# $\varepsilon$, its size cancels and the step is about the learning rate, however small the gradient.
-# Where it is far below, $\varepsilon$ is all that stands in the denominator, and the step is the
-# learning rate times $g/\varepsilon$: nothing. With 5 layers the single gradients at layer 1 are small
-# but not lost; with 20 layers they are below $10^{-20}$. Vanishing is a matter for SGD first, and for
-# Adam once the gradient falls under its $\varepsilon$.
+# Adam's step is the learning rate times $\hat m / (\sqrt{\hat v} + \varepsilon)$. Where the
+# gradient of a weight is far above $\varepsilon$, its size cancels and the step is about the
+# learning rate, however small the gradient. Where it is far below, $\varepsilon$ is all that stands
+# in the denominator, and the step is the learning rate times $g/\varepsilon$: nothing. With 5
+# layers the single gradients at layer 1 are small but not lost; with 20 layers they are below
+# $10^{-20}$. Vanishing is a matter for SGD first, and for Adam once the gradient falls under its
+# $\varepsilon$.
 # </details>
 
 # %% [markdown]
@@ -1572,8 +1575,8 @@ figure
 # - Too small weights make the signal vanish, exponentially with depth. Zero weights make nothing at
 #   all. Too large ones explode with ReLU and saturate with tanh. A deep sigmoid network vanishes
 #   backwards even where the forward signal looks well.
-# - Hooks show it before a minute of training is spent, and so does the first loss: about
-#   $\ln(\text{classes})$, or something is too large. Remove the hooks.
+# - Hooks show it before a minute of training is spent. So does the first loss, where something is
+#   too large: it lies far above $\ln(\text{classes})$. Remove the hooks.
 # - Batch normalisation makes the forward signal independent of the weights' scale; the gradients grow
 #   backwards.
 # - What stops SGD need not stop Adam, until the gradients fall under its $\varepsilon$.

@@ -141,9 +141,9 @@ class Module:
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# `torch.nn.Module` does the same and a good deal more. The flag `training` matters to layers such
-# as dropout and batch normalisation; ours have no use for it yet, but a loop that switches it
-# works with every layer that will.
+# `torch.nn.Module` does the same and a good deal more. The flag `training` matters to layers that
+# behave differently when they are measured, such as dropout (lab 02). Ours have no use for it before
+# exercise 4.9, but a loop that switches it works with every layer that will.
 # </details>
 
 # %%
@@ -1438,10 +1438,10 @@ for step in range(201):
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. $-\ln 0.1 = \ln 10 \approx 2.30$. Ours tends to begin above it: He's rule makes the logits as large
-#    as the inputs, so the untrained network already has opinions, and wrong ones. With small weights in
-#    the last layer all logits are near 0. Here a few steps mend it; a start at 20 would be a warning.
-# 2. It should: the loss falls towards 0 and all 16 are right.
+# 1. $-\ln 0.1 = \ln 10 \approx 2.30$. Ours tends to begin above it: He's rule makes the logits
+#    about as large as the inputs, so the untrained network already has opinions, and wrong ones.
+#    With small weights in the last layer all logits are near 0. Here a few steps mend it; a start
+# at 20 would be a warning. 2. It should: the loss falls towards 0 and all 16 are right.
 # </details>
 #
 # The loop is the one of lab 02. Only now each line is yours, down to the last derivative.
@@ -1588,10 +1588,10 @@ for name, values in times.items():
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Nearly all the time goes into matrix products, and in float64 both hand those to a library of the same
-# kind, so expect the first two lines near each other. float32 moves half as many bytes; how much of that
-# is seen depends on the processor, and on how much time goes into the calls instead. What PyTorch has
-# beyond that, several threads, graphics cards, fused operations, is switched off or absent here.
+# Much of the time goes into matrix products, and in float64 both hand those to a library of the same
+# kind, so expect the first two lines not far apart. float32 moves half as many bytes; how much of
+# that is seen depends on the processor, and on how much time goes into the calls instead. What else
+# PyTorch has (several threads, graphics cards) is not used here.
 # </details>
 
 # %% [markdown]
@@ -1739,8 +1739,9 @@ for kind in (Dropout, Frozen):
 #
 # ## Batch normalisation
 #
-# Lab 03 used it: each feature (column) of the batch gets mean 0 and variance 1, then a learnt scale
-# $\gamma$ and shift $\beta$:
+# Another layer that behaves in two ways. (Lab 03 looks at what it does to deep networks; what you
+# need is all here.) Each feature (column) of the batch gets mean 0 and variance 1, then a learnt
+# scale $\gamma$ and shift $\beta$:
 #
 # $$\hat x_{ij} = \frac{x_{ij} - \mu_j}{\sqrt{\sigma_j^2 + \varepsilon}}, \qquad
 # y_{ij} = \gamma_j\, \hat x_{ij} + \beta_j,$$
@@ -1944,7 +1945,9 @@ with lk.check("4.10", "BatchNorm"):
     assert np.allclose(_y, _want), "in evaluation mode: (x - running_mean) / √(running_var + ε)"
 
 # %% [markdown]
-# And what does your own gradient check say?
+# And what does your own gradient check say? (The limit is 1e-6 here, to leave some room: where a
+# column of the batch has a small $\sigma$, dividing by it bends the loss, and the central
+# difference is less exact.)
 
 # %% tags=["nbval-check-output"]
 np.random.seed(0)
@@ -2348,7 +2351,8 @@ print(" ← ".join(chain))
 #   and the input. Whether `forward` is right they cannot tell.
 # - Before training: the first loss should be near $\ln(\text{classes})$, and one batch can be learnt by
 #   heart.
-# - PyTorch records each operation and walks the record backward. Your tape does the same in fifty lines.
+# - PyTorch records each operation and walks the record backward. Your tape does so in about fifty
+#   lines.
 #
 # **Write down, in two or three sentences each:**
 #
