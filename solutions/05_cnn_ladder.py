@@ -213,7 +213,7 @@ with lk.check("5.1", "convolve"):
             )
 
 # %% [markdown]
-# Your loops and PyTorch, on one cell: the same numbers, at another speed.
+# Your loops and PyTorch, on one cell:
 
 # %%
 cell = blood.train.images[first_of_each[1]].float() / 255
@@ -485,7 +485,7 @@ one_result = lk.evaluate(one_filter, test)
 ladder.add("one filter", size, one_result, history)
 
 # %% [markdown]
-# What does it say of single images? Twelve, drawn by chance: the true class, then its answer.
+# Twelve images, drawn by chance: the true class, then its answer.
 
 # %%
 chosen = np.random.default_rng(SEED).choice(len(one_result.labels), 12, replace=False)
