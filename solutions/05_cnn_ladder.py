@@ -476,7 +476,7 @@ print(f"untrained, {len(labels)} images: {100 * untrained:.1f} %")
 print(f"even guess {100 * guess_evenly:.1f} %, largest class {100 * guess_largest:.1f} %")
 
 # %% [markdown]
-# Now it learns, for five epochs.
+# Now it learns.
 
 # %%
 history = lk.fit(one_filter, train, val, epochs=epochs(5))
@@ -1324,7 +1324,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # pay only later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
-# **whatever your table says**: it is the plan of a student's comparison, fixed beforehand, whose claim we
+# **whatever your table says**: it is the plan of an earlier course run, fixed beforehand, whose claim we
 # want to test, that rare classes recover. Write down whether your table would have chosen it. The
 # learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take small steps.
 # **While it runs:** which two classes had the lowest recall with SimpleCNN, and how many training images
@@ -1382,7 +1382,7 @@ figure
 # %% [markdown]
 # <details><summary>What to look for</summary>
 #
-# In the student's comparison the recall of basophils rose from 0.45 to 0.96, that of monocytes from 0.50
+# In that course run the recall of basophils rose from 0.45 to 0.96, that of monocytes from 0.50
 # to 0.92. The gain need not follow the number of images: a class that was nearly right already has
 # little to gain, however rare. And between these two networks, one seed each, the plan, the normalisation,
 # the schedule, the class weights and the augmentation all changed. Only the ablation holds the plan still.
