@@ -92,8 +92,15 @@ figure = lk.figures.hog_triple(
 lk.figures.as_jpeg(figure)
 
 # %% [markdown]
-# Each little star shows one cell's histogram. **Look:** which part of the cell is still there, and
-# what did HOG throw away that you would have used?
+# Each little star shows one cell's histogram. (A blood cell is not one of HOG's cells.) **Look:** which
+# part of the blood cell is still there, and what did HOG throw away that you would have used?
+#
+# <details><summary>What you should have seen</summary>
+#
+# Outlines are left: of the cell, of its nucleus, and just as well of the red cells around it. Colour is
+# gone, although blood is stained so that colours tell cells apart. And within 10 x 10 pixels only the
+# directions are counted, not the places: little is left of fine granules.
+# </details>
 
 # %% [markdown]
 # ### Exercise 6.1: how many numbers?
@@ -153,9 +160,9 @@ for cell in (4, 8, 10, 16):
     print(f"cells of {cell:2} pixels: {360 // cell:2} in a row, {hog_length(360, cell):7,} numbers")
 
 # %% [markdown]
-# Smaller cells see finer detail and cost more numbers. Now all photographs, with cells of 10 (half a
-# minute). **Meanwhile:** a block knows little but its own four cells. So which of the 35 x 35 blocks
-# does the HOG of the **middle** of the photograph consist of?
+# Smaller cells see finer detail and cost more numbers. Now all photographs, with cells of 10.
+# **Meanwhile:** a block knows little but its own four cells. So which of the 35 x 35 blocks does the HOG
+# of the **middle** of the photograph consist of?
 
 # %%
 hog_whole = lk.features.hog_features(photos.images, cell=10)
@@ -174,8 +181,8 @@ print("and of the middle:", hog_middle.shape[1] == hog_length(220, 10))
 # edges, textures, spots. Cut off its last layer, which says "dog" or "cup", and what remains is a
 # machine that turns any picture into numbers: **deep features**.
 #
-# SqueezeNet 1.0 is the smallest of the well-known ones: 5 MB, 512 numbers a picture. Its stages
-# give 512 maps; the mean of each map is one number.
+# SqueezeNet 1.0 is one of the smallest: 5 MB. Its stages give 512 maps; the mean of each map is one
+# number, so a picture becomes 512 numbers.
 
 # %%
 backbone = lk.models.load_backbone(BACKBONE)
@@ -214,8 +221,8 @@ figure = lk.figures.image_grid(
 lk.figures.as_jpeg(figure)
 
 # %% [markdown]
-# All three go through the network: a minute on two cores. **Meanwhile:** if "middle" is better than
-# "whole", which of the two reasons would you expect to weigh more?
+# All three go through the network. **Meanwhile:** if "middle" is better than "whole", which of the two
+# reasons would you expect to weigh more?
 
 # %%
 deep_whole, deep_hidden, deep_middle = (
@@ -353,8 +360,7 @@ for name, features in {"HOG, middle": hog_middle, f"{backbone.name}, middle": de
 #
 # **Careful with t-SNE:** distances between groups and the sizes of groups mean nothing, another
 # perplexity or another start gives another picture, and this method cannot place a new photograph on
-# the map. It is for looking, never
-# a step before a classifier.
+# the map. It is for looking, never a step before a classifier.
 
 # %%
 ways = {
@@ -366,7 +372,8 @@ lk.figures.projections(placed, labels, classes, photos.origin)
 
 # %% [markdown]
 # And HOG, in the same two ways, for the same middle of each photograph. Which of the two kinds of
-# features puts the classes apart without having seen a label?
+# features puts the classes apart without having seen a label? (A map is an impression. The share of
+# nearest neighbours above is the number to it.)
 
 # %%
 placed = {f"HOG, {name}": place(hog_middle) for name, place in lk.track(ways.items(), "two maps")}
@@ -394,7 +401,8 @@ lk.figures.variance_curve(explained, origin=photos.origin)
 # 99 %, the 768 features of a Vision Transformer 117 and 343. Scaling changes such counts.)
 #
 # **K-means** knows no labels. If its eight groups match the classes, the classes lie apart in the
-# features. The adjusted Rand index is 1 for a perfect match and about 0 for a random one.
+# features. The adjusted Rand index is 1 for a perfect match and about 0 for a random one. A low index
+# does not say the reverse: K-means looks for round groups of like size, and classes need not be such.
 
 # %%
 fifty = PCA(min(50, len(labels) - 1), random_state=0).fit_transform(deep_middle)
@@ -410,9 +418,10 @@ pd.crosstab(
 # ## An honest comparison
 #
 # **Splits.** Which photographs come from the same patient is not known (lab 01), so a leak by patient
-# cannot be excluded. What can be done: five folds, stratified: each photograph is tested once, by a classifier fitted on the
-# other four fifths; then the same again with another shuffle. Identical photographs always stay in
-# the same fold, else the answer of a test photograph might have been learned by heart.
+# cannot be excluded. What can be done: five folds, stratified (the classes in equal shares). Each
+# photograph is tested once, by a classifier fitted on the other four fifths; then the same again with
+# another shuffle. Identical photographs always stay in the same fold, else the answer of a test
+# photograph might have been learned by heart.
 
 # %%
 groups = lk.data.duplicate_groups(middle)
@@ -634,7 +643,8 @@ with lk.check("6.4", "train_logistic"):
 # %% [markdown]
 # ### The comparison
 #
-# Every row goes through the same splits with the same settings, and no test fold chooses anything.
+# Every row goes through the same splits with the same settings (HOG of the whole photograph through the
+# first five only), and no test fold chooses anything.
 # Six rows differ from a neighbour in **one** thing: the features, what is seen, the magnification, or
 # PCA before the scaling. Three more put another classifier on the same deep features: a tree, a
 # *forest* of 100 trees that vote, and a *dummy* that always says the most frequent class.
@@ -643,7 +653,7 @@ with lk.check("6.4", "train_logistic"):
 # same data, and the middle 224 pixels did best. What the table says of the crop is therefore a little
 # flattering, and perhaps more so for one kind of features than for the other.
 #
-# About a minute. **Meanwhile, write down your order** of the nine rows.
+# **While it runs, write down your order** of the nine rows.
 
 
 # %%
@@ -748,13 +758,22 @@ pd.DataFrame(table, columns=columns).set_index("what changes")
 #   same scaling, same classifier, same splits. How far apart are they, and does the interval of the
 #   difference hold 0?
 # - *What is seen, and how large*: which of the two changes moves the deep features more? A comparison
-#   that gave one side the better crop would have been worthless.
-# - *Training against test*: the difference is the **overfitting gap**. Which classifier has the
-#   largest one? And what would you have said of the tree without the dummy's row?
+#   that gave one side the better crop would not have been fair.
+# - *Training against test*: the difference is the **overfitting gap**. Which row has the largest one?
+#   And what would you have said of the tree without the dummy's row?
+#
+# <details><summary>How to read them</summary>
+#
+# Only an interval that leaves out 0 speaks for one side. If the two changes of the crop are about equal
+# and both intervals hold 0, these splits can tell neither from nothing; only both together may show.
+# A training accuracy near 100 % says nothing about new photographs. The dummy shows what is free: an
+# accuracy far above it is not yet a good one.
+# </details>
 #
 # For comparison, from the student project that this lab grew out of (one run, not repeated here): on
-# features of all 17,092 photographs, from another Vision Transformer than the one counted above, logistic regression reached 96.7 % and a tree
-# of depth 10 64.1 % on a test set, with 99.7 % and 83.5 % in training.
+# features of all 17,092 photographs, from another Vision Transformer than the one counted above, logistic
+# regression reached 96.7 % and a tree of depth 10 64.1 % on a test set, with 99.7 % and 83.5 % in
+# training.
 #
 # ### In practice: a pipeline
 #
@@ -774,8 +793,8 @@ print("yours:     ", " ".join(f"{100 * s:.1f}" for s in runs[f"{net}, middle"][0
 # ### How many photographs does it take?
 #
 # The lab has about 150 photographs a class, four fifths of them for training. What if there were only
-# 10 a class? A **learning curve** answers: the same test folds, less and less to learn from. (Half a
-# minute. **Meanwhile:** which features should need fewer photographs, and why?)
+# 10 a class? A **learning curve** answers: the same test folds, less and less to learn from.
+# (**Meanwhile:** which features should need fewer photographs, and why?)
 
 
 # %%
@@ -821,7 +840,7 @@ figure
 # Go to the right from the upper curve's first point until you meet the lower curve; if you meet none,
 # all photographs of this lab are not enough. Features that were learned on other pictures have done part
 # of the learning beforehand, so one expects them to need fewer. A curve that still rises at its right
-# end says that more photographs would help, not how much: the axis is logarithmic, so each step to
+# end says that more photographs would help, not how much: the axis is logarithmic, so an equal step to
 # the right costs twice as many. The band shows the luck of the fold and of the draw.
 # </details>
 #
@@ -1054,23 +1073,23 @@ lk.figures.roc_curves(result)
 # %% [markdown]
 # The micro-average puts the eight questions of all photographs into one list. The scores come from
 # five models, one a fold, whose probabilities need not share a scale; a curve of each fold would be
-# stricter. An AUC near 1 sounds
-# better than the accuracy above, for the same predictions: a class against the rest is an easier
-# question than one class out of eight. Never compare an AUC with an accuracy.
+# stricter. An AUC near 1 sounds better than the accuracy above, for the same predictions: it asks only
+# for the order of the scores, one class against the rest. Never compare an AUC with an accuracy.
 #
 # ## How the borrowed networks are built
 #
 # ### Skip connections
 #
 # A deep network multiplies many derivatives on the way back. If most are below 1, little is left for
-# the first layers; if most are above 1, too much arrives. A **residual block** (He et al., 2016) adds its input to its output:
+# the first layers; if most are above 1, too much arrives. A **residual block** (He et al., 2016) adds its
+# input to its output (lab 05, rung 8; here its shape may change, too):
 #
 # $$y = \mathrm{ReLU}\big(F(x) + x\big), \qquad
 # \frac{\partial}{\partial x}\,(F(x) + x) = \frac{\partial F}{\partial x} + 1.$$
 #
 # The 1 is a road on which the gradient passes by $F$ (the ReLU after the sum lets it through wherever
-# the sum is positive). And $F$ has only to learn what is *to be
-# changed*: with $F = 0$ the block does nothing, and does no harm.
+# the sum is positive). And $F$ has only to learn what is *to be changed*: with $F = 0$ the block does
+# nothing to an input that is not negative.
 
 # %% [markdown]
 # ### Exercise 6.6: a residual block
@@ -1199,8 +1218,9 @@ with lk.check("6.6", "ResidualBlock"):
 
 # %% [markdown]
 # What the shortcut does to gradients: stacks of 5 to 40 small blocks with fresh weights (and no
-# ReLU after the sum), with and without it, from three ways to start. How much of the gradient
-# arrives at the input? A black triangle at the bottom is exactly 0: smaller than fp32 can hold.
+# ReLU after the sum), with and without it, from three ways to start, one draw of weights each. How much
+# of the gradient arrives at the input? A black triangle at the bottom is exactly 0: smaller than fp32
+# can hold.
 
 
 # %%
@@ -1317,10 +1337,10 @@ vit_tokens = (224 // 16) ** 2 + 1
 # <details><summary>Why this is so</summary>
 #
 # The product of two random vectors of $d$ numbers has a standard deviation of $\sqrt{d}$. Without
-# the division, the softmax would give nearly all weight to one token, and its gradient would vanish.
+# the division, the softmax would give nearly all weight to one token, and its gradient would be tiny.
 # 14 · 14 patches and the class token make 197. ViT-B/16 does this twelve times side by side in each
 # layer (*attention heads*, not the classifier head below), each with a score matrix of 197² numbers:
-# its cost grows with the fourth power of the image's side.
+# the matrix grows with the fourth power of the image's side.
 # </details>
 
 # %%
@@ -1375,7 +1395,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # | knows beforehand | neighbours matter; the same everywhere | the same | almost nothing; learns positions |
 # | normalisation | none (original SqueezeNet, VGG) | batch normalisation | layer normalisation |
 # | features | mean of 512 maps | mean of 512 maps | class token, 768 |
-# | parameters | 1.2 million, 138 million | 11.7 million | 86.6 million |
+# | parameters, with ImageNet's classifier | 1.2 million, 138 million | 11.7 million | 86.6 million |
 # | file | 5 MB, 528 MB | 45 MB | 330 MB |
 # | needs | SqueezeNet little time, VGG much | a moderate amount | much data, or a good pre-training |
 #
@@ -1550,8 +1570,8 @@ print("one photograph after the frozen stages:", tuple(shape))
 # learned, or the new head with its hidden layer and dropout? So a **control**: the same head, the same
 # epochs and learning rate, on features that stand still. Then one thing differs.
 #
-# A minute or two on two cores; the control takes seconds, because its features are there already.
-# **Meanwhile:** which of the two will have the larger gap between training and held-out photographs?
+# The control is quick, because its features are there already. **Meanwhile:** which of the two will
+# have the larger gap between training and held-out photographs?
 
 
 # %%
@@ -1623,10 +1643,10 @@ figure
 # <details><summary>How to read the curves</summary>
 #
 # Training is measured *during* the epoch, with dropout and with weights that still change, held-out
-# after it without: so a training curve may lie on the worse side at first. Is the held-out curve of the tuned network still
-# rising at its right end? Then ten epochs are few. You may not answer that by training on and keeping the
-# best epoch of these folds: they would choose and report at once. It would take a validation part
-# of its own.
+# after it without: so a training curve may lie on the worse side at first. Is the held-out accuracy of
+# the tuned network still rising at its right end? Then ten epochs are few. You may not answer that by
+# training on and keeping the best epoch of these folds: they would choose and report at once. It would
+# take a validation part of its own.
 # </details>
 
 # %% [markdown]
@@ -1759,10 +1779,10 @@ print("fine-tuned minus logistic regression: {:+.1f} points, {:+.1f} to {:+.1f}"
 # photographs only; the interval also asks what other splits would have given, and is wider. The
 # verdict follows the interval.
 #
-# Take the verdict as it comes. It holds for this network, this plan and about 960 training
-# photographs: fine-tuning has more to win the more photographs there are. The last line answers
-# another question: head, scaling and epochs differ there, too, so it says which of two *whole recipes* did
-# better, not what learning in the body added.
+# Take the verdict as it comes. It holds for this network, this plan, one seed and about 960 training
+# photographs; with more of them it may be another. The last line answers another question: head, scaling
+# and epochs differ there, too, so it says which of two *whole recipes* did better, not what learning in
+# the body added. If its interval holds 0, the cheaper recipe is the one to take.
 
 # %%
 tuned_interval = over_folds(accuracy["fine-tuned"])
@@ -2047,8 +2067,8 @@ print("tokens of two images:", tuple(small_vit.tokens(torch.zeros(2, 3, 28, 28))
 
 # %% [markdown]
 # It knows nothing of neighbours or of images, so 150 photographs a class would be little: it is
-# trained on BloodMNIST's 28 pixels, for a few epochs (half a minute). **Meanwhile:** what would the
-# network still see if we left the positions out?
+# trained on BloodMNIST's 28 pixels, for a few epochs. **Meanwhile:** what would the network still see if
+# we left the positions out?
 
 # %%
 blood = lk.load_dataset("bloodmnist", size=28)
@@ -2167,10 +2187,10 @@ lk.figures.as_jpeg(figure)
 # %% [markdown] tags=["solution"]
 # <details><summary>Model answers</summary>
 #
-# 1. The test photographs have shaped their own features. Here the harm is small; with few
+# 1. The test photographs have shaped their own features. The harm was small this time; with few
 #    photographs, many features or a feature selection it can be large, and from the outside nobody
 #    can tell which case it is.
-# 2. A linear probe first: it takes seconds, has few settings and little to overfit; your learning curve
+# 2. A linear probe first: it is quick, has few settings and little to overfit; your learning curve
 #    says what to expect of it. Fine-tune if a
 #    paired comparison on the same splits shows that it pays.
 # 3. None of them with certainty: stain, microscope and camera differ, and no split of one hospital

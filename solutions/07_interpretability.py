@@ -31,7 +31,7 @@ lk.seed_everything(42)
 # ## A network to question
 #
 # `DeeperCNN` is a rung of lab 05: six convolutions with batch normalisation, three linear layers.
-# If lab 05 has not run on this machine, the next cell trains it, which takes one to two minutes.
+# If lab 05 has not run on this machine, the next cell trains it, and says how long that takes.
 
 # %%
 blood = lk.load_dataset("bloodmnist", size=28)
@@ -229,7 +229,8 @@ def cam_from(activations, gradients, size):
 #
 # The average over places comes *before* the product with the activations: a filter gets one weight,
 # wherever it fired. Resizing between pixel centres lowers the peaks, hence the second
-# normalisation. Note what normalising hides: every map ends at 1, also where hardly anything spoke
+# normalisation. (After it the first one makes no difference, but for the 1e-7: resizing is linear. The
+# library does both.) Note what normalising hides: every map ends at 1, also where hardly anything spoke
 # for the class.
 # </details>
 
@@ -398,8 +399,8 @@ for kind, rows in (("mistakes", wrong_rows), ("right answers", right_rows)):
 # ### Any other network
 #
 # The same call explains VGG16, if you name a layer. This one has seen only a small part of the
-# training images once (well under a minute), so look at how the code is used, not at what the
-# network knows.
+# training images once, so look at how the code is used, not at what the network knows. **While it
+# trains:** its last convolution has maps of 2 x 2. How many places can it tell apart?
 
 # %%
 few = torch.arange(256 if FAST else 2560)
@@ -554,9 +555,9 @@ print(
 #
 # Cut a picture into 3 x 3 squares, *super-pixels*. A square that has not joined shows that part of a
 # *background* image instead; the worth of a coalition is the mean logit over 25 background images. Nine
-# players have $2^9 = 512$ coalitions, so a picture takes 512 · 25 = 12,800 answers (four pictures: about a
-# quarter of a minute). **Meanwhile:** which square will have the largest value, and may a square of pure
-# background have one at all?
+# players have $2^9 = 512$ coalitions, so each of four pictures takes 512 · 25 = 12,800 answers.
+# **Meanwhile:** which square will have the largest value, and may a square of pure background have one at
+# all?
 
 # %%
 rows = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))[:25]
@@ -979,7 +980,8 @@ lk.figures.as_jpeg(figure)
 # What to look at: in the row of the failed network there is next to nothing, since its logits
 # hardly differ from image to image. Where a row has colour, ask whether red lies on the cell, and
 # whether the column with most red is the right one. Is the half trained network's map *unlike* the good
-# one's, or only paler?
+# one's, or only paler? Paler alone says that its logits differ less, not that it looks elsewhere. (One
+# network each, two images: an impression.)
 
 # %% [markdown]
 # ### Without gradients: hide and ask
@@ -992,7 +994,7 @@ lk.figures.as_jpeg(figure)
 #
 # It works for any network, so let us ask a larger one: the fine-tuned network of lab 06, about
 # eight photographs that it has not seen. If lab 06 has not run on this machine, the next cell trains
-# that network, which takes one to two minutes.
+# that network, and says how long that takes.
 
 # %%
 photos, _ = lk.load_folder(lk.dataset_folder("pbc"), size=360)
@@ -1015,9 +1017,9 @@ photo_said = photo_probabilities.argmax(1)
 
 # %% [markdown]
 # Each photograph needs a hundred answers and more; an answer has eight logits, so all classes come from
-# the same answers. Going through the network in batches can save
-# much time, or little: it depends on the network, and painting takes its share in any case. So
-# measure. (About a minute.)
+# the same answers. Going through the network in batches can save much time, or little: it depends on the
+# network, and painting takes its share in any case. So measure. **Meanwhile:** how small can a patch
+# become with so few answers?
 
 # %%
 number, evaluations = (2, 20) if FAST else (8, 120)
@@ -1073,6 +1075,12 @@ lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 #
 # And all classes, for three of the photographs. **Look:** is a patch that speaks for one class silent in
 # the other columns, or does it speak against them?
+#
+# <details><summary>How to read it</summary>
+#
+# Neither need be: one patch can raise several logits at once. The probabilities depend only on the
+# *differences* of the logits, so compare the columns of a row, and do not read one column alone.
+# </details>
 
 # %%
 three = list(range(number))[:3]
@@ -1109,7 +1117,7 @@ lk.figures.image_grid(
 )
 
 # %% [markdown]
-# A small network learns them, in about a quarter of a minute.
+# A small network learns them.
 
 
 # %%
@@ -1525,8 +1533,8 @@ lk.figures.randomisation_curves(
 # **Random labels.** The second test (Adebayo et al., 2018): a network that was trained, but on
 # *shuffled labels*, so that there is nothing true to learn. Its maps should be unlike those of the
 # right network. But two right networks differ, too; so the **control** is a network with the right
-# labels and another seed. Two of each, with half as many epochs (half a minute). **Meanwhile:** which
-# of the three numbers of a row should be the largest?
+# labels and another seed. Two of each, with half as many epochs. **Meanwhile:** which kind of column
+# should hold the largest numbers of a row?
 
 # %%
 mixed = torch.randperm(len(drawn_train), generator=torch.Generator().manual_seed(5))
@@ -1850,9 +1858,8 @@ for name, net in (("trained with the tint", tinted), ("trained without", unbiase
 #
 # A map answers *where*, and this cue is everywhere. Wherever the map points, it cannot say "the lamp". The
 # counterfactual can: it changes one thing and counts. But somebody had to *suspect* the lamp first.
-# Studies with people who did not know found the same: maps often miss a cue that nobody suspects,
-# above all one without a place (Adebayo et al., 2020 and 2022). So a map may **find a fault**; that it
-# shows none proves nothing.
+# Studies with people who did not know of the cue found much the same: with maps alone they often missed it
+# (Adebayo et al., 2020 and 2022). So a map may **find a fault**; that it shows none proves nothing.
 #
 # What does help against what nobody suspects? Test data from another place, lamp and stain, and a look at
 # the sources of each class (lab 01: who photographed what?).
@@ -1948,8 +1955,8 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 #   labels, signed with signed, and always beside a map that has not seen the network.
 # - A map on the cell is no sign that the answer is right.
 # - An accuracy measured on test data with the same fault is no comfort. Maps can find a shortcut that
-#   has a place; changing the suspect and watching the answer proves it. What nobody suspects, neither
-#   finds.
+#   has a place; changing the suspect and watching the answer proves it. For what nobody suspects, do not
+#   count on either.
 #
 # **Write down, in two or three sentences each:**
 #

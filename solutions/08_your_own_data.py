@@ -46,8 +46,8 @@ lk.data.medmnist_choices()
 
 # %% [markdown]
 # The example uses a folder, because that is how own data mostly come: the blood cell photographs of lab
-# 01, which are on your disk already. At 64 pixels a side, networks train in seconds. If the line under
-# the card says **stand-in**, the photographs could not be had, and drawn cells take their place.
+# 01, which are on your disk already, made small: 64 pixels a side. If the line under the card says
+# **stand-in**, the photographs could not be had, and drawn cells take their place.
 
 # %%
 SOURCE = lk.dataset_folder("pbc")  # <- your data here
@@ -527,8 +527,8 @@ backbone = lk.models.load_backbone("squeezenet1_0")
 print(backbone.name, "·", backbone.weights_origin)
 
 # %% [markdown]
-# The next cell computes features for about half a minute. **Meanwhile:** the backbone knows dogs and
-# cups. Would you expect it to be better or worse on your images than a network that saw only them?
+# The next cell computes features. **Meanwhile:** the backbone knows dogs and cups. Would you expect it to
+# be better or worse on your images than a network that saw only them?
 
 # %%
 start = time.perf_counter()
@@ -547,8 +547,8 @@ seconds[borrowed] = time.perf_counter() - start
 # Fill the dictionary `candidates`: a name for each **trained** model, at least three of them, which differ
 # in more than the seed. Two are there; add at least one convolutional network of your own, trained on
 # **your** data with `train_candidate`. Does a flip, a turn, a shift leave the class as it is in your images?
-# Then `lk.Augment` may help. (The reference trains for about two minutes on two cores; not measured on
-# a GPU. **Meanwhile:** write down which candidate you expect to win.)
+# Then `lk.Augment` may help. (The table at the end of the lab says how long each took. **While they
+# train:** write down which candidate you expect to win.)
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -675,7 +675,9 @@ chosen = choose(on_val)
 # <details><summary>Why this is so</summary>
 #
 # The best of several is a little too good on the data that chose it: the luckiest wins. That is why its
-# validation accuracy is no result, and why the test set must not have had a say.
+# validation accuracy is no result, and why the test set must not have had a say. And whoever comes last is
+# not refuted: one seed and a few hundred steps say nothing of longer training, which would be a candidate
+# of its own.
 # </details>
 
 # %%
@@ -951,8 +953,9 @@ shown
 # ## An explanation
 #
 # Any model can be asked like this, with no layer named: cover a square with grey and see how far the
-# probability of the predicted class falls. Where it falls most, the model looks. The images are of the
-# **validation** split, and beside the chosen model stands another one, because a map alone says little.
+# probability of the predicted class falls. Where it falls most, the model may have found its evidence, or
+# the grey square itself confuses it. The images are of the **validation** split, and beside the chosen
+# model stands another one, because a map alone says little.
 
 
 # %%
@@ -988,9 +991,16 @@ for ax in axes.flat:
 lk.figures.as_jpeg(figure)
 
 # %% [markdown]
-# Red: the probability falls when this place is covered. Blue: it rises. **Look:** does the chosen model look at
-# what the question is about, or at the surroundings? Do the two models agree? Four images are an
+# Red: the probability falls when this place is covered. Blue: it rises. **Look:** does the chosen model
+# look at what the question is about, or at the surroundings? Do the two models agree?
+#
+# <details><summary>How to read it</summary>
+#
+# A map that is red nearly everywhere names no place: any grey square disturbs the model there, because it
+# has seen no such square in training. A pale map says that no single square matters: what one covers, the
+# others still show. Two models of about the same accuracy can have different maps. Four images are an
 # impression, not a measurement; lab 07 shows how to measure a map.
+# </details>
 #
 # ## The limits
 

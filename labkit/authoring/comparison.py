@@ -11,13 +11,16 @@ from labkit import models
 
 _HEAD = """# All approaches side by side
 
-For students who ask "which one should I take?". Every number comes from `solutions/results.json`,
-which `make results` writes together with this page; nobody types one. Each table has its own data:
-compare within a table only.
+For students who ask "which one should I take?". Accuracies and seconds come from
+`solutions/results.json`, which `make results` writes together with this page, and parameters from
+the networks; nobody types a number. The last two columns are our judgement. Each table has its
+own data: compare within a table only.
 
-The interval (95 %) is that of the first seed: what its n test images can tell. Where several seeds
-were run, the lowest and highest stand behind it. Seconds are one training on the machine that
-[RESULTS.md](../RESULTS.md) names; "lab" means that only the time of the whole lab was measured.
+The interval (95 %) is that of the first seed: what its n test images can tell, or, for
+cross-validation, what its folds can. Where several seeds were run, the lowest and highest stand
+behind it. Seconds are a rough guide: one training on the machine that [RESULTS.md](../RESULTS.md)
+names for the lab, or for a recording on the processor that its note there names. "lab" means that
+only the time of the whole lab was measured.
 """
 _FOOT = """
 **How to choose.** Begin with the cheapest model that could do. With few images try borrowed
@@ -74,7 +77,7 @@ APPROACHES = (
     ),
     Approach(
         *("CNN with batch normalisation (`DeeperCNN`)", "05_cnn_ladder", r"\bDeeperCNN"),
-        *("thousands of images", "when accuracy for little time counts"),
+        *("thousands of images", "as a plain next step, with class weights and augmentation"),
         models.DeeperCNN,
     ),
     Approach(

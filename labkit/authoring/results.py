@@ -29,8 +29,9 @@ Every lab, executed in full by `make results`. The list at the end says how long
 which machine.
 
 A row is one reported number: the mean over the seeds (the same lab with `LABKIT_SEED` = 0, 1, …),
-the lowest and the highest seed, and the 95 % interval of the first seed, which says what its n test
-images can tell. The first seed is also what the notebooks in `solutions/` hold.
+the lowest and the highest seed, and the 95 % interval of the first seed, which says what its n
+test images can tell (for cross-validation: what its folds can). With one seed, nothing here says
+how much another one would differ. The first seed is also what the notebooks in `solutions/` hold.
 
 | Lab | What | Mean % | Seeds | Lowest–highest % | 95 % interval % | n | Data | Notes |
 |---|---|---|---|---|---|---|---|---|
