@@ -33,8 +33,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
-def data_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("labkit_data")
+def data_folder(tmp_path_factory, worker_id):
+    """A data folder of this worker's; what has to be drawn is drawn once for all workers."""
+    folder = tmp_path_factory.mktemp("labkit_data")
+    if worker_id != "master":
+        shared = tmp_path_factory.getbasetemp().parent / "labkit_stand_ins"
+        shared.mkdir(exist_ok=True)
+        (folder / "stand-in").symlink_to(shared, target_is_directory=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from labkit.display import STAND_IN_COLOUR
 FAST_IMAGES = {"train": 1024, "val": 256, "test": 256}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ImageSplit(Dataset):
     """Labelled images: ``split[i]`` is a float image in [0, 1] and its class number.
 
@@ -42,6 +42,8 @@ class ImageSplit(Dataset):
         >>> image, label = ImageSplit(images, torch.tensor([0, 1]), ("a", "b"))[1]
         >>> image.shape, label
         (torch.Size([3, 28, 28]), 1)
+        >>> ImageSplit(images, torch.tensor([0, 1]), ("a", "b"), origin="drawn")
+        2 images 3x28x28 of 2 classes; drawn
     """
 
     images: Tensor
@@ -50,7 +52,7 @@ class ImageSplit(Dataset):
     origin: Origin | str = ""
     files: Sequence[str] | None = None
     masks: dict[str, np.ndarray] | None = None
-    answers: set[str] = field(default_factory=set, repr=False)
+    answers: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.images, self.labels = torch.as_tensor(self.images), torch.as_tensor(self.labels)
@@ -78,6 +80,11 @@ class ImageSplit(Dataset):
                 f"Labels go from {low} to {high}, but there are {len(self.classes)} classes "
                 f"({', '.join(self.classes)}), so they must lie in 0 … {len(self.classes) - 1}."
             )
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.images.shape[1:]))
+        origin = f"; {self.origin}" if self.origin else ""
+        return f"{len(self):,} images {shape} of {len(self.classes)} classes{origin}"
 
     def __len__(self) -> int:
         return len(self.labels)

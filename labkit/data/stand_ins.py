@@ -16,13 +16,15 @@ from labkit.files import atomic
 SEED = 0
 MOST_DRAWN = 6_000  # training images of a stand-in for MedMNIST; a tenth of it above LARGE pixels
 LARGE = 64  # above this size a tenth of the cells is drawn: all of them would take minutes
+PHOTOGRAPHS, FAST_PHOTOGRAPHS = 150, 48  # a class
 
 
 def photograph_folder() -> Path:
     """The folder of drawn photographs that stands in for PBC; drawn at the first call."""
-    folder = settings.data_dir() / "stand-in" / "pbc"
+    name, per_class = ("pbc_fast", FAST_PHOTOGRAPHS) if settings.fast() else ("pbc", PHOTOGRAPHS)
+    folder = settings.data_dir() / "stand-in" / name
     if not folder.exists():
-        drawn.write_photo_folder(folder, seed=SEED)
+        drawn.write_photo_folder(folder, per_class, seed=SEED)
     return folder
 
 
