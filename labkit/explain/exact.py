@@ -97,17 +97,9 @@ def exact_shap(
     targets: Targets = None,
     grid: int = 3,
 ) -> np.ndarray:
-    """Exact Shapley values of an image's super-pixels, by trying every coalition.
+    """Exact Shapley values of super-pixels, (N, grid, grid), by ``coalition_worths``.
 
-    Args:
-        model: the network.
-        background: float (B, C, H, W); what a square shows that has not joined.
-        images: float (N, C, H, W).
-        targets: the class, one for all or one an image; None for the predicted.
-        grid: squares a side; 3 needs 512 · B answers an image.
-
-    Returns:
-        float (N, grid, grid).
+    A grid of 3 needs 512 answers for each image and background.
 
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))

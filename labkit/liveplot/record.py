@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from labkit.data.classes import short_name
 from labkit.display import duration
 from labkit.training.history import History, higher_is_better
 
@@ -160,7 +161,7 @@ class Record:
         classes = self.history.classes if self.history is not None else ()
         matrix = self.matrix()
         names = self.class_names or classes or range(0 if matrix is None else len(matrix))
-        return [str(name).replace("immature granulocyte", "immature gran.") for name in names]
+        return [short_name(str(name)) for name in names]
 
     def headline(self) -> str:
         """Where training is and its best epoch; for a loop of one's own the time left, too."""
