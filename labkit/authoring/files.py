@@ -202,16 +202,7 @@ def _damage(content: dict[str, Any]) -> str:
 
 
 def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> None:
-    """Write a notebook atomically, so that a reader never sees half of it.
-
-    Args:
-        nb: the notebook.
-        path: where to; its folder is made if need be.
-        like: a file whose line ends, byte-order mark and rights it gets.
-
-    Example:
-        >>> write_notebook(nb, Path("copy.ipynb"))
-    """
+    """Write a notebook, all or nothing, with line ends, byte-order mark and rights of `like`."""
     model = like.read_bytes() if like else b""
     text = serialise(nb).encode()
     if b"\r\n" in model:
@@ -223,10 +214,5 @@ def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> No
 
 
 def serialise(nb: NotebookNode) -> str:
-    r"""The text of a notebook file: sorted keys, one line break at the end.
-
-    Example:
-        >>> serialise(nb).endswith("}\n")
-        True
-    """
+    """The text of a notebook file: sorted keys, one line break at the end."""
     return nbjson.writes(nb).rstrip("\n") + "\n"

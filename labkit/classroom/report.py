@@ -15,9 +15,8 @@ import pandas as pd
 
 from labkit.authoring import AuthoringError, files
 from labkit.authoring.build import build_notebook
-from labkit.authoring.cells import marker
+from labkit.authoring.cells import lab_of, marker
 from labkit.authoring.executor import open_executor
-from labkit.classroom.merge import lab_of
 from labkit.classroom.pages import save, write_pages
 from labkit.classroom.sandbox import Limits
 from labkit.classroom.similar import fingerprint, groups

@@ -103,7 +103,6 @@ def _link_data(folder: Path) -> Path:
     """A data folder of its own: links to the files that are there, and room for others."""
     if not folder.exists():
         source = settings.data_dir()
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for path in source.iterdir() if source.is_dir() else ():
             if path.name == "trained":  # labs write these again

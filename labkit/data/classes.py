@@ -1,4 +1,4 @@
-"""The class names of the blood-cell data sets, in the order of their numbers; one for axes."""
+"""The class names of the blood-cell data sets, in the order of their numbers."""
 
 BLOOD_CLASSES = (
     "basophil",

@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 
 from labkit import settings
-from labkit.data.transfer import ask
+from labkit.data.transfer import READ_SECONDS, ask
 
 LARGEST_INDEX = 1_000_000  # bytes; the course's own has 2,000
-INDEX_SECONDS = 20
 
 
-def mirror_index(mirror: str, seconds: float = INDEX_SECONDS) -> dict[str, object]:
+def mirror_index(mirror: str, seconds: float = READ_SECONDS) -> dict[str, object]:
     """Read ``mirror.toml`` of a folder or URL.
 
     Args:

@@ -135,17 +135,8 @@ def weights_url(name: str) -> str:
 def fetch_weights(name: str) -> Fetched:
     """Fetch the ImageNet weights of a backbone: cache, mirror, network; verified by hash.
 
-    Args:
-        name: one of ``BACKBONES``.
-
-    Returns:
-        The file, and where it comes from.
-
     Raises:
         UnavailableError: when nobody has the file, or its hash is wrong.
-
-    Example:
-        >>> fetch_weights("squeezenet1_0").path  # doctest: +SKIP
     """
     url = weights_url(name)
     file_name = url.rsplit("/", 1)[-1]

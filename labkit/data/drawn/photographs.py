@@ -47,23 +47,8 @@ def save_photographs(
 ) -> PlantedDefects:
     """Save images as a folder of JPEG photographs and plant the defects; all of it or nothing.
 
-    Args:
-        path: the folder to make; it must not exist.
-        chunks: uint8 arrays (n, 3, 363, 363), sorted by class, ``per_class`` images each.
-        per_class: images a class, at least 2.
-        seed: which numbers the files get.
-
-    Returns:
-        What was planted, with file names relative to ``path``.
-
-    Raises:
-        FileExistsError: when ``path`` exists.
-        ValueError: when ``per_class`` is below 2.
-
-    Example:
-        >>> black = np.zeros((16, 3, 363, 363), np.uint8)
-        >>> save_photographs(Path("photos"), [black], 2, seed=0).broken  # doctest: +SKIP
-        'neutrophil/.DS_169665.jpg'
+    The images are uint8 arrays (n, 3, 363, 363), sorted by class; the seed numbers the files.
+    Returns and raises what `write_photo_folder` does.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; remove it to draw the photographs anew.")
