@@ -67,16 +67,8 @@ def draw_grey_cells(
     They are the coloured cells' shapes and densities, summed over the colours and weakened. B and
     T cells are two lymphocytes: B cells somewhat larger, with more cytoplasm and granules.
 
-    Args:
-        labels: class indices (N,), 0 to 4 in the order of ``WHITE_CELL_CLASSES``.
-        size: pixels a side, 28 to 363.
-        seed: which cells; the same seed gives the same bytes.
-
-    Returns:
-        The images, uint8 (N, 1, size, size), with their labels and masks.
-
-    Raises:
-        ValueError: when a label or the size is out of range.
+    As ``draw_cells``, with labels 0 to 4 in the order of ``WHITE_CELL_CLASSES`` and images uint8
+    (N, 1, size, size).
 
     Example:
         >>> draw_grey_cells([0, 1, 2]).images.shape
