@@ -129,6 +129,15 @@ def _named(lab: str, sources: list[Path]) -> list[Path]:
     raise AuthoringError(f"{lab!r} is no lab; the labs are: {known}")
 
 
+def find_notebooks(folder: Path) -> list[Path]:
+    """The notebooks of a folder and of all its folders but hidden ones, in order."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.ipynb"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def read_notebook(path: Path) -> NotebookNode:
     """Read a notebook as it is, or say in one line what is wrong with the file.
 

@@ -75,12 +75,11 @@ def _notebooks(path: Path, out: Path | None) -> list[tuple[Path, Path | None]]:
     """The notebooks that a path stands for, each with the file to write if that is another."""
     if not path.is_dir():
         return [(path, out and out / path.name)]
-    places = [file.relative_to(path) for file in sorted(path.rglob("*.ipynb"))]
-    places = [place for place in places if not any(part.startswith(".") for part in place.parts)]
+    found = files.find_notebooks(path)
     if out and out.resolve() != path.resolve():  # what an earlier call wrote is no source
         inside = out.resolve()
-        places = [p for p in places if not (path / p).resolve().is_relative_to(inside)]
-    return [(path / place, out and out / place) for place in places]
+        found = [file for file in found if not file.resolve().is_relative_to(inside)]
+    return [(file, out and out / file.relative_to(path)) for file in found]
 
 
 def _toggle(path: Path, action: str, target: Path | None) -> tuple[bool, str]:

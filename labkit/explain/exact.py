@@ -90,26 +90,6 @@ def coalition_worths(
     return worths.reshape(len(images), *(2,) * players)
 
 
-def exact_shap(
-    model: nn.Module,
-    background: Tensor,
-    images: Tensor,
-    targets: Targets = None,
-    grid: int = 3,
-) -> np.ndarray:
-    """Exact Shapley values of super-pixels, (N, grid, grid), by ``coalition_worths``.
-
-    A grid of 3 needs 512 answers for each image and background.
-
-    Example:
-        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
-        >>> exact_shap(net, torch.zeros(2, 1, 3, 3), torch.rand(4, 1, 3, 3)).shape
-        (4, 3, 3)
-    """
-    worths = coalition_worths(model, background, images, targets, grid)
-    return np.stack([shapley_values(worth) for worth in worths]).reshape(-1, grid, grid)
-
-
 def super_pixels(attributions: np.ndarray, grid: int = 3) -> np.ndarray:
     """The sum of an attribution in each super-pixel, over all colours.
 

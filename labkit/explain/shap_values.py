@@ -21,8 +21,8 @@ def deep_shap(
 ) -> np.ndarray:
     """Approximate Shapley values by ``shap.DeepExplainer``; they add up to the output difference.
 
-    Adding up is checked, and does not make them exact: ``exact_shap`` shows the difference. The
-    explainer's rules need one ReLU object for each use. It works on a copy of the network
+    Adding up is checked, and does not make them exact: ``coalition_worths`` leads to the exact
+    ones. The explainer's rules need one ReLU object for each use. It works on a copy of the network
     whose in-place ReLUs are out of place; a reused ReLU is refused, and a sum that is more than
     1 % off too: overlapping max pooling, a layer without a rule, or ``torch.relu`` in ``forward``.
 
