@@ -87,10 +87,7 @@ class PassTotals:
     """Adds up the batches of one pass.
 
     Losses and predictions stay on the device until the pass ends, so that no batch waits for the
-    processor to hand a number back.
-
-    Args:
-        loader: what is passed over; its classes say how many logits there must be.
+    processor to hand a number back. The loader's classes say how many logits there must be.
     """
 
     def __init__(self, loader: Iterable) -> None:

@@ -29,17 +29,11 @@ BROKEN = "neutrophil/.DS_169665.jpg"  # macOS leaves such files behind; this one
 
 @dataclass(frozen=True)
 class PlantedDefects:
-    """What is wrong with a folder of drawn photographs, on purpose.
+    """What is wrong with a folder of drawn photographs, on purpose."""
 
-    Args:
-        odd_sizes: file to (width, height) in pixels, where it is not 360x363.
-        duplicate: two files with the same bytes and different labels.
-        broken: the file that is no image.
-    """
-
-    odd_sizes: dict[str, tuple[int, int]]
-    duplicate: tuple[str, str]
-    broken: str
+    odd_sizes: dict[str, tuple[int, int]]  # file to (width, height), where it is not 360x363
+    duplicate: tuple[str, str]  # two files with the same bytes and different labels
+    broken: str  # the file that is no image
 
 
 def save_photographs(
