@@ -10,8 +10,6 @@ import torch
 
 from labkit import settings
 
-_PREFERENCE = ("cuda", "mps", "xpu", "cpu")
-
 
 def available_devices() -> list[str]:
     """The devices of this machine, the fastest first."""
@@ -21,7 +19,7 @@ def available_devices() -> list[str]:
         "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
         "cpu": True,
     }
-    return [name for name in _PREFERENCE if there[name]]
+    return [name for name, is_there in there.items() if is_there]
 
 
 def get_device(name: str | None = None) -> torch.device:
@@ -30,9 +28,6 @@ def get_device(name: str | None = None) -> torch.device:
     Args:
         name: ``"cuda"``, ``"mps"``, ``"xpu"`` or ``"cpu"``, also with a number (``"cuda:1"``);
             None for ``LABKIT_DEVICE`` where it is set, else the fastest there is.
-
-    Returns:
-        The device.
 
     Raises:
         ValueError: when that device is not there; lists those that are.

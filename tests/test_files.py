@@ -81,7 +81,8 @@ def test_atomic_says_of_a_link_that_leads_to_itself_what_it_is(tmp_path):
         with atomic(loop) as temporary:
             temporary.write_text("new")
     except OSError as error:
-        assert "leads back to itself: delete it" in str(error)
+        said = str(error)
+        assert "leads back to itself: delete it" in said
     else:
         assert loop.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["loop"]

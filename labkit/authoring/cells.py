@@ -12,6 +12,7 @@ from labkit.notebook.answers import stub_hash
 _HIDDEN_TESTS = re.compile(
     r"^[ \t]*### BEGIN HIDDEN TESTS\b.*?^[ \t]*### END HIDDEN TESTS\b[^\n]*\n?", re.M | re.S
 )
+START = re.compile(r'lk\.start_lab\("(\w+)"')  # the call that ends a set-up cell
 ROLES = ("setup", "exercise", "solution", "check")
 
 
@@ -25,6 +26,13 @@ def facts(node: NotebookNode) -> dict[str, Any]:
     """What labkit keeps in the metadata of a cell or notebook, {} where that is nothing."""
     found = node.metadata.get("labkit", {})
     return found if isinstance(found, dict) else {}
+
+
+def lab_of(nb: NotebookNode) -> str:
+    """The lab that a notebook is of, "" where it does not say."""
+    sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    said = next(filter(None, map(START.search, sources)), None)
+    return said[1] if said else str(facts(nb).get("lab", ""))
 
 
 def marker(cell: NotebookNode) -> tuple[str, str]:

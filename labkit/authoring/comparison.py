@@ -33,23 +33,14 @@ your own.
 
 @dataclass(frozen=True)
 class Approach:
-    """One row: which result it is, and what numbers cannot say.
-
-    Args:
-        name: for people.
-        lab: the lab that measures it.
-        pattern: a regular expression that finds it in a result's label and note.
-        needs: what must be there.
-        when: when to use it.
-        network: makes the network, to count its parameters; None where a note may say it.
-    """
+    """One row: which result it is, and what numbers cannot say."""
 
     name: str
-    lab: str
-    pattern: str
+    lab: str  # that measures it
+    pattern: str  # finds it in a result's label and note
     needs: str
-    when: str
-    network: Callable[[], nn.Module] | None = None
+    when: str  # to use it
+    network: Callable[[], nn.Module] | None = None  # its parameters count, where no note says them
 
 
 APPROACHES = (

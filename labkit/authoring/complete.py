@@ -40,10 +40,7 @@ SIZES = {"notebooks": 160_000, "solutions": 1_000_000}
 
 
 def find_gaps(source: Path) -> list[str]:
-    """What a lab lacks for CI; [] in a course without ``tests/exercises/``.
-
-    Args:
-        source: its percent script; both notebooks are built.
+    """What a lab whose notebooks are built lacks for CI; [] without ``tests/exercises/``.
 
     Example:
         >>> find_gaps(Path("solutions/02_mini.py"))

@@ -13,14 +13,13 @@ from labkit.display import ProgressLine, progress_text
 TIMEOUT = 3600  # seconds a cell: the longest trains for minutes
 
 
-def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = TIMEOUT) -> None:
+def execute(nb: NotebookNode, folder: Path, env: dict[str, str]) -> None:
     """Run every cell of a notebook; the outputs land in the notebook itself.
 
     Args:
         nb: the notebook; after a failure it holds the outputs so far.
         folder: the working folder of the kernel.
         env: the kernel's environment.
-        timeout: seconds that one cell may take.
 
     Raises:
         AuthoringError: names the cell that failed, and its error.
@@ -37,7 +36,7 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
     try:
         client = NotebookClient(
             nb,
-            timeout=timeout,
+            timeout=TIMEOUT,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
             store_widget_state=False,
@@ -48,7 +47,7 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
         )
         client.execute(env=env)
     except Exception as error:
-        raise AuthoringError(f"cell {at} {_reason(error, timeout)}") from None
+        raise AuthoringError(f"cell {at} {_reason(error)}") from None
     finally:
         line.finish()
         nb.metadata["language_info"] = language
@@ -57,9 +56,9 @@ def execute(nb: NotebookNode, folder: Path, env: dict[str, str], timeout: int = 
             cell.metadata.pop("execution", None)
 
 
-def _reason(error: Exception, timeout: int) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, CellTimeoutError):
-        return f"ran for more than {timeout} s; make it faster"
+        return f"ran for more than {TIMEOUT} s; make it faster"
     if isinstance(error, DeadKernelError):
         return "ended the kernel; was there enough memory?"
     # nbclient's own message for a failed cell holds its whole source and traceback

@@ -129,6 +129,15 @@ def _named(lab: str, sources: list[Path]) -> list[Path]:
     raise AuthoringError(f"{lab!r} is no lab; the labs are: {known}")
 
 
+def find_notebooks(folder: Path) -> list[Path]:
+    """The notebooks of a folder and of all its folders but hidden ones, in order."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.ipynb"))
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def read_notebook(path: Path) -> NotebookNode:
     """Read a notebook as it is, or say in one line what is wrong with the file.
 
@@ -202,16 +211,7 @@ def _damage(content: dict[str, Any]) -> str:
 
 
 def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> None:
-    """Write a notebook atomically, so that a reader never sees half of it.
-
-    Args:
-        nb: the notebook.
-        path: where to; its folder is made if need be.
-        like: a file whose line ends, byte-order mark and rights it gets.
-
-    Example:
-        >>> write_notebook(nb, Path("copy.ipynb"))
-    """
+    """Write a notebook, all or nothing, with line ends, byte-order mark and rights of `like`."""
     model = like.read_bytes() if like else b""
     text = serialise(nb).encode()
     if b"\r\n" in model:
@@ -223,10 +223,5 @@ def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> No
 
 
 def serialise(nb: NotebookNode) -> str:
-    r"""The text of a notebook file: sorted keys, one line break at the end.
-
-    Example:
-        >>> serialise(nb).endswith("}\n")
-        True
-    """
+    """The text of a notebook file: sorted keys, one line break at the end."""
     return nbjson.writes(nb).rstrip("\n") + "\n"

@@ -1,6 +1,5 @@
 """Notebooks for people: solutions toggled in files and folders, chosen labs built into a folder."""
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,11 +7,9 @@ from nbformat import NotebookNode
 
 from labkit.authoring import AuthoringError, files, toggle
 from labkit.authoring.build import build_notebook, keep_outputs
-from labkit.authoring.cells import facts
+from labkit.authoring.cells import lab_of
 
-STATES = ("hidden", "stripped", "shown")
 _DONE = {"show": "shown", "hide": "hidden", "strip": "stripped"}
-_START = re.compile(r'lk\.start_lab\("(\w+)"')
 
 
 def hand_out(labs: files.Names, state: str, out: Path) -> list[str]:
@@ -78,12 +75,11 @@ def _notebooks(path: Path, out: Path | None) -> list[tuple[Path, Path | None]]:
     """The notebooks that a path stands for, each with the file to write if that is another."""
     if not path.is_dir():
         return [(path, out and out / path.name)]
-    places = [file.relative_to(path) for file in sorted(path.rglob("*.ipynb"))]
-    places = [place for place in places if not any(part.startswith(".") for part in place.parts)]
+    found = files.find_notebooks(path)
     if out and out.resolve() != path.resolve():  # what an earlier call wrote is no source
         inside = out.resolve()
-        places = [p for p in places if not (path / p).resolve().is_relative_to(inside)]
-    return [(path / place, out and out / place) for place in places]
+        found = [file for file in found if not file.resolve().is_relative_to(inside)]
+    return [(file, out and out / file.relative_to(path)) for file in found]
 
 
 def _toggle(path: Path, action: str, target: Path | None) -> tuple[bool, str]:
@@ -110,9 +106,7 @@ def _toggle(path: Path, action: str, target: Path | None) -> tuple[bool, str]:
 
 def _kit(nb: NotebookNode) -> frozenset[str]:
     """The hashes of the kit's own solutions of this lab, none far from a course that has it."""
-    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    named = next(filter(None, map(_START.search, code)), None)
-    lab = facts(nb).get("lab") or (named and named[1])
+    lab = lab_of(nb)
     try:
         sources = files.all_sources(files.find_root())
     except AuthoringError:

@@ -104,13 +104,7 @@ RIGHT["N.M"] = [
 
 
 def new_lab(name: str) -> list[str]:
-    """Write the source of a new lab with one exercise, and its bank.
-
-    Args:
-        name: "09_my_lab".
-
-    Returns:
-        One line a file.
+    """Write the source of a new lab with one exercise, and its bank; return a line a file.
 
     Raises:
         AuthoringError: for another form of name, or a number that is taken.
@@ -134,13 +128,7 @@ def new_lab(name: str) -> list[str]:
 
 
 def new_exercise(number: str) -> list[str]:
-    """Insert a new exercise behind the one before it, and its answers into the lab's bank.
-
-    Args:
-        number: "2.9", in a lab that has 2.8.
-
-    Returns:
-        One line a file.
+    """Insert an exercise behind the one before it, and its answers into the lab's bank.
 
     Raises:
         AuthoringError: for a number that is there already, or follows none.

@@ -74,12 +74,7 @@ def table(measured: dict[str, dict]) -> str:
 
 
 def run_task(lab: str, notebook: str, variables: dict[str, str]) -> dict[str, Any]:
-    """One run of a lab in full, wherever a worker is.
-
-    Args:
-        lab: its name.
-        notebook: the text of the notebook to be executed.
-        variables: for its kernel, besides those of this process.
+    """One run of a notebook (its text) in full, wherever a worker is.
 
     Returns:
         The ``run`` (a report), the executed ``notebook`` and the ``machine``.

@@ -47,9 +47,7 @@ _CHECK = re.compile(r"^with lk\.check\(", re.M)
 def first_fault(cells: Cells, lab: str) -> tuple[int, str] | None:
     """The first broken rule: the place of the cell, and what is wrong; None where all is well.
 
-    Args:
-        cells: what jupytext read, with the tags that the author gave.
-        lab: the number that begins its exercises, "2".
+    The cells are what jupytext read; the lab is the number that begins its exercises, "2".
     """
     return next((fault for rule in RULES for fault in rule(cells, lab)), None)
 

@@ -31,9 +31,7 @@ class Report:
         return "\n".join([*lines, f"{self.lab}: {count}, {self.seconds:.0f} s"])
 
 
-def run(
-    lab: str, *, full: bool = False, out: Path | None = None, root: Path | None = None
-) -> Report:
+def run(lab: str, *, full: bool = False, out: Path | None = None) -> Report:
     """Execute the instructor's notebook of a lab, built afresh from its source.
 
     Args:
@@ -41,7 +39,6 @@ def run(
         full: train in full; otherwise ``LABKIT_FAST=1`` shrinks everything.
         out: a folder for the executed notebook, ``figures/``, the weights that the run trained,
             and ``results.txt``.
-        root: the folder that holds ``solutions/``; found if not given.
 
     Raises:
         AuthoringError: for an unknown lab, a faulty source, or a cell that fails.
@@ -50,7 +47,7 @@ def run(
         >>> print(run("02", out=Path("results/02")))
         02_mini: 2 of 2 exercises passed, ... s
     """
-    source = files.find_sources(root or files.find_root(), [lab])[0]
+    source = files.find_sources(files.find_root(), [lab])[0]
     nb = build_notebook(source, "shown")
     env = {**os.environ, "LABKIT_STRICT": "1", "LABKIT_FAST": "0" if full else "1"}
     began = time.time()
@@ -71,13 +68,7 @@ def run(
 
 
 def collect(nb: NotebookNode, lab: str, seconds: float) -> Report:
-    """What an executed notebook found.
-
-    Args:
-        nb: the notebook.
-        lab: its name.
-        seconds: how long the run took.
-    """
+    """What an executed notebook found; `seconds` is how long the run took."""
     facts = [found for output in _outputs(nb) if (found := output.metadata.get("labkit"))]
     results = [fact["result"] for fact in facts if "result" in fact]
     checks = [fact["check"] for fact in facts if "check" in fact]
@@ -91,7 +82,7 @@ def _outputs(nb: NotebookNode) -> list[NotebookNode]:
     return [output for output in outputs if output.output_type in shown]
 
 
-def save_figures(nb: NotebookNode, folder: Path) -> list[Path]:
+def save_figures(nb: NotebookNode, folder: Path) -> None:
     """Write every PNG and JPEG output as a numbered file; those of an earlier run go.
 
     The folder is made only if there is a figure.
@@ -104,12 +95,9 @@ def save_figures(nb: NotebookNode, folder: Path) -> list[Path]:
         for kind, suffix in (("image/png", "png"), ("image/jpeg", "jpg"))
         if kind in output.data
     ]
-    paths = []
     for number, (suffix, data) in enumerate(images, 1):
         folder.mkdir(parents=True, exist_ok=True)
-        paths.append(folder / f"{number:02d}.{suffix}")
-        paths[-1].write_bytes(base64.b64decode(data))
-    return paths
+        (folder / f"{number:02d}.{suffix}").write_bytes(base64.b64decode(data))
 
 
 def trained_since(moment: float) -> list[Path]:

@@ -144,13 +144,9 @@ def complete_setup(nb: NotebookNode, lab: str, release: tuple[str, str] | None) 
 def add_badge(nb: NotebookNode, target: Path) -> NotebookNode:
     """Put a first cell with the Colab badge, where the course has an address and the file a place.
 
-    The badge leads to the file itself. One outside the course's folder gets none, because its
-    address is not known; nor does the instructor's, because a link to it would be one click from
-    every solution.
-
-    Args:
-        nb: the notebook; it has no badge yet.
-        target: where it will lie.
+    The badge leads to the file itself, at `target`. One outside the course's folder gets none,
+    because its address is not known; nor does the instructor's, because a link to it would be one
+    click from every solution.
     """
     root, place = files.place_in_course(target) or (None, Path())
     release = files.release(root) if root else None

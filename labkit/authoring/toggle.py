@@ -63,9 +63,7 @@ def show(nb: NotebookNode) -> NotebookNode:
 def hide(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     """A copy of the notebook with every solution collapsed and run only where it is needed.
 
-    Args:
-        nb: a lab notebook, shown or hidden.
-        kit: hashes of the kit's own solutions, for a notebook whose metadata were lost.
+    `kit` has hashes of the kit's own solutions, for a notebook whose metadata were lost.
 
     Raises:
         AuthoringError: where the solutions were stripped, it is no lab, or one has no number.
@@ -90,12 +88,7 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = HAND_IN) -> Not
     """A copy of the notebook without the kit's solutions, with a last cell on how to hand in.
 
     What somebody wrote into a solution stays as a plain cell; `left_over` lists it. The badge goes:
-    it leads to the notebook with solutions.
-
-    Args:
-        nb: a lab notebook in any state.
-        kit: hashes of the kit's own solutions, for a notebook whose metadata were lost.
-        text: of the last cell.
+    it leads to the notebook with solutions. `kit` is that of `hide`.
 
     Raises:
         AuthoringError: where it is no lab.
@@ -212,7 +205,7 @@ def toggle_file(
         path: the notebook; line ends, byte-order mark, rights and links stay as they are.
         action: "show", "hide" or "strip".
         target: where to write instead.
-        kit: hashes of the kit's own solutions, for a notebook whose metadata were lost.
+        kit: as for `hide`.
 
     Returns:
         Whether the notebook changed.

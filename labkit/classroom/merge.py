@@ -15,13 +15,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import toggle
-from labkit.authoring.cells import facts, is_kits_own, marker, tags
+from labkit.authoring.cells import START, facts, is_kits_own, marker, tags
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
 _STUB = re.compile(r'(\d+(?:\.\d+)+)(?:": "|:)([0-9a-f]{6,12})')  # as `start_lab` has them
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_LAB = re.compile(r'lk\.start_lab\("(\w+)"')
 STATEMENT = "statement"  # the cell with name and declaration: students fill it in like a stub
 LAST = "## From your earlier notebook\n\nThese cells have no place in the newer lab."
 
@@ -35,13 +34,6 @@ class Merged:
     changed: list[str] = field(default_factory=list)  # of these, those that ask something else now
     own: int = 0  # other cells that the student wrote
     last: int = 0  # of these, those without a place
-
-
-def lab_of(nb: NotebookNode) -> str:
-    """The lab that a notebook is of, "" where it does not say."""
-    sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    said = next(filter(None, map(_LAB.search, sources)), None)
-    return said[1] if said else str(facts(nb).get("lab", ""))
 
 
 def merge(old: NotebookNode, new: NotebookNode, given: NotebookNode | None = None) -> Merged:
@@ -99,7 +91,7 @@ class _Kit:
         self.references = frozenset().union(*map(toggle.references, (old, *labs)))
         code = [cell.source for cell in (*old.cells, *(given.cells if given else ()))]
         self.before = dict(
-            pair for text in code if _LAB.search(text) for pair in _STUB.findall(text)
+            pair for text in code if START.search(text) for pair in _STUB.findall(text)
         )
         self.unmarked = set(self.before) - {self.exercise(cell) for cell in old.cells}
         noted = {str(facts(cell).get("stub") or None) for cell in old.cells}
@@ -113,7 +105,7 @@ class _Kit:
         if cell.cell_type == "markdown" and STATEMENT in tags(cell):
             return STATEMENT
         role, number = marker(cell)
-        if cell.cell_type != "code" or role in ("solution", "check") or _LAB.search(cell.source):
+        if cell.cell_type != "code" or role in ("solution", "check") or START.search(cell.source):
             return ""
         noted = facts(cell).get("exercise")
         return number or (noted if isinstance(noted, str) else "")
@@ -156,7 +148,7 @@ def _own(cell: NotebookNode) -> NotebookNode:
     """A student's cell; what would undo the newer lab (an old set-up, a check) becomes text."""
     if cell.cell_type == "code":
         cell.source = markers.without_magic(cell.source)
-        if _LAB.search(cell.source) or marker(cell)[0] == "check":
+        if START.search(cell.source) or marker(cell)[0] == "check":
             cell.cell_type = "raw"
             cell.pop("outputs", None)
             cell.pop("execution_count", None)

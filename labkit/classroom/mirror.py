@@ -48,12 +48,11 @@ def fetch_named(name: str, size: int | None = None) -> dict[str, Fetched]:
 
 def check_names(names: Sequence[str]) -> None:
     """Raise ValueError for a name that is neither a data set nor a pretrained network."""
+    known = (*NAMES, *BACKBONES)
     for name in names:
-        if name not in (*NAMES, *BACKBONES):
-            raise ValueError(
-                f"There is no data set or network {name!r}; choose of "
-                f"{', '.join((*NAMES, *BACKBONES))}."
-            )
+        if name not in known:
+            choices = ", ".join(known)
+            raise ValueError(f"There is no data set or network {name!r}; choose of {choices}.")
 
 
 def make_mirror(

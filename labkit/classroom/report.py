@@ -15,9 +15,8 @@ import pandas as pd
 
 from labkit.authoring import AuthoringError, files
 from labkit.authoring.build import build_notebook
-from labkit.authoring.cells import marker
+from labkit.authoring.cells import lab_of, marker
 from labkit.authoring.executor import open_executor
-from labkit.classroom.merge import lab_of
 from labkit.classroom.pages import save, write_pages
 from labkit.classroom.sandbox import Limits
 from labkit.classroom.similar import fingerprint, groups
@@ -50,7 +49,7 @@ def report(
         '2 submissions: report/index.html, report/report.csv, report/feedback/'
     """
     limits = limits or Limits()
-    paths = [p for p in sorted(folder.rglob("*.ipynb")) if not _is_hidden(p.relative_to(folder))]
+    paths = files.find_notebooks(folder)
     if not paths:
         raise AuthoringError(f"{folder}: no notebooks here; give the folder of the submissions")
     lab = cache(lambda name: build_notebook(files.find_sources(root, [name])[0], "shown"))
@@ -93,10 +92,6 @@ def _references(lab: Any) -> list[Row]:
         {"submission": "", "lab": name, "exercise": n, "source": s, **asdict(fingerprint(s))}
         for n, s in cells
     ]
-
-
-def _is_hidden(place: Path) -> bool:
-    return any(part.startswith(".") for part in place.parts)
 
 
 def _task(path: Path, lab: Callable[[str], Any], limits: Limits) -> tuple[Any, ...]:

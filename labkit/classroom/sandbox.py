@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ def start(folder: Path, limits: Limits) -> "SafeClient":
     """Start a kernel for a submission.
 
     Args:
-        folder: its scratch folder: sockets, working folder and home; short, for the sockets' sake.
+        folder: its new scratch folder, for sockets, working folder and home; sockets need it short.
         limits: what it may use.
     """
     home = folder / "home"
-    home.mkdir(exist_ok=True)
+    home.mkdir()
     data = _link_data(home / "data")
     specs = _Specs()
     limit = _LIMIT.format(memory=limits.memory, disk=DISK, processes=1024)
@@ -101,17 +102,15 @@ def start(folder: Path, limits: Limits) -> "SafeClient":
 
 def _link_data(folder: Path) -> Path:
     """A data folder of its own: links to the files that are there, and room for others."""
-    if not folder.exists():
-        source = settings.data_dir()
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for path in source.iterdir() if source.is_dir() else ():
-            if path.name == "trained":  # labs write these again
-                shutil.copytree(path, folder / path.name)
-            elif path.is_dir():
-                shutil.copytree(path, folder / path.name, copy_function=os.symlink)
-            else:
-                (folder / path.name).symlink_to(path)
+    source = settings.data_dir()
+    folder.mkdir()
+    for path in source.iterdir() if source.is_dir() else ():
+        if path.name == "trained":  # labs write these again
+            shutil.copytree(path, folder / path.name)
+        elif path.is_dir():
+            shutil.copytree(path, folder / path.name, copy_function=os.symlink)
+        else:
+            (folder / path.name).symlink_to(path)
     return folder
 
 
@@ -215,10 +214,8 @@ class SafeClient(NotebookClient):
         except (psutil.NoSuchProcess, AttributeError):
             return
         for process in family:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-            except psutil.NoSuchProcess:
-                continue
 
 
 def _size(folder: Path) -> int:

@@ -10,8 +10,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import nbjson
 
 from labkit.authoring import AuthoringError, files, toggle
-from labkit.authoring.cells import facts
-from labkit.classroom.merge import Merged, lab_of, merge
+from labkit.authoring.cells import facts, lab_of
+from labkit.classroom.merge import Merged, merge
 from labkit.display import running_shell
 from labkit.notebook.answers import session
 

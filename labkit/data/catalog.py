@@ -120,14 +120,9 @@ def _bloodcells() -> Entry:
 
 
 def _synthetic() -> Entry:
+    sizes = range(28, 364)
     return Entry(
-        "synthetic",
-        "Drawn cells",
-        range(28, 364),
-        DRAWN,
-        lambda size: (),
-        None,
-        stand_ins.drawn_cells,
+        "synthetic", "Drawn cells", sizes, DRAWN, lambda size: (), None, stand_ins.drawn_cells
     )
 
 

@@ -11,3 +11,13 @@ BLOOD_CLASSES = (
     "platelet",
 )
 WHITE_CELL_CLASSES = ("B cell", "T cell", "eosinophil", "monocyte", "neutrophil")
+
+
+def short_name(name: str) -> str:
+    """A class name that fits an axis.
+
+    Example:
+        >>> short_name("immature granulocyte")
+        'immature gran.'
+    """
+    return name.replace("immature granulocyte", "immature gran.")

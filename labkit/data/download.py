@@ -21,8 +21,6 @@ from labkit.files import atomic, is_whole_zip, sha256
 ATTEMPTS_PER_SOURCE = 2
 SILENT_SECONDS = 300  # so long a mirror that did not answer is not asked again
 _SILENT: dict[str, float] = {}  # by mirror, the time until which it is left alone
-
-
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -42,22 +40,14 @@ class DiskError(UnavailableError):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file that can be downloaded.
+    """One file that can be downloaded."""
 
-    Args:
-        key: its name in a mirror's ``mirror.toml``.
-        path: where it is kept, relative to the data folder.
-        urls: the sources, tried in this order.
-        known_hash: ``"md5:…"`` or ``"sha256:…"``; None where none is published (the hash is
-            then recorded at the first download and verified from then on).
-        megabytes: about how much there is to download.
-    """
-
-    key: str
-    path: str
-    urls: tuple[str, ...]
+    key: str  # its name in a mirror's mirror.toml
+    path: str  # where it is kept, relative to the data folder
+    urls: tuple[str, ...]  # tried in this order
+    # "md5:…" or "sha256:…"; None where none is published: the hash of the first download counts
     known_hash: str | None
-    megabytes: int
+    megabytes: int  # about
 
 
 def deadline_seconds(megabytes: int) -> float:
@@ -68,17 +58,8 @@ def deadline_seconds(megabytes: int) -> float:
 def fetch(file: RemoteFile) -> Fetched:
     """Return a verified local copy of a file, fetching it when it is not in the cache.
 
-    Args:
-        file: a file from the catalogue.
-
-    Returns:
-        The path in the data folder, and where the file came from.
-
     Raises:
         UnavailableError: when no source has it; the message says what was tried and what to do.
-
-    Example:
-        >>> fetch(RemoteFile("pbc", "pbc.zip", (url,), None, 270)).path  # doctest: +SKIP
     """
     tried = []
     for step in (_from_cache, _from_mirror, _from_network):

@@ -28,27 +28,16 @@ DRAWN = Card(
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set.
+    """One data set."""
 
-    Args:
-        name: what `load_dataset` is asked for.
-        title: its name for people.
-        sizes: pixels a side that there are, the default first; a range where any size can be made.
-        card: of the real images.
-        files: what must be there to read a size.
-        read: from the paths of those files and the size to the three splits; None for a data set
-            that is always drawn.
-        stand_in: from a size to splits that replace the real ones, and a phrase that says what
-            they are.
-        stand_in_card: of those.
-    """
-
-    name: str
-    title: str
-    sizes: Sequence[int]
-    card: Card
-    files: Callable[[int], tuple[RemoteFile, ...]]
+    name: str  # what `load_dataset` is asked for
+    title: str  # its name for people
+    sizes: Sequence[int]  # pixels a side that there are; a range where any size can be made
+    card: Card  # of the real images
+    files: Callable[[int], tuple[RemoteFile, ...]]  # what must be there to read a size
+    # from the paths of those files and the size to the splits; None where they are always drawn
     read: Callable[[list[Path], int], Splits] | None
+    # from a size to splits that replace the real ones, and a phrase that says what they are
     stand_in: Callable[[int], tuple[Splits, str]]
     stand_in_card: Card = DRAWN
     default_size: int = 28

@@ -12,19 +12,12 @@ from labkit.files import atomic, is_whole_zip, sha256
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file on this machine and where it came from.
-
-    Args:
-        path: where it lies.
-        source: ``"official"`` or ``"mirror"``.
-        sha256: its hash, verified at each use.
-        note: what the mirror says of it.
-    """
+    """A file on this machine and where it came from."""
 
     path: Path
-    source: str
-    sha256: str
-    note: str = ""
+    source: str  # "official" or "mirror"
+    sha256: str  # verified at each use
+    note: str = ""  # what the mirror says of it
 
 
 def discard(fetched: Fetched) -> None:

@@ -11,8 +11,6 @@ from scipy.sparse.csgraph import connected_components
 from labkit.data.image_data import ImageData, ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
 
-PARTS = ("train", "val", "test")
-
 
 def split_data(
     images: ImageSplit,
@@ -71,9 +69,10 @@ def find_leaks(data: ImageData) -> pd.DataFrame:
         >>> find_leaks(lk.load_dataset("synthetic")).empty
         True
     """
-    whole = [(name, row) for name in PARTS for row in range(len(data.splits[name]))]
-    labels = np.concatenate([data.splits[name].labels for name in PARTS])
-    groups = duplicate_groups([image for name in PARTS for image in data.splits[name].images])
+    splits = data.splits
+    whole = [(name, row) for name, split in splits.items() for row in range(len(split))]
+    labels = np.concatenate([split.labels for split in splits.values()])
+    groups = duplicate_groups([image for split in splits.values() for image in split.images])
     first, pairs = {}, []
     for place, group in enumerate(groups):
         other = first.setdefault(group, place)

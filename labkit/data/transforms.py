@@ -35,11 +35,12 @@ def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
         return lambda images: images
     if normalize == "per_image":
         return _standardize_each
-    pair = isinstance(normalize, tuple | list) and len(normalize) == 2
-    if normalize not in named if isinstance(normalize, str) else not pair:
+    is_name = isinstance(normalize, str)
+    is_pair = isinstance(normalize, tuple | list) and len(normalize) == 2
+    if not (normalize in named if is_name else is_pair):
         allowed = '"half", "none", "per_image", "imagenet" or (mean, std)'
         raise ValueError(f"normalize is {normalize!r}; choose {allowed}.")
-    mean, std = named[normalize] if isinstance(normalize, str) else normalize
+    mean, std = named[normalize] if is_name else normalize
     mean, std = (torch.as_tensor(v, dtype=torch.float32).reshape(-1, 1, 1) for v in (mean, std))
     if (std <= 0).any():
         raise ValueError(f"normalize has a standard deviation of {std.min():g}; it must be > 0.")

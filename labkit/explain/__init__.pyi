@@ -6,7 +6,6 @@ from .curves import blurred as blurred
 from .curves import deletion_curve as deletion_curve
 from .curves import insertion_curve as insertion_curve
 from .exact import coalition_worths as coalition_worths
-from .exact import exact_shap as exact_shap
 from .exact import shapley_values as shapley_values
 from .exact import squares as squares
 from .exact import super_pixels as super_pixels

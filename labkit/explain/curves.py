@@ -40,9 +40,7 @@ def deletion_curve(
         >>> curves.shape
         (2, 15)
     """
-    classes = class_numbers(targets, outputs_of(model, images))
-    other = blurred(images) if baseline is None else baseline
-    return _curve(model, images, other, maps, classes, steps)
+    return _curve(model, images, maps, targets, baseline, steps, inserts=False)
 
 
 def insertion_curve(
@@ -57,9 +55,7 @@ def insertion_curve(
 
     As ``deletion_curve``, the other way round: a good map makes the curve rise early.
     """
-    classes = class_numbers(targets, outputs_of(model, images))
-    other = blurred(images) if baseline is None else baseline
-    return _curve(model, other, images, maps, classes, steps)
+    return _curve(model, images, maps, targets, baseline, steps, inserts=True)
 
 
 def area_under(shares: np.ndarray, curves: np.ndarray) -> np.ndarray:
@@ -86,12 +82,16 @@ def blurred(images: Tensor) -> Tensor:
 
 def _curve(
     model: nn.Module,
-    start: Tensor,
-    end: Tensor,
+    images: Tensor,
     maps: np.ndarray,
-    classes: np.ndarray,
+    targets: Targets,
+    baseline: Tensor | None,
     steps: int,
+    inserts: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
+    classes = class_numbers(targets, outputs_of(model, images))
+    other = blurred(images) if baseline is None else baseline
+    start, end = (other, images) if inserts else (images, other)
     count, _, height, width = start.shape
     if np.shape(maps) != (count, height, width):
         raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
@@ -101,7 +101,6 @@ def _curve(
     curves = []
     for share in shares:
         mixed = torch.where(rank < round(share * height * width), end, start)
-        # deletion walks from the image to the blur, insertion the other way
         logits = outputs_of(model, mixed)
         curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])
     return shares, np.stack(curves, axis=1)

@@ -90,34 +90,6 @@ def coalition_worths(
     return worths.reshape(len(images), *(2,) * players)
 
 
-def exact_shap(
-    model: nn.Module,
-    background: Tensor,
-    images: Tensor,
-    targets: Targets = None,
-    grid: int = 3,
-) -> np.ndarray:
-    """Exact Shapley values of an image's super-pixels, by trying every coalition.
-
-    Args:
-        model: the network.
-        background: float (B, C, H, W); what a square shows that has not joined.
-        images: float (N, C, H, W).
-        targets: the class, one for all or one an image; None for the predicted.
-        grid: squares a side; 3 needs 512 · B answers an image.
-
-    Returns:
-        float (N, grid, grid).
-
-    Example:
-        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
-        >>> exact_shap(net, torch.zeros(2, 1, 3, 3), torch.rand(4, 1, 3, 3)).shape
-        (4, 3, 3)
-    """
-    worths = coalition_worths(model, background, images, targets, grid)
-    return np.stack([shapley_values(worth) for worth in worths]).reshape(-1, grid, grid)
-
-
 def super_pixels(attributions: np.ndarray, grid: int = 3) -> np.ndarray:
     """The sum of an attribution in each super-pixel, over all colours.
 

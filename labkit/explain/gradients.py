@@ -36,16 +36,7 @@ def gradient(
 def saliency(
     model: nn.Module, images: Tensor, targets: Targets = None, batch_size: int = 64
 ) -> np.ndarray:
-    """The size of the gradient of a class's logit at each pixel, summed over the colours.
-
-    Args:
-        model: the network.
-        images: float (N, C, H, W), prepared as the network wants them.
-        targets: the class, one for all or one an image; None for the predicted.
-        batch_size: images at a time.
-
-    Returns:
-        float32 (N, H, W), not negative.
+    """The size of ``gradient`` at each pixel, summed over the colours: float32 (N, H, W).
 
     Source: Simonyan et al. (2014), *Deep Inside Convolutional Networks*, ICLR workshop.
 

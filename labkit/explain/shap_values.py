@@ -2,7 +2,9 @@
 
 import copy
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -19,8 +21,8 @@ def deep_shap(
 ) -> np.ndarray:
     """Approximate Shapley values by ``shap.DeepExplainer``; they add up to the output difference.
 
-    Adding up is checked, and does not make them exact: ``exact_shap`` shows the difference. The
-    explainer's rules need one ReLU object for each use. It works on a copy of the network
+    Adding up is checked, and does not make them exact: ``coalition_worths`` leads to the exact
+    ones. The explainer's rules need one ReLU object for each use. It works on a copy of the network
     whose in-place ReLUs are out of place; a reused ReLU is refused, and a sum that is more than
     1 % off too: overlapping max pooling, a layer without a rule, or ``torch.relu`` in ``forward``.
 
@@ -50,9 +52,8 @@ def deep_shap(
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
         explainer = shap.DeepExplainer(net, background.to(device_of(net)))
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "unrecognized nn.Module"
-            )  # named below, if it matters
+            # named below, if it matters
+            warnings.filterwarnings("ignore", "unrecognized nn.Module")
             return explainer.shap_values(rows, check_additivity=False)
 
     values = _explain(model, images, targets, explain)
@@ -181,22 +182,15 @@ def _explain(
 
 def _refuse_reused(model: nn.Module, image: Tensor) -> None:
     """Raise where one activation or pooling object is used more than once."""
-    used: dict[nn.Module, int] = {}
-    handles = []
-    try:
+    used: Counter[nn.Module] = Counter()
+    with ExitStack() as hooks:
         for module in model.modules():
             if not list(module.children()) and not list(module.parameters()):
-                handles.append(
-                    module.register_forward_hook(
-                        lambda own, *_: used.__setitem__(own, used.get(own, 0) + 1)
-                    )
-                )
+                hook = module.register_forward_hook(lambda own, *_: used.update([own]))
+                hooks.callback(hook.remove)
         outputs_of(model, image)
-    finally:
-        for handle in handles:
-            handle.remove()
     for name, module in model.named_modules():
-        if used.get(module, 0) > 1:
+        if used[module] > 1:
             raise ValueError(
                 f"The layer {name!r}, one {type(module).__name__} object, is used more than once: "
                 "DeepExplainer would lie. Give each use an object of its own, or take "

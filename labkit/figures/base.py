@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from labkit.display import PALETTE, STAND_IN_COLOUR
 
-__all__ = ["PALETTE", "WIDTH", "as_jpeg", "new_figure", "short_name"]
+__all__ = ["PALETTE", "WIDTH", "as_jpeg", "new_figure"]
 
 WIDTH = 9.0  # inches: fills a notebook of 900 pixels
 FRAME = "#cccccc"
@@ -51,16 +51,6 @@ def new_figure(
         colour, weight = (STAND_IN_COLOUR, "bold") if stand_in else ("0.4", "normal")
         figure.supxlabel(f"data: {origin}", fontsize=8, color=colour, weight=weight)
     return figure, axes
-
-
-def short_name(name: str) -> str:
-    """A class name that fits an axis.
-
-    Example:
-        >>> short_name("immature granulocyte")
-        'immature gran.'
-    """
-    return name.replace("immature granulocyte", "immature gran.")
 
 
 class SmallFigure(Figure):

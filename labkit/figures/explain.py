@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from labkit.figures.base import PALETTE, WIDTH, new_figure, short_name
+from labkit.data.classes import short_name
+from labkit.figures.base import PALETTE, WIDTH, new_figure
 
 _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 

@@ -9,7 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.tree import DecisionTreeClassifier, plot_tree
 
-from labkit.figures.base import PALETTE, new_figure, short_name
+from labkit.data.classes import short_name
+from labkit.figures.base import PALETTE, new_figure
 
 MARKERS = "osD^vP*X"  # a second way, besides colour, to tell classes apart
 PHOTO_PIXELS = 120  # photographs fill a notebook file quickly

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -112,19 +113,15 @@ def shape_trace(model: nn.Module, image: Tensor, title: str = "") -> Figure:
 def _stages(model: nn.Module, image: Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """Kind and output shape (C, H, W) of each convolution and pooling, in order."""
     stages = []
-    layers = [layer for layer in model.modules() if type(layer) in _KINDS]
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, _, out: stages.append((_KINDS[type(layer)], tuple(out.shape[1:])))
-        )
-        for layer in layers
-    ]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(image[None].to(device_of(model)))
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+    def keep(layer: nn.Module, _: tuple, out: Tensor) -> None:
+        stages.append((_KINDS[type(layer)], tuple(out.shape[1:])))
+
+    with ExitStack() as hooks, evaluating(model), torch.no_grad():
+        for layer in model.modules():
+            if type(layer) in _KINDS:
+                hooks.callback(layer.register_forward_hook(keep).remove)
+        model(image[None].to(device_of(model)))
     return stages
 
 

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import auc, roc_curve
 
-from labkit.figures.base import PALETTE, new_figure, short_name
+from labkit.data.classes import short_name
+from labkit.figures.base import PALETTE, new_figure
 from labkit.metrics import Predictions
 from labkit.training.history import History
 

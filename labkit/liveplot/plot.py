@@ -97,27 +97,15 @@ class LivePlot:
         self._settle()
 
     def set_limit(self, n: int) -> None:
-        """Say how many steps there will be.
-
-        Args:
-            n: the number of steps in all.
-        """
+        """Say how many steps there will be in all."""
         self._record.limit = n
 
     def increment(self, n: int = 1) -> None:
-        """Plan `n` more steps.
-
-        Args:
-            n: the number of steps to add.
-        """
+        """Plan `n` more steps."""
         self._record.limit += n
 
     def tick(self, n: int = 1) -> None:
-        """Move on by `n` steps; values reported from now on belong to the new step.
-
-        Args:
-            n: the number of steps done.
-        """
+        """Move on by `n` steps; values reported from now on belong to the new step."""
         self._record.position += n
 
     def report(self, name: str, value: float) -> None:

@@ -7,28 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from labkit.data.classes import short_name
 from labkit.display import duration
 from labkit.training.history import History, higher_is_better
 
 
 @dataclass
 class Curve:
-    """One line of the plot.
+    """One line of the plot."""
 
-    Args:
-        panel: the metric it belongs to, "loss".
-        name: what the legend calls it, "validation".
-        part: ``"training"`` or ``"validation"``, which decides its style.
-        number: 0, 1, … for the first, second run, which decides its colour.
-        x: epochs or steps.
-        y: values.
-    """
-
-    panel: str
-    name: str
-    part: str
-    number: int = 0
-    x: list[float] = field(default_factory=list)
+    panel: str  # the metric it belongs to, "loss"
+    name: str  # what the legend calls it, "validation"
+    part: str  # "training" or "validation", which decides its style
+    number: int = 0  # 0, 1, … for the first, second run, which decides its colour
+    x: list[float] = field(default_factory=list)  # epochs or steps
     y: list[float] = field(default_factory=list)
 
     @property
@@ -40,10 +32,7 @@ class Curve:
 class Record:
     """All that a plot knows: the histories of ``fit``, and the values that a loop reported.
 
-    Args:
-        class_names: names for the matrix; None for those of the data.
-        matrix_name: what the matrix shows.
-        metric: the metric of the second panel.
+    Its arguments are those of ``LivePlot``.
     """
 
     def __init__(
@@ -160,7 +149,7 @@ class Record:
         classes = self.history.classes if self.history is not None else ()
         matrix = self.matrix()
         names = self.class_names or classes or range(0 if matrix is None else len(matrix))
-        return [str(name).replace("immature granulocyte", "immature gran.") for name in names]
+        return [short_name(str(name)) for name in names]
 
     def headline(self) -> str:
         """Where training is and its best epoch; for a loop of one's own the time left, too."""

@@ -20,16 +20,7 @@ from labkit.data.origin import Origin
 from labkit.data.transforms import normalizer
 from labkit.models.weights import read_weights, trained
 
-__all__ = [
-    "BACKBONES",
-    "Backbone",
-    "StandInBackboneWarning",
-    "fetch_weights",
-    "imagenet_transform",
-    "load_backbone",
-]
-
-BACKBONES = ("squeezenet1_0", "resnet18", "vit_b_16", "vgg16")
+BACKBONES = {"squeezenet1_0": 5, "resnet18": 45, "vit_b_16": 331, "vgg16": 528}  # megabytes
 STAND_IN = "DeeperCNN"
 
 
@@ -124,9 +115,9 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
     return Backbone(name, stages, imagenet_transform, origin).eval()
 
 
-def imagenet_transform(images: Tensor, size: int = 224) -> Tensor:
-    """Photographs (B, 3, H, W), uint8 or in [0, 1], to normalised float (B, 3, size, size)."""
-    return normalizer("imagenet")(_resize(images, size))
+def imagenet_transform(images: Tensor) -> Tensor:
+    """Photographs (B, 3, H, W), uint8 or in [0, 1], to normalised float (B, 3, 224, 224)."""
+    return normalizer("imagenet")(_resize(images, 224))
 
 
 def _resize(images: Tensor, size: int) -> Tensor:
@@ -144,21 +135,12 @@ def weights_url(name: str) -> str:
 def fetch_weights(name: str) -> Fetched:
     """Fetch the ImageNet weights of a backbone: cache, mirror, network; verified by hash.
 
-    Args:
-        name: one of ``BACKBONES``.
-
-    Returns:
-        The file, and where it comes from.
-
     Raises:
         UnavailableError: when nobody has the file, or its hash is wrong.
-
-    Example:
-        >>> fetch_weights("squeezenet1_0").path  # doctest: +SKIP
     """
     url = weights_url(name)
     file_name = url.rsplit("/", 1)[-1]
-    file = RemoteFile(f"weights/{name}", f"weights/{file_name}", (url,), None, _megabytes(name))
+    file = RemoteFile(f"weights/{name}", f"weights/{file_name}", (url,), None, BACKBONES[name])
     fetched = fetch(file)
     prefix = re.search(r"-([0-9a-f]{8,})\.", file_name)
     # the mirror has hashes of its own, which fetch has verified
@@ -169,10 +151,6 @@ def fetch_weights(name: str) -> Fetched:
             f"not {prefix[1]}"
         )
     return fetched
-
-
-def _megabytes(name: str) -> int:
-    return {"squeezenet1_0": 5, "resnet18": 45, "vit_b_16": 331, "vgg16": 528}[name]
 
 
 def _drawn_network(wanted: str, why: str) -> Backbone:
@@ -197,8 +175,9 @@ def _drawn_network(wanted: str, why: str) -> Backbone:
 
 def _like_bloodmnist(images: Tensor) -> Tensor:
     """The middle 200 pixels of each photograph, at 28 pixels: that is how BloodMNIST was made."""
-    across, down = (max(0, (side - 200) // 2) for side in images.shape[-2:])
-    middle = images[..., across : images.shape[-2] - across, down : images.shape[-1] - down]
+    height, width = images.shape[-2:]
+    top, left = (max(0, (side - 200) // 2) for side in (height, width))
+    middle = images[..., top : height - top, left : width - left]
     return normalizer("half")(_resize(middle, 28))
 
 

@@ -125,6 +125,14 @@ class SimpleCNN(_Rung):
         )
 
 
+def _double_block(c_in: int, c_out: int) -> list[nn.Module]:
+    """Convolution, batch normalisation and ReLU, twice, then pooling."""
+    layers: list[nn.Module] = []
+    for c in (c_in, c_out):
+        layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
+    return [*layers, nn.MaxPool2d(2)]
+
+
 class DeeperCNN(_Rung):
     """Six convolutions with batch normalisation in three blocks, three linear layers.
 
@@ -140,9 +148,7 @@ class DeeperCNN(_Rung):
         super().__init__()
         layers: list[nn.Module] = []
         for c_in, c_out in itertools.pairwise((in_channels, 32, 64, 128)):
-            for c in (c_in, c_out):
-                layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
+            layers += _double_block(c_in, c_out)
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -154,7 +160,7 @@ class DeeperCNN(_Rung):
 
 
 class _ThreeBlocks(_Rung):
-    """Three blocks of (convolution, batch normalisation, ReLU) twice, then pooling and dropout."""
+    """Three double blocks, each with dropout behind it, and one hidden layer."""
 
     def __init__(
         self,
@@ -167,9 +173,7 @@ class _ThreeBlocks(_Rung):
         super().__init__()
         layers: list[nn.Module] = []
         for c_in, c_out, dropout in zip((in_channels, *channels), channels, dropouts, strict=False):
-            for c in (c_in, c_out):
-                layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
-            layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+            layers += [*_double_block(c_in, c_out), nn.Dropout(dropout)]
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),

@@ -9,9 +9,6 @@ class BloodMLP(nn.Module):
     With 8 classes it has 636,296 parameters. Input (B, 3, 28, 28), output logits (B, classes).
     Lab 02 builds it.
 
-    Args:
-        num_classes: how many logits it gives.
-
     Example:
         >>> import torch
         >>> BloodMLP()(torch.zeros(4, 3, 28, 28)).shape

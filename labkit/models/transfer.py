@@ -169,7 +169,8 @@ def _fine_tune(backbone: Backbone, images: Tensor, labels: Tensor) -> nn.Sequent
     device = get_device()
     lower, upper = backbone.to(device).eval().split()
     # what the frozen part gives never changes: it is computed once, and kept at half the size
-    maps = torch.cat([_half(lower, backbone, part) for part in images.split(256)])
+    parts = (outputs_of(lower, part, 32, backbone.transform) for part in images.split(256))
+    maps = torch.cat([part.half().cpu() for part in parts])
     features = outputs_of(upper, maps[:1].float()).shape[1]
 
     def batch_of(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -181,10 +182,6 @@ def _fine_tune(backbone: Backbone, images: Tensor, labels: Tensor) -> nn.Sequent
     optimizer = AdamW(parameter_groups(upper, head))
     fit(nn.Sequential(upper, head), batches, epochs=EPOCHS, optimizer=optimizer)
     return nn.Sequential(backbone, head)
-
-
-def _half(lower: nn.Module, backbone: Backbone, images: Tensor) -> Tensor:
-    return outputs_of(lower, images, 32, backbone.transform).half().cpu()
 
 
 def _file(backbone: Backbone, images: Tensor, labels: Tensor) -> Path:

@@ -18,13 +18,8 @@ def vgg16(num_classes: int = 8) -> nn.Sequential:
     """VGG16's convolutions from torchvision, untrained, with a small head for small images.
 
     Input (B, 1 or 3, H, W); images below 32 pixels are padded. The head 512 → 1024 → classes
-    replaces the 124 million parameters of the original one. With 5 classes it has 15,245,125.
-
-    Args:
-        num_classes: how many logits it gives.
-
-    Returns:
-        The network; ``features`` and ``classifier`` as in the other rungs.
+    replaces the 124 million parameters of the original one. With 5 classes it has 15,245,125. Its
+    parts are called ``features`` and ``classifier``, as in the other rungs.
 
     Source:
         Simonyan and Zisserman, Very deep convolutional networks for large-scale image

@@ -75,11 +75,7 @@ def kept_or_new(
 ) -> dict[str, Tensor]:
     """The weights in a file; where there is none, a network is trained now and kept there.
 
-    Args:
-        file: where the weights are kept.
-        name: of the network, for the message.
-        time: how long training takes, for the message.
-        train_now: trains the network; the caller's random numbers stay as they were.
+    A message gives its name and the time. The caller's random numbers stay as they were.
     """
     if file.exists():
         try:

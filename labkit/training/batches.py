@@ -19,7 +19,7 @@ def check_loader(loader: object, name: str) -> None:
     if isinstance(loader, ImageData):
         found = "a whole data set: give it one of its parts in batches, such as"
         found += " BatchLoader(data.train, 64)"
-    elif isinstance(loader, ImageSplit | Dataset):
+    elif isinstance(loader, Dataset):
         found = "a split, which gives one image at a time: give it in batches, such as"
         found += " BatchLoader(data.train, 64) or torch.utils.data.DataLoader(…, batch_size=64)"
     elif isinstance(loader, str | Path):

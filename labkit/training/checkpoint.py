@@ -11,7 +11,7 @@ import torch
 
 from labkit.files import atomic
 from labkit.training.fingerprint import check_same, fingerprint
-from labkit.training.run import Run
+from labkit.training.run import Run, copy_of_weights
 
 
 class Saver:
@@ -100,7 +100,7 @@ def _restore(run: Run, state: dict) -> None:
     history.extend(state["history"])
     history.confusion_matrices, history.batch_losses = matrices, state["batch_losses"]
     history.kept_epoch = state["kept_epoch"]
-    run.good_weights = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.good_weights = copy_of_weights(run.model)
     run.summary()
     run.finished()
     set_random_state(state["random"], run.loaders)

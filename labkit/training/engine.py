@@ -21,17 +21,11 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class Engine:
-    """Where and how a network computes.
-
-    Args:
-        model: the network; it is moved to the device.
-        device: where it runs.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
-    """
+    """Where and how a network computes; it is moved to the device."""
 
     model: nn.Module
     device: torch.device
-    precision: str
+    precision: str  # "fp32", "bf16" or "fp16"
     layout: torch.memory_format = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,16 +61,10 @@ class Engine:
 
 @dataclass
 class PassResult:
-    """What one pass over a loader gave.
+    """What one pass over a loader gave."""
 
-    Args:
-        loss: the mean loss over images.
-        matrix: int (C, C), rows true, columns predicted.
-        batch_losses: one loss a batch.
-    """
-
-    loss: float
-    matrix: np.ndarray
+    loss: float  # the mean over images
+    matrix: np.ndarray  # int (C, C), rows true, columns predicted
     batch_losses: list[float]
 
     def metrics(self) -> dict[str, float]:
@@ -99,10 +87,7 @@ class PassTotals:
     """Adds up the batches of one pass.
 
     Losses and predictions stay on the device until the pass ends, so that no batch waits for the
-    processor to hand a number back.
-
-    Args:
-        loader: what is passed over; its classes say how many logits there must be.
+    processor to hand a number back. The loader's classes say how many logits there must be.
     """
 
     def __init__(self, loader: Iterable) -> None:

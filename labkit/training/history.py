@@ -12,11 +12,6 @@ from labkit.data.origin import Origin
 METRICS = ("loss", "accuracy", "precision", "recall", "f1")
 
 
-def _few(count: int, most: int = 10) -> list[int]:
-    """The first three places and the last ones, where there are too many."""
-    return [*range(count)] if count <= most else [0, 1, 2, *range(count - most + 3, count)]
-
-
 def check_column(column: str, argument: str, validates: bool) -> None:
     """Raise ValueError unless a training, with or without validation, records this column."""
     parts = ("train", "val") if validates else ("train",)
@@ -73,10 +68,12 @@ class History(list):
         return pd.DataFrame(list(self))
 
     def _short(self) -> pd.DataFrame:
-        """What a cell shows: loss, accuracy and time, of few epochs."""
+        """What a cell shows: loss, accuracy and time, of at most ten epochs."""
         frame = self.to_frame()
+        rows = [*range(len(frame))]
+        rows = rows if len(rows) <= 10 else rows[:3] + rows[-7:]
         shown = [c for c in frame if c.endswith(("epoch", "loss", "accuracy", "seconds"))]
-        return frame[shown].iloc[_few(len(frame))].set_index("epoch").round(4)
+        return frame[shown].iloc[rows].set_index("epoch").round(4)
 
     def __repr__(self) -> str:
         if not self:

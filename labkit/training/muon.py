@@ -97,18 +97,11 @@ class Muon(Optimizer):
             parameter.addcdiv_(mean, root, value=-rate)
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonal(matrix: Tensor) -> Tensor:
     """The matrix with its singular vectors kept and its singular values brought near one.
 
-    A few products of matrices (Newton and Schulz's iteration) stand in for a decomposition; the
-    singular values end between about 0.7 and 1.2.
-
-    Args:
-        matrix: of shape (rows, columns).
-        steps: of the iteration.
-
-    Returns:
-        A matrix of the same shape and type.
+    A few products of matrices (five steps of Newton and Schulz's iteration) stand in for a
+    decomposition; the singular values end between about 0.7 and 1.2.
 
     Example:
         >>> torch.linalg.svdvals(orthogonal(torch.tensor([[3.0, 0.0], [0.0, 0.5]]))).min() > 0.5
@@ -119,7 +112,7 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     wide = x.shape[0] <= x.shape[1]
     x = x if wide else x.T
     x = x / x.norm().clamp_min(_NORM_FLOOR)
-    for _ in range(steps):
+    for _ in range(5):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
     return (x if wide else x.T).to(matrix.dtype)

@@ -18,16 +18,7 @@ from labkit.training.history import EarlyStopping, History
 class Run:
     """Everything that changes while a training goes on, and so goes into a checkpoint.
 
-    Args:
-        engine: the network, its device and its precision.
-        train: batches for training.
-        val: batches for validation, or None.
-        optimizer: changes the weights.
-        criterion: the loss.
-        scheduler: changes the learning rate, or None.
-        early_stopping: when to end before the last epoch, or None.
-        keep_best: the column whose best epoch gives the final weights, or None.
-        history: the record.
+    Its parts are what ``fit`` was given, see there.
     """
 
     engine: Engine
@@ -47,7 +38,7 @@ class Run:
         )
         self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
         self.best_weights: dict[str, Tensor] | None = None
-        self.good_weights = _copy_of_weights(self.model)  # those of the last epoch that ended well
+        self.good_weights = copy_of_weights(self.model)  # those of the last epoch that ended well
 
     @property
     def loaders(self) -> list[Iterable]:
@@ -130,7 +121,7 @@ class Run:
 
     def _keep_weights(self) -> None:
         """Copy the weights; if this epoch is the best one, they may be wanted back at the end."""
-        self.good_weights = _copy_of_weights(self.model)
+        self.good_weights = copy_of_weights(self.model)
         history, rule = self.history, self.early_stopping
         if self.keep_best:
             best = history.best(self.keep_best)["epoch"]
@@ -158,7 +149,8 @@ class Run:
         return f"{line}; best {column} {100 * best[column]:.2f} % in epoch {best['epoch']}"
 
 
-def _copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
+def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
+    """A network's weights as they are now."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 
 from labkit.authoring.build import build_notebook
-from labkit.authoring.cells import marker
-from labkit.classroom.merge import LAST, lab_of, merge
+from labkit.authoring.cells import lab_of, marker
+from labkit.classroom.merge import LAST, merge
 from labkit.notebook import markers
 
 MINI = (Path(__file__).parents[1] / "authoring" / "mini_lab.txt").read_text()

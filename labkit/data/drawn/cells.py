@@ -22,19 +22,12 @@ PHOTO_FIELD = 1.8  # BloodMNIST is cut from the middle 200 of 360 pixels
 
 @dataclass(frozen=True)
 class DrawnCells:
-    """Drawn cells and the masks they were drawn from.
+    """Drawn cells and the masks they were drawn from."""
 
-    Args:
-        images: uint8 (N, 3, size, size), or (N, 1, size, size) for grey cells.
-        labels: int64 (N,), indices into ``BLOOD_CLASSES`` or ``WHITE_CELL_CLASSES``.
-        nucleus: bool (N, size, size), inside ``cell``; empty for platelets.
-        cell: bool (N, size, size).
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    nucleus: np.ndarray
-    cell: np.ndarray
+    images: np.ndarray  # uint8 (N, 3, size, size), or (N, 1, size, size) for grey cells
+    labels: np.ndarray  # int64 (N,), indices into BLOOD_CLASSES or WHITE_CELL_CLASSES
+    nucleus: np.ndarray  # bool (N, size, size), inside `cell`; empty for platelets
+    cell: np.ndarray  # bool (N, size, size)
 
 
 def draw_cells(labels: Sequence[int] | np.ndarray, size: int = 28, seed: int = 0) -> DrawnCells:
@@ -67,16 +60,8 @@ def draw_grey_cells(
     They are the coloured cells' shapes and densities, summed over the colours and weakened. B and
     T cells are two lymphocytes: B cells somewhat larger, with more cytoplasm and granules.
 
-    Args:
-        labels: class indices (N,), 0 to 4 in the order of ``WHITE_CELL_CLASSES``.
-        size: pixels a side, 28 to 363.
-        seed: which cells; the same seed gives the same bytes.
-
-    Returns:
-        The images, uint8 (N, 1, size, size), with their labels and masks.
-
-    Raises:
-        ValueError: when a label or the size is out of range.
+    As ``draw_cells``, with labels 0 to 4 in the order of ``WHITE_CELL_CLASSES`` and images uint8
+    (N, 1, size, size).
 
     Example:
         >>> draw_grey_cells([0, 1, 2]).images.shape
@@ -97,12 +82,6 @@ def draw_splits(
         size: pixels a side, 28 to 363.
         seed: which cells, and their order.
         counts: cells of each of the 8 classes, for each split.
-
-    Returns:
-        For each name in ``counts`` its cells.
-
-    Raises:
-        ValueError: when the size is out of range.
 
     Example:
         >>> draw_splits(counts={"train": [2] * 8})["train"].images.shape

@@ -29,17 +29,11 @@ BROKEN = "neutrophil/.DS_169665.jpg"  # macOS leaves such files behind; this one
 
 @dataclass(frozen=True)
 class PlantedDefects:
-    """What is wrong with a folder of drawn photographs, on purpose.
+    """What is wrong with a folder of drawn photographs, on purpose."""
 
-    Args:
-        odd_sizes: file to (width, height) in pixels, where it is not 360x363.
-        duplicate: two files with the same bytes and different labels.
-        broken: the file that is no image.
-    """
-
-    odd_sizes: dict[str, tuple[int, int]]
-    duplicate: tuple[str, str]
-    broken: str
+    odd_sizes: dict[str, tuple[int, int]]  # file to (width, height), where it is not 360x363
+    duplicate: tuple[str, str]  # two files with the same bytes and different labels
+    broken: str  # the file that is no image
 
 
 def save_photographs(
@@ -47,23 +41,8 @@ def save_photographs(
 ) -> PlantedDefects:
     """Save images as a folder of JPEG photographs and plant the defects; all of it or nothing.
 
-    Args:
-        path: the folder to make; it must not exist.
-        chunks: uint8 arrays (n, 3, 363, 363), sorted by class, ``per_class`` images each.
-        per_class: images a class, at least 2.
-        seed: which numbers the files get.
-
-    Returns:
-        What was planted, with file names relative to ``path``.
-
-    Raises:
-        FileExistsError: when ``path`` exists.
-        ValueError: when ``per_class`` is below 2.
-
-    Example:
-        >>> black = np.zeros((16, 3, 363, 363), np.uint8)
-        >>> save_photographs(Path("photos"), [black], 2, seed=0).broken  # doctest: +SKIP
-        'neutrophil/.DS_169665.jpg'
+    The images are uint8 arrays (n, 3, 363, 363), sorted by class; the seed numbers the files.
+    Returns and raises what `write_photo_folder` does.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists; remove it to draw the photographs anew.")
