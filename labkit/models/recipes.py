@@ -91,7 +91,7 @@ RECIPES = {
     "best rung": Recipe(
         SmallResNet,
         "8 to 25 minutes",
-        epochs=34,
+        epochs=45,
         optimizer=Muon,
         learning_rate=3e-3,
         weight_decay=0.1,
