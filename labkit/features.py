@@ -141,7 +141,7 @@ def explained_variance(features: np.ndarray) -> np.ndarray:
         features: (N, D); N images have at most N − 1 components, however large D is.
 
     Returns:
-        float (min(N − 1, D),); the sum is 1.
+        float (min(N − 1, D),); the sum is 1, or 0 where all rows are equal.
 
     Example:
         >>> explained_variance(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]])).round(3)
@@ -151,4 +151,4 @@ def explained_variance(features: np.ndarray) -> np.ndarray:
     # the eigenvalues are those of the covariance; the smaller of the two products has them all
     product = centred @ centred.T if n < dims else centred.T @ centred
     values = np.linalg.eigvalsh(product.astype(float))[::-1][: min(n - 1, dims)].clip(0)
-    return values / values.sum()
+    return values / (values.sum() or 1.0)

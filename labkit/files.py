@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# the second form is what killed writers of the first edition left behind
-_LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}|\..+\.ipynb\.[a-z0-9_]{8}")
+_LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}")
 
 
 @contextmanager
@@ -47,8 +46,6 @@ def _is_abandoned(path: Path) -> bool:
     match = _LEFTOVER.fullmatch(path.name)
     if not match or not path.is_file():
         return False
-    if not match[1]:
-        return True
     if os.name == "nt":  # there, signal 0 would end the process; an open file cannot be deleted
         return path.stat().st_mtime < time.time() - 3600
     try:

@@ -33,10 +33,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
-def data_folder(tmp_path_factory, worker_id):
+def data_folder(tmp_path_factory):
     """A data folder of this worker's; what has to be drawn is drawn once for all workers."""
     folder = tmp_path_factory.mktemp("labkit_data")
-    if worker_id != "master":
+    if "PYTEST_XDIST_WORKER" in os.environ:
         shared = tmp_path_factory.getbasetemp().parent / "labkit_stand_ins"
         shared.mkdir(exist_ok=True)
         (folder / "stand-in").symlink_to(shared, target_is_directory=True)

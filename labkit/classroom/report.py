@@ -75,6 +75,8 @@ def report(
 
 def _note(apart: list[bool]) -> str:
     counted = "Only a student's own answers count."
+    if not apart:
+        return f"No submission could be run. {counted}"
     if all(apart):
         return f"{counted} Every submission ran apart, without network, behind bubblewrap."
     return (

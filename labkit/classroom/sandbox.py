@@ -186,7 +186,7 @@ class SafeClient(NotebookClient):
     def watch(self) -> None:
         """Look at memory, processes and disk until the kernel is gone; in a thread of its own."""
         kernel = psutil.Process(self.km.provisioner.pid)
-        while not self.stopped:
+        while not threading.Event().wait(0.2) and not self.stopped:
             try:
                 family = [kernel, *kernel.children(recursive=True)]
                 memory = sum(process.memory_info().rss for process in family)
@@ -203,7 +203,6 @@ class SafeClient(NotebookClient):
                 self.end(f"used more than {self.limits.memory / 2**30:.1f} GB of memory")
             elif _size(self.folder) > DISK:
                 self.end(f"wrote more than {DISK >> 20} MB")
-            threading.Event().wait(0.2)
 
     def end(self, why: str = "closed") -> None:
         """End the kernel and all that it started."""

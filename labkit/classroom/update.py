@@ -45,16 +45,19 @@ def update(folder: Path) -> Iterator[tuple[bool, str]]:
     if folder.resolve() == course.resolve():
         raise AuthoringError(f"{folder} holds the course's own notebooks; give another folder")
     there = [path for path in sorted(folder.glob("*.ipynb")) if not _KEPT.fullmatch(path.stem)]
+    failed = set()
     for path in there:
         try:
             yield True, f"{path}: {_update(path, labs)}"
         except (AuthoringError, OSError) as error:
             yield False, f"{path}: {str(error).removeprefix(f'{path}: ')}"
+            failed.add(path)
     for name, lab in labs.items():
         if (path := folder / f"{name}.ipynb") not in there:
             files.write_notebook(lab, path)
             yield True, f"{path}: new"
-        files.write_notebook(lab, folder / GIVEN / path.name)
+        if path not in failed:  # what was given tells the student's cells from the course's
+            files.write_notebook(lab, folder / GIVEN / path.name)
 
 
 def _update(path: Path, labs: dict[str, NotebookNode]) -> str:

@@ -108,8 +108,8 @@ class ImageSplit(Dataset):
         self.answers.add(training if predicted is None else sha256(predicted.tobytes()).hexdigest())
 
     def subset(self, indices: Sequence[int] | np.ndarray | Tensor) -> "ImageSplit":
-        """Return the split that has only these rows, in this order."""
-        rows = torch.as_tensor(np.asarray(indices), dtype=torch.long)
+        """Return the split that has only these rows, in this order, or those of a mask (N,)."""
+        rows = _rows(indices, len(self))
         return replace(
             self,
             images=self.images[rows],
@@ -124,14 +124,17 @@ class ImageSplit(Dataset):
         shuffle: bool = False,
         normalize: Normalize = "half",
         augment: Callable[[Tensor], Tensor] | None = None,
-        indices: Tensor | None = None,
+        indices: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> BatchLoader:
         """Make a batch loader of this split on the lab's device; see ``BatchLoader``.
+
+        ``indices`` may be a mask (N,), as for ``subset``.
 
         Example:
             >>> train = blood.train.loader(batch_size=64, shuffle=True)  # doctest: +SKIP
         """
-        return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), indices)
+        rows = None if indices is None else _rows(indices, len(self))
+        return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), rows)
 
     def counts(self) -> pd.Series:
         """The number of images of each class."""
@@ -245,6 +248,24 @@ class ImageData:
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("Origin", self.origin), ("Licence", self.licence), ("Source", self.citation)]
         return facts + [("Note", note) for note in self.notes]
+
+
+def _rows(indices: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:
+    """Row numbers, also of a mask."""
+    found = np.asarray(indices)
+    if found.dtype == bool:
+        if found.shape != (images,):
+            raise ValueError(f"The mask has the shape {found.shape}; there are {images} images.")
+        found = np.flatnonzero(found)
+    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
+        raise ValueError(
+            f"indices are {found.dtype} {found.shape}; give row numbers, a list of whole numbers, "
+            f"or a mask of {images} booleans."
+        )
+    outside = found[(found < -images) | (found >= images)]
+    if outside.size:
+        raise IndexError(f"There is no row {outside[0]}: the split has {images} images, from 0.")
+    return torch.as_tensor(found % images if found.size else [], dtype=torch.long)
 
 
 def _fast_rows(images: int, wanted: int) -> Tensor | None:

@@ -4,6 +4,7 @@ There are no worker processes and there is no PIL: 28-pixel images fit in memory
 one index operation. That is several times faster than ``DataLoader`` on one image at a time.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -69,6 +70,12 @@ class BatchLoader:
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)
+
+    def in_order(self) -> "BatchLoader":
+        """The same batches without shuffling, so that answers can be put beside their images."""
+        loader = copy.copy(self)
+        loader.shuffle = False
+        return loader
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = self.indices

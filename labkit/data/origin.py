@@ -39,10 +39,12 @@ def save_origin(folder: Path, origin: Origin) -> None:
 
 def read_origin(folder: Path) -> Origin:
     """What `save_origin` noted; "photographs of NAME" where nobody did."""
-    if not _note(folder).exists():
+    folder = folder.resolve()
+    try:
+        noted = json.loads(_note(folder).read_text(encoding="utf-8"))
+        return Origin(noted["origin"], noted["stand_in"])
+    except (OSError, ValueError, LookupError, TypeError):  # none, or not one of labkit's
         return Origin(f"photographs of {folder.name}")
-    noted = json.loads(_note(folder).read_text(encoding="utf-8"))
-    return Origin(noted["origin"], noted["stand_in"])
 
 
 def _note(folder: Path) -> Path:

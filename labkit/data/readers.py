@@ -136,8 +136,9 @@ def _split(
     path: Path, split: str, images: np.ndarray, labels: torch.Tensor, classes: tuple[str, ...]
 ) -> ImageSplit:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)):
+        key = f"{split}_images" if split else "images"
         raise ValueError(
-            f"{path.name} has {split}_images of {images.dtype} {images.shape}; labkit needs uint8 "
+            f"{path.name} has {key} of {images.dtype} {images.shape}; labkit needs uint8 "
             "(N, H, W) or (N, H, W, 3)."
         )
     tensor = torch.from_numpy(images)
@@ -146,7 +147,8 @@ def _split(
     try:
         return ImageSplit(tensor if mapped else tensor.contiguous(), labels, classes)
     except ValueError as error:
-        raise ValueError(f"{path.name}, split {split!r}: {error}") from None
+        which = f", split {split!r}" if split else ""
+        raise ValueError(f"{path.name}{which}: {error}") from None
 
 
 def read_mnist(paths: list[Path]) -> dict[str, ImageSplit]:

@@ -77,7 +77,7 @@ def coalition_worths(
     if players > PLAYERS:
         raise ValueError(f"{players} players have 2^{players} coalitions; at most {PLAYERS}.")
     chosen = class_numbers(targets, outputs_of(model, images))
-    coalitions = torch.tensor(list(product((False, True), repeat=players)))
+    coalitions = torch.tensor(list(product((False, True), repeat=players)), device=images.device)
     numbers = squares(grid, *images.shape[2:])
     worths = np.empty((len(images), len(coalitions)), np.float32)
     for row, (image, k) in enumerate(zip(images, chosen, strict=True)):

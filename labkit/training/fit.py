@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from labkit import settings
+from labkit.data.loaders import BatchLoader
 from labkit.device import choose_precision, get_device
 from labkit.display import end_cell_as_interrupted
 from labkit.inference import device_of, evaluating
@@ -173,7 +174,7 @@ def evaluate(
 
     Args:
         model: gives logits (B, C).
-        loader: batches of (images, labels), in a fixed order.
+        loader: batches of (images, labels); one of labkit's that shuffles is read in order.
         device: default: where the model is.
         precision: as in ``fit``; fp32, so that results do not depend on the processor.
 
@@ -187,6 +188,7 @@ def evaluate(
         >>> evaluate(model, test).accuracy  # doctest: +SKIP
     """
     check_loader(loader, "loader")
+    loader = loader.in_order() if isinstance(loader, BatchLoader) else loader
     device = get_device(str(device or device_of(model)))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []

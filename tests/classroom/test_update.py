@@ -66,6 +66,18 @@ def test_a_damaged_notebook_is_left_alone_and_does_not_stop_the_others(course, w
     assert (work / "00_damaged.ipynb").read_text() == "<<<<<<< HEAD"
 
 
+def test_what_a_student_was_given_is_remembered_where_an_update_fails(course, work):
+    lab, given = work / "02_mini.ipynb", work / ".labkit" / "02_mini.ipynb"
+    whole, before = lab.read_text(), given.read_text()
+    change_lab(course)
+    lab.write_text(whole[:100])
+    assert [fine for fine, _ in update(work)] == [False]
+    assert given.read_text() == before
+    lab.write_text(whole)
+    assert [fine for fine, _ in update(work)] == [True]
+    assert given.read_text() != before
+
+
 def test_the_courses_own_folder_is_refused(course, work):
     with pytest.raises(ValueError, match="give another folder"):
         list(update(course / "notebooks"))

@@ -69,3 +69,7 @@ def test_a_note_beside_the_folder_says_where_the_photographs_are_from(folder, mo
     split, problems = load_folder(folder.name)
     assert (split.origin, split.origin.stand_in) == ("STAND-IN: drawn cells", True)
     assert not problems["file"].str.contains("origin").any()
+    monkeypatch.chdir(folder)
+    assert load_folder(".")[0].origin == "STAND-IN: drawn cells"
+    (folder.parent / f"{folder.name}.origin.json").write_text('{"of": "another program"}')
+    assert load_folder(".")[0].origin == f"photographs of {folder.name}"

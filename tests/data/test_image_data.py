@@ -47,6 +47,25 @@ def test_a_subset_has_the_rows_in_this_order_with_files_and_masks():
     assert part.masks["cell"].all((1, 2)).tolist() == [True, False]
 
 
+def test_a_mask_chooses_rows_and_what_is_neither_is_named(make_split):
+    split = make_split(16)
+    part = split.subset(split.labels == 1)
+    assert part.labels.tolist() == [1, 1]
+    assert split.loader(indices=(split.labels == 1).numpy()).indices.tolist() == [1, 9]
+    assert split.subset([-1]).labels.tolist() == [7] and len(split.loader(indices=[0, 3])) == 1
+    for wrong, error, words in (
+        ([True], ValueError, "16 images"),
+        ([0.5], ValueError, "row numbers"),
+        ([16], IndexError, "no row 16"),
+    ):
+        with pytest.raises(error, match=words):
+            split.subset(wrong)
+
+
+def test_a_split_is_shown_in_one_line(make_split):
+    assert repr(make_split(16)) == "16 images 3x8x8 of 8 classes; random"
+
+
 def test_counts_have_a_row_for_every_class_and_add_up(tiny):
     counts = tiny.counts()
     assert counts.loc["all classes"].tolist() == [40, 16, 16, 72]

@@ -390,6 +390,13 @@ def test_evaluate_knows_the_rows_of_the_split_also_for_a_part_of_it(tiny):
     assert set(result.misclassified()) <= {0, 1, 2}
 
 
+def test_evaluate_reads_a_shuffling_loader_in_order(tiny):
+    shuffled, model = lk.BatchLoader(tiny.val, 4, shuffle=True), make_model()
+    result = lk.evaluate(model, shuffled)
+    assert result.labels.tolist() == tiny.val.labels[result.indices].tolist()
+    assert shuffled.shuffle
+
+
 def test_evaluating_gives_each_module_its_own_mode_back():
     images, labels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
     loader = lk.BatchLoader(lk.ImageSplit(images, labels, tuple("abcd")))
