@@ -49,7 +49,7 @@ def epochs(n):
 # is refused by name: delete it. (On Colab, `LABKIT_DATA` must name a folder on your Drive.)
 
 # %%
-TRAIN_ANEW = False  # True: train what is recorded, here and now (about an hour on two cores)
+TRAIN_ANEW = False  # True: train what is recorded, here and now (one to two hours on two cores)
 ladder = lk.Ladder()
 
 # %% [markdown]

@@ -403,7 +403,7 @@ for kind, rows in (("mistakes", wrong_rows), ("right answers", right_rows)):
 # trains:** its last convolution has maps of 2 x 2. How many places can it tell apart?
 
 # %%
-few = torch.arange(256 if FAST else 2560)
+few = torch.arange(128 if FAST else 2560)
 lk.seed_everything(0)
 vgg = lk.models.vgg16(8)
 slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
@@ -710,7 +710,7 @@ with lk.check("7.4", "largest_gap"):
 logits = lk.inference.outputs_of(model, chosen).numpy()
 background_logits = lk.inference.outputs_of(model, background).numpy()
 estimates = {"Deep SHAP": deep}
-for samples in lk.track((50, 200) if FAST else (50, 200, 800), "gradient SHAP"):
+for samples in lk.track((20, 80) if FAST else (50, 200, 800), "gradient SHAP"):
     estimates[f"gradient SHAP, {samples} samples"] = lk.explain.gradient_shap(
         model, background, chosen[:2], samples=samples
     )
@@ -1022,7 +1022,7 @@ photo_said = photo_probabilities.argmax(1)
 # become with so few answers?
 
 # %%
-number, evaluations = (2, 20) if FAST else (8, 120)
+number, evaluations = (2, 10) if FAST else (8, 120)
 lk.explain.partition_shap(tuned, photographs[:1], to_tuned, max_evals=4)  # compiles its helpers
 
 

@@ -225,7 +225,7 @@ per_class = data.counts()["all"].drop("all classes")
 card = {
     "source": "Acevedo et al. (2020), Data in Brief 30, 105474: one hospital, one analyser",
     "licence": "CC BY 4.0",
-    "labelled by": "clinical pathologists of that hospital, who saw the whole smear",
+    "labelled by": "clinical pathologists of that hospital",
     "belongs together": "cells of one patient; the patients are not recorded",
     "cannot show": "how well it works in another hospital, or on cells of ill people",
     "images": int(per_class.sum()),

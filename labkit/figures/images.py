@@ -32,8 +32,10 @@ def image_grid(
     images = torch.as_tensor(images)
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    caption_lines = max((fill(t, 16).count("\n") + 1 for t in titles), default=0)
     side = WIDTH / columns
+    width = max(10, int(1.6 * 72 * side / 9))  # letters of a caption's line
+    captions = [fill(caption, width) for caption in titles]
+    caption_lines = max((caption.count("\n") + 1 for caption in captions), default=0)
     height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
     smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
@@ -45,9 +47,8 @@ def image_grid(
                 cmap="gray",
                 interpolation=smoothing,
             )
-            if position < len(titles):
-                width = max(10, int(1.6 * 72 * side / 9))
-                ax.set_title(fill(titles[position], width), fontsize=9)
+            if position < len(captions):
+                ax.set_title(captions[position], fontsize=9)
     figure.suptitle(title)
     if smoothing is None:
         figure.set_dpi(70)  # photographs fill a notebook file quickly

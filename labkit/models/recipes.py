@@ -90,7 +90,7 @@ RECIPES = {
     ),
     "best rung": Recipe(
         SmallResNet,
-        "8 to 25 minutes",
+        "10 to 30 minutes",
         epochs=45,
         optimizer=Muon,
         learning_rate=3e-3,

@@ -47,6 +47,7 @@ class Ladder:
         result: Predictions,
         history: list[dict],
         note: str = "",
+        seconds: float = 0,
     ) -> pd.DataFrame:
         """Add a rung, and return the table.
 
@@ -56,6 +57,7 @@ class Ladder:
             result: on the test images.
             history: of the training.
             note: what must stand beside the seconds.
+            seconds: that it took; 0 for the sum of the epochs.
         """
         low, high = result.accuracy_interval()
         self.rows[name] = {
@@ -65,7 +67,7 @@ class Ladder:
             "high": 100 * high,
             "macro F1": result.macro_f1,
             "epochs": len(history),
-            "seconds": sum(epoch["seconds"] for epoch in history),
+            "seconds": seconds or sum(epoch["seconds"] for epoch in history),
             "note": note,
         }
         return self.table()
@@ -73,8 +75,8 @@ class Ladder:
     def add_recorded(self, name: str, recording: Recording) -> pd.DataFrame:
         """Add a training that may be a recording: its seconds are those of another machine."""
         note = "" if recording.anew else f" (recorded on {recording.made['processor']})"
-        test, history = recording.test, recording.history
-        return self.add(name, recording.parameters, test, history, note)
+        test, history, seconds = recording.test, recording.history, recording.made["seconds"]
+        return self.add(name, recording.parameters, test, history, note, seconds)
 
     def frame(self) -> pd.DataFrame:
         """The rungs as numbers, for ``lk.figures.ladder_chart``."""

@@ -1,5 +1,7 @@
 """Each thing that CI asks of a lab, taken away once: `labkit build --check` names it."""
 
+import shutil
+
 import pytest
 
 from labkit.authoring import AuthoringError, complete
@@ -18,13 +20,22 @@ ANSWERS = '{"2.1": [("a", "b")] * 3, "2.2": [("a", "b")] * 3}'
 BANK = f"WRONG = {ANSWERS}\nRIGHT = {ANSWERS}\n"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Where a course is kept once it has been executed."""
+    return tmp_path_factory.mktemp("built")
+
+
 @pytest.fixture
-def lab(course, edit):
+def lab(course, edit, built):
     """A lab with all that CI asks for, built and executed."""
-    edit('print("the end")', RESULT)
-    (course / "tests" / "exercises").mkdir(parents=True)
-    (course / "tests" / "exercises" / "bank_02_mini.py").write_text(BANK)
-    build(execute=True)
+    if not any(built.iterdir()):
+        edit('print("the end")', RESULT)
+        (course / "tests" / "exercises").mkdir(parents=True)
+        (course / "tests" / "exercises" / "bank_02_mini.py").write_text(BANK)
+        build(execute=True)
+        shutil.copytree(course, built, dirs_exist_ok=True)
+    shutil.copytree(built, course, dirs_exist_ok=True)
     return course
 
 

@@ -41,21 +41,31 @@ def interrupt():
 """
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Run a cell after the set-up and return the plots among its outputs, and all of them."""
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """A kernel in which the set-up has run."""
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP)])
+    place = {"metadata": {"path": str(tmp_path_factory.mktemp("notebook"))}}
+    client = NotebookClient(nb, timeout=120, kernel_name="python3", resources=place)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LABKIT_")}
+    with client.setup_kernel(env=own):
+        client.execute_cell(nb.cells[0], 0)
+        yield client
 
-    def run(code, **options):
-        cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, code)]
-        nb = nbformat.v4.new_notebook(cells=cells)
-        client = NotebookClient(nb, timeout=120, kernel_name="python3", **options)
+
+@pytest.fixture
+def run(client):
+    """Run a cell and return the plots among its outputs, and all of them."""
+
+    def run(code):
+        cell = nbformat.v4.new_code_cell(code)
+        client.nb.cells.append(cell)
         try:
-            client.execute(cwd=tmp_path, env=dict(os.environ))
+            client.execute_cell(cell, len(client.nb.cells) - 1)
         except CellExecutionError:
-            assert "stop" in code or "1 / 0" in code or "interrupt" in code, nb.cells[1].outputs
-        assert "widgets" not in nb.metadata
-        outputs = nb.cells[1].outputs
-        return [out for out in outputs if "image/png" in out.get("data", {})], outputs
+            assert "stop" in code or "1 / 0" in code or "interrupt" in code, cell.outputs
+        assert client.widget_state == {}
+        return [out for out in cell.outputs if "image/png" in out.get("data", {})], cell.outputs
 
     return run
 
