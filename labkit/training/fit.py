@@ -139,7 +139,7 @@ def _new_history(
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "loss": type(criterion).__name__,
         "optimizer": type(optimizer).__name__,
-        "learning rate": float(optimizer.param_groups[0]["lr"]),
+        "learning rate": float(f"{optimizer.param_groups[0]['lr']:.3g}"),
         "epochs": epochs,
         "device": f"{engine.device.type}, {engine.precision}",
     }
