@@ -90,8 +90,8 @@ RECIPES = {
     ),
     "best rung": Recipe(
         SmallResNet,
-        "10 to 30 minutes",
-        epochs=45,
+        "8 to 25 minutes",
+        epochs=34,
         optimizer=Muon,
         learning_rate=3e-3,
         weight_decay=0.1,
