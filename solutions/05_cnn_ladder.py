@@ -1793,8 +1793,6 @@ def train_mended(model, train, val, epochs):
 #    gradients are `None`, so `step()` does nothing, without an error. The loss does not fall at all.
 # 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
 #    the batch at hand: the answer to one image depends on its neighbours.
-#
-# Faults come in company: the second, mended alone, could hide the other two.
 # </details>
 
 # %%
@@ -2298,8 +2296,8 @@ lk.figures.run_summary(best.history, best.test)
 pd.DataFrame(best.test.most_confused(4), columns=["true", "predicted", "test images"])
 
 # %% [markdown]
-# What keeps it from 100 %? **Before you look:** were two trainings wrong independently of each other, how
-# many images would both get wrong?
+# What keeps it from 100 %? **Guess:** how many images does a second training, with another seed, get
+# wrong too?
 
 # %%
 second = lk.models.recorded("best rung", blood, seed=43, quiet=True).test
