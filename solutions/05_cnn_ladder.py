@@ -757,7 +757,7 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
 # bet that all three seeds lie on the same side of the unchanged network?
 
 # %%
-lk.say_cost(60, 200)
+lk.say_cost(75, 250)
 runs = {
     "unchanged": (two_blocks, 1e-3),
     "second_norm": (second_norm, 1e-3),
@@ -979,7 +979,7 @@ figure
 # runs:** `two_blocks` knows where a pattern lies. What has the network lost with that, and what gained?
 
 # %%
-lk.say_cost(40, 160)
+lk.say_cost(60, 200)
 lk.seed_everything(SEED)
 simple = SimpleCNN()
 history = lk.fit(
@@ -1282,7 +1282,7 @@ pd.Series(medians).round().to_frame("median sharpness")
 # must that help, and which one may it harm?
 
 # %%
-lk.say_cost(105, 400)
+lk.say_cost(140, 450)
 third = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))
 third = third[: 256 if FAST else 4000]
 apart = {
@@ -1331,7 +1331,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # have they?
 
 # %%
-lk.say_cost(105, 400)
+lk.say_cost(155, 500)
 augmented = blood.loaders(batch_size=64, augment=augment)
 weighted_loss = nn.CrossEntropyLoss(weight=weights)
 lk.seed_everything(SEED)
@@ -1913,7 +1913,7 @@ def objective(trial):
 # %%
 import optuna
 
-lk.say_cost(50, 120)
+lk.say_cost(35, 100)
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else a line a trial
 study = optuna.create_study(
     direction="maximize", sampler=optuna.samplers.TPESampler(seed=SEED + lk.settings.seed_offset())
@@ -2103,7 +2103,7 @@ def chain(block, blocks, channels=32):
     return nn.Sequential(*first, *middle, *last)
 
 
-lk.say_cost(45, 120)
+lk.say_cost(65, 180)
 turns = lk.Augment(flip=True, turn=True)
 pairs = {
     f"{blocks} blocks, {name}": (block, blocks)
