@@ -1,5 +1,6 @@
 """``fit`` and ``evaluate``: train a network, and ask it about a split."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from numbers import Integral
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import RandomSampler
 
 from labkit import settings
 from labkit.data.loaders import BatchLoader
@@ -189,6 +191,12 @@ def evaluate(
     """
     check_loader(loader, "loader")
     loader = loader.in_order() if isinstance(loader, BatchLoader) else loader
+    if isinstance(getattr(loader, "sampler", None), RandomSampler):
+        warnings.warn(
+            "This DataLoader shuffles: row i of the predictions is not image i of its data set. "
+            "Make it with shuffle=False to look at single images.",
+            stacklevel=2,
+        )
     device = get_device(str(device or device_of(model)))
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []

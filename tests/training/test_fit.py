@@ -395,6 +395,8 @@ def test_evaluate_reads_a_shuffling_loader_in_order(tiny):
     result = lk.evaluate(model, shuffled)
     assert result.labels.tolist() == tiny.val.labels[result.indices].tolist()
     assert shuffled.shuffle
+    with pytest.warns(UserWarning, match="shuffle=False"):
+        lk.evaluate(model, torch.utils.data.DataLoader(tiny.val, 4, shuffle=True))
 
 
 def test_evaluating_gives_each_module_its_own_mode_back():
