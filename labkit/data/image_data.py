@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from labkit import settings
-from labkit.data.loaders import BatchLoader
+from labkit.data.loaders import BatchLoader, fast_rows, row_numbers
 from labkit.data.origin import Origin
 from labkit.data.transforms import Normalize
 from labkit.device import get_device
@@ -109,7 +108,7 @@ class ImageSplit(Dataset):
 
     def subset(self, indices: Sequence[int] | np.ndarray | Tensor) -> "ImageSplit":
         """Return the split that has only these rows, in this order, or those of a mask (N,)."""
-        rows = _rows(indices, len(self))
+        rows = row_numbers(indices, len(self))
         return replace(
             self,
             images=self.images[rows],
@@ -133,7 +132,7 @@ class ImageSplit(Dataset):
         Example:
             >>> train = blood.train.loader(batch_size=64, shuffle=True)  # doctest: +SKIP
         """
-        rows = None if indices is None else _rows(indices, len(self))
+        rows = None if indices is None else row_numbers(indices, len(self))
         return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), rows)
 
     def counts(self) -> pd.Series:
@@ -218,7 +217,7 @@ class ImageData:
                 shuffle=name == "train",
                 normalize=normalize,
                 augment=augment if name == "train" else None,
-                indices=_fast_rows(len(split), FAST_IMAGES[name]),
+                indices=fast_rows(len(split), FAST_IMAGES[name]),
             )
             for name, split in self.splits.items()
         )
@@ -248,28 +247,3 @@ class ImageData:
     def _facts(self) -> list[tuple[str, str]]:
         facts = [("Origin", self.origin), ("Licence", self.licence), ("Source", self.citation)]
         return facts + [("Note", note) for note in self.notes]
-
-
-def _rows(indices: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:
-    """Row numbers, also of a mask."""
-    found = np.asarray(indices)
-    if found.dtype == bool:
-        if found.shape != (images,):
-            raise ValueError(f"The mask has the shape {found.shape}; there are {images} images.")
-        found = np.flatnonzero(found)
-    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
-        raise ValueError(
-            f"indices are {found.dtype} {found.shape}; give row numbers, a list of whole numbers, "
-            f"or a mask of {images} booleans."
-        )
-    outside = found[(found < -images) | (found >= images)]
-    if outside.size:
-        raise IndexError(f"There is no row {outside[0]}: the split has {images} images, from 0.")
-    return torch.as_tensor(found % images if found.size else [], dtype=torch.long)
-
-
-def _fast_rows(images: int, wanted: int) -> Tensor | None:
-    if not settings.fast() or images <= wanted:
-        return None
-    # a generator of its own: fast mode must not change what the lab draws afterwards
-    return torch.randperm(images, generator=torch.Generator().manual_seed(0))[:wanted]

@@ -5,12 +5,14 @@ one index operation. That is several times faster than ``DataLoader`` on one ima
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from labkit import settings
 from labkit.data.transforms import Normalize, normalizer
 
 
@@ -88,3 +90,29 @@ class BatchLoader:
             if self.augment is not None:
                 images = self.augment(images)
             yield self.normalize(images), self._labels.index_select(0, rows.to(self.device))
+
+
+def row_numbers(indices: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:
+    """Row numbers, also of a mask."""
+    found = np.asarray(indices)
+    if found.dtype == bool:
+        if found.shape != (images,):
+            raise ValueError(f"The mask has the shape {found.shape}; there are {images} images.")
+        found = np.flatnonzero(found)
+    if found.size and (found.dtype.kind not in "iu" or found.ndim != 1):
+        raise ValueError(
+            f"indices are {found.dtype} {found.shape}; give row numbers, a list of whole numbers, "
+            f"or a mask of {images} booleans."
+        )
+    outside = found[(found < -images) | (found >= images)]
+    if outside.size:
+        raise IndexError(f"There is no row {outside[0]}: the split has {images} images, from 0.")
+    return torch.as_tensor(found % images if found.size else [], dtype=torch.long)
+
+
+def fast_rows(images: int, wanted: int) -> Tensor | None:
+    """A fixed random part of so many images in fast mode; None for all."""
+    if not settings.fast() or images <= wanted:
+        return None
+    # a generator of its own: fast mode must not change what the lab draws afterwards
+    return torch.randperm(images, generator=torch.Generator().manual_seed(0))[:wanted]

@@ -16,7 +16,7 @@ from labkit.files import atomic
 SEED = 0
 MOST_DRAWN = 6_000  # training images of a stand-in for MedMNIST; a tenth of it above LARGE pixels
 LARGE = 64  # above this size a tenth of the cells is drawn: all of them would take minutes
-PHOTOGRAPHS, FAST_PHOTOGRAPHS = 150, 48  # a class
+PHOTOGRAPHS, FAST_PHOTOGRAPHS = 150, 64  # a class
 
 
 def photograph_folder() -> Path:

@@ -6,7 +6,7 @@ from io import BytesIO
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from labkit.display import PALETTE, STAND_IN_COLOUR
 
@@ -74,11 +74,11 @@ class SmallFigure(Figure):
         display(data, raw=True)
 
 
-def as_picture(figure: Figure, dpi: float, **options: object) -> Image.Image:
+def as_picture(figure: Figure, dpi: float, margin: int = 0, **options: object) -> Image.Image:
     """A figure as a picture with a quiet frame, which sets it off from any page, light or dark."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi, **options)
-    picture = Image.open(file).convert("RGB")
+    picture = ImageOps.expand(Image.open(file).convert("RGB"), margin, "white")
     # drawn here, because what is cropped tightly loses the frame that matplotlib draws
     ImageDraw.Draw(picture).rectangle((0, 0, picture.width - 1, picture.height - 1), outline=FRAME)
     return picture
@@ -99,5 +99,6 @@ def as_jpeg(figure: Figure, quality: int = 60) -> object:
 
     buffer = BytesIO()
     smaller = {"optimize": True, "progressive": True}  # by a twentieth, with the same pixels
-    as_picture(figure, dpi=90).save(buffer, format="jpeg", quality=quality, **smaller)
+    # JPEG works on squares of 8 pixels: what is drawn in that of the frame would blur it
+    as_picture(figure, dpi=90, margin=8).save(buffer, format="jpeg", quality=quality, **smaller)
     return Shown(buffer.getvalue(), format="jpeg", width=int(90 * figure.get_figwidth()))

@@ -711,7 +711,11 @@ RIGHT = {
     "4.1": [
         module(),
         module(call="return type(self).forward(self, x)", parameters="return dict()"),
-        module(start="1", train="self.training = 1; return self", eval="self.training = 0"),
+        module(
+            start="not False",
+            train="self.training = True; return self",
+            eval="self.training = not True",
+        ),
         "from abc import ABC, abstractmethod\n"
         + module().replace("class Module:", "class Module(ABC):\n    training = True"),
     ],
