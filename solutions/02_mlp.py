@@ -8,7 +8,7 @@
 # **You should know** Python and NumPy, what a derivative is, and lab 01 (the data). You need not
 # have seen PyTorch.
 #
-# **Time:** about two and a half hours. All cells together compute for one to two minutes on two
+# **Time:** about two and a half hours. All cells together compute for two to three minutes on two
 # cores.
 
 # %%
@@ -934,7 +934,7 @@ print("losses equal to 1e-6:", bool(differences.max() < 1e-6))
 # %% [markdown]
 # ## Train in earnest
 #
-# Adam with learning rate 1e-3, cross-entropy, batches of 64, 30 epochs: 10 to 30 seconds. While it
+# Adam with learning rate 1e-3, cross-entropy, batches of 64, 30 epochs: about half a minute. While it
 # runs, think of an answer: **which of the two losses will be lower in the end, that of the training
 # or that of the validation images? And will both keep falling?** (You may stop a training with the
 # black square above the notebook: network, history and picture stay as they are then.)
@@ -983,7 +983,7 @@ on_validation
 # are asked for: `model_unscaled`, `history_unscaled` (what `lk.fit` returns) and `result_unscaled`
 # (what `lk.evaluate` returns).
 #
-# This trains for 10 to 30 seconds. Say first which one you expect to be better:
+# This trains for about half a minute. Say first which one you expect to be better:
 
 # %%
 guess = None  # "[-1, 1]", "[0, 1]" or "no difference"
@@ -1804,7 +1804,7 @@ print(f"p = {p_value:.3g}")
 # So: three seeds, six epochs each. And because $[0, 1] \to [-1, 1]$ changes two things at once, two
 # **controls** that change one: *shift only* gives $[-0.5, 0.5]$, *scale only* gives $[0, 2]$.
 #
-# This trains twelve networks, in half a minute or so. **Predict while it runs:** which of the
+# This trains twelve networks, in about a minute. **Predict while it runs:** which of the
 # controls will be near $[-1, 1]$, which near $[0, 1]$?
 
 # %%
