@@ -66,7 +66,7 @@ def bubblewrap() -> str | None:
 class _Specs(KernelSpecManager):
     """Knows one kernel."""
 
-    argv: list[str] = []  # noqa: RUF012
+    argv: list[str] = []  # noqa: RUF012 - each instance gets its own
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(argv=self.argv, language="python", display_name=kernel_name)

@@ -127,13 +127,10 @@ class ImageSplit(Dataset):
     ) -> BatchLoader:
         """Make a batch loader of this split on the lab's device; see ``BatchLoader``.
 
-        ``indices`` may be a mask (N,), as for ``subset``.
-
         Example:
             >>> train = blood.train.loader(batch_size=64, shuffle=True)  # doctest: +SKIP
         """
-        rows = None if indices is None else row_numbers(indices, len(self))
-        return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), rows)
+        return BatchLoader(self, batch_size, shuffle, normalize, augment, get_device(), indices)
 
     def counts(self) -> pd.Series:
         """The number of images of each class."""

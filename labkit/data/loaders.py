@@ -36,7 +36,7 @@ class BatchLoader:
         normalize: see ``normalizer``.
         augment: a function of float images (B, C, H, W) in [0, 1], or None.
         device: where the batches are wanted.
-        indices: use only these rows of the split (N',); None for all.
+        indices: use only these rows of the split (N',), or those of a mask (N,); None for all.
 
     Example:
         >>> images, labels = torch.zeros(10, 3, 28, 28, dtype=torch.uint8), torch.zeros(10).long()
@@ -53,14 +53,15 @@ class BatchLoader:
         normalize: Normalize = "half",
         augment: Callable[[Tensor], Tensor] | None = None,
         device: torch.device | str = "cpu",
-        indices: Tensor | None = None,
+        indices: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.augment, self.normalize = augment, normalizer(normalize)
         self._settings = {"batch_size": batch_size, "shuffle": shuffle, "normalize": normalize}
-        self.indices = torch.arange(len(dataset.labels)) if indices is None else indices
+        count = len(dataset.labels)
+        self.indices = torch.arange(count) if indices is None else row_numbers(indices, count)
         self.device = torch.device(device)
         fits = dataset.images.nbytes < 1 << 30
         self._images = dataset.images.to(self.device) if fits else dataset.images

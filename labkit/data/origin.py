@@ -24,7 +24,7 @@ class Origin(str):
 
     stand_in: bool
 
-    def __new__(cls, text: str = "", stand_in: bool | None = None) -> "Origin":  # noqa: D102
+    def __new__(cls, text: str = "", stand_in: bool | None = None) -> "Origin":  # noqa: D102 - the class describes it
         origin = super().__new__(cls, text)
         origin.stand_in = getattr(text, "stand_in", False) if stand_in is None else stand_in
         return origin

@@ -5,6 +5,7 @@ import torch
 import labkit as lk
 from labkit.data import image_data
 from labkit.data.image_data import ImageData, ImageSplit
+from labkit.data.loaders import BatchLoader
 from labkit.data.origin import Origin
 
 IMAGES = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
@@ -53,6 +54,7 @@ def test_a_mask_chooses_rows_and_what_is_neither_is_named(make_split):
     assert part.labels.tolist() == [1, 1]
     assert split.loader(indices=(split.labels == 1).numpy()).indices.tolist() == [1, 9]
     assert split.subset([-1]).labels.tolist() == [7] and len(split.loader(indices=[0, 3])) == 1
+    assert BatchLoader(split, indices=split.labels == 1).indices.tolist() == [1, 9]
     for wrong, error, words in (
         ([True], ValueError, "16 images"),
         ([0.5], ValueError, "row numbers"),
