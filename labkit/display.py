@@ -49,7 +49,7 @@ def end_cell_as_interrupted() -> None:
     """Let the present cell end as interrupted, so that "Run All" runs no further cells.
 
     What the cell has computed and assigned stays; a KeyboardInterrupt of its own would lose it.
-    A loop of `track` in the same cell ends before its next item.
+    What heeds it (`heed_stop`: the next training, a loop of `track`) ends the cell there.
     """
     global _cell_is_stopped
     shell = running_shell()
@@ -64,6 +64,12 @@ def end_cell_as_interrupted() -> None:
 
     shell.events.register("post_run_cell", mark)
     _cell_is_stopped = True
+
+
+def heed_stop() -> None:
+    """Raise KeyboardInterrupt after a training of this cell was stopped: one Stop ends them all."""
+    if _cell_is_stopped:
+        raise KeyboardInterrupt
 
 
 class Throttle:
@@ -200,8 +206,7 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
             line.show(lambda n=count: progress_text(what, n, total, time.perf_counter() - start))
             yield item
             count += 1
-            if _cell_is_stopped:  # one press of Stop ends a cell of many trainings
-                raise KeyboardInterrupt
+            heed_stop()
     finally:
         seconds = time.perf_counter() - start
         line.finish(f"{what}: {count} in {duration(seconds)}" if seconds > LEAVES_A_LINE else "")

@@ -61,11 +61,18 @@ def test_track_leaves_a_line_only_where_it_took_long(capsys, monkeypatch, second
     assert capsys.readouterr().out == left
 
 
-def test_one_stop_ends_a_cell_of_many_trainings():
+FIT = "lk.fit(torch.nn.Linear(2, 2), [(torch.ones(1, 2), torch.tensor([0]))], epochs=1)"
+
+
+@pytest.mark.parametrize(
+    ("items", "train"), [("lk.track(range(3), 'x')", "0"), ("range(3)", FIT)], ids=["track", "fit"]
+)
+def test_one_stop_ends_a_cell_of_many_trainings(items, train):
     shell = InteractiveShell.instance()
     try:
         stop = "seen.append(i) or display.end_cell_as_interrupted()"
-        loop = "from labkit import display\nseen = []\nfor i in display.track(range(3), 'x'): "
+        loop = "import torch, labkit as lk\nfrom labkit import display\nseen = []\n"
+        loop += f"for i in {items}: {train}; "
         stopped = shell.run_cell(loop + stop, silent=False, store_history=False)
         assert isinstance(stopped.error_in_exec, KeyboardInterrupt)
         assert shell.user_ns["seen"] == [0]

@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 from urllib3.exceptions import HTTPError
 
-from labkit.display import ProgressLine, progress_text
+from labkit.display import LEAVES_A_LINE, ProgressLine, duration, progress_text
 
 CONNECT_SECONDS, READ_SECONDS = 5, 20
 LONGEST_WAIT = 60  # seconds; a server that asks for more is given up
@@ -42,7 +42,12 @@ def stream(url: str, output_file: str, _pooch: object, seconds: float, most: int
         except HTTPError as error:  # of urllib3, which is no OSError
             raise ConnectionError(f"{error} after {out.tell():,} bytes") from error
         finally:
-            line.finish()
+            took, size = time.monotonic() - start, out.tell() / 1e6
+            line.finish(
+                f"fetched {size:.0f} MB of {name} in {duration(took)}"
+                if took > LEAVES_A_LINE
+                else ""
+            )
         if total and out.tell() != total:
             raise ConnectionError(f"cut off after {out.tell():,} of {total:,} bytes")
 

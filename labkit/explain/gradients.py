@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.display import track
 from labkit.explain.targets import Targets, class_numbers
 from labkit.inference import device_of, outputs_of, undisturbed
 
@@ -80,7 +81,7 @@ def integrated_gradients(
     way = images - baseline
     total = torch.zeros_like(images, device="cpu")
     with undisturbed(model):
-        for step in range(steps):
+        for step in track(range(steps), "integrated gradients, steps"):
             points = baseline + (step + 0.5) / steps * way
             total += torch.cat(list(_gradients(model, points, classes, batch_size)))
     return (total / steps * way.cpu()).numpy()

@@ -9,6 +9,8 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
+from labkit.display import track
+
 Explain = Callable[[nn.Module], Mapping[str, np.ndarray]]
 
 
@@ -44,11 +46,11 @@ def randomise_layers(
     """
     _refuse_fixed(model)
     original, rows = explain(model), []
-    for draw in draws:
-        rows += [(draw, "as trained", name, rank_correlation(m, m)) for name, m in original.items()]
-        for layer, net in _forgetting(copy.deepcopy(model), draw):
-            for name, maps in explain(net).items():
-                rows.append((draw, layer, name, rank_correlation(original[name], maps)))
+    owners = [m for m in model.modules() if list(m.parameters(recurse=False))]
+    layers = sum(not isinstance(m, nn.modules.batchnorm._BatchNorm) for m in owners)
+    for draw, layer, net in track(_draws(model, draws), "randomising", len(draws) * (1 + layers)):
+        for name, maps in (explain(net) if net else original).items():
+            rows.append((draw, layer, name, rank_correlation(original[name], maps)))
     return pd.DataFrame(rows, columns=["draw", "layer", "method", "rank_correlation"])
 
 
@@ -68,6 +70,14 @@ def rank_correlation(some: np.ndarray, others: np.ndarray) -> float:
     """
     pairs = zip(np.asarray(some), np.asarray(others), strict=True)
     return float(np.mean([_spearman(a, b) for a, b in pairs]))
+
+
+def _draws(model: nn.Module, draws: Sequence[int]) -> Iterator[tuple[int, str, nn.Module | None]]:
+    """Each draw and layer with the network that has forgotten it; None for the trained one."""
+    for draw in draws:
+        yield draw, "as trained", None
+        for layer, net in _forgetting(copy.deepcopy(model), draw):
+            yield draw, layer, net
 
 
 def _forgetting(net: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.display import track
 from labkit.explain.targets import Targets, class_numbers
 from labkit.inference import device_of, outputs_of, undisturbed
 
@@ -56,7 +57,7 @@ def deep_shap(
             warnings.filterwarnings("ignore", "unrecognized nn.Module")
             return explainer.shap_values(rows, check_additivity=False)
 
-    values = _explain(model, images, targets, explain)
+    values = _explain(model, images, targets, explain, "Deep SHAP")
     gap = additivity_gap(model, background, images, values, targets).max()
     if not gap <= ADDITIVITY:
         raise ValueError(
@@ -109,7 +110,7 @@ def gradient_shap(
         finally:
             np.random.set_state(state)
 
-    return _explain(model, images, targets, explain)
+    return _explain(model, images, targets, explain, "Gradient SHAP")
 
 
 def additivity_gap(
@@ -164,16 +165,18 @@ def _explain(
     images: Tensor,
     targets: Targets,
     explain: Callable[[nn.Module, Tensor], np.ndarray],
+    what: str,
 ) -> np.ndarray:
     # the library leaves hooks and parameters behind when it fails: give it a copy
     net = copy.deepcopy(model)
     images = images.detach().to(device_of(model))
     with undisturbed(net):
         if targets is None:
-            return np.moveaxis(explain(net, images), -1, 1).astype(np.float32)
+            parts = [explain(net, image) for image in track(images.split(1), f"{what}, images")]
+            return np.moveaxis(np.concatenate(parts), -1, 1).astype(np.float32)
         chosen = class_numbers(targets, outputs_of(model, images))
         values = np.empty(images.shape, np.float32)
-        for k in np.unique(chosen):
+        for k in track(np.unique(chosen), f"{what}, classes"):
             rows = np.flatnonzero(chosen == k)
             found = explain(_OneClass(net, int(k)), images[torch.from_numpy(rows)])
             values[rows] = np.asarray(found).reshape(len(rows), *images.shape[1:])

@@ -16,7 +16,7 @@ from torch.utils.data import RandomSampler
 from labkit import settings
 from labkit.data.loaders import BatchLoader
 from labkit.device import choose_precision, get_device
-from labkit.display import end_cell_as_interrupted
+from labkit.display import end_cell_as_interrupted, heed_stop
 from labkit.inference import device_of, evaluating
 from labkit.metrics import Predictions
 from labkit.training import checkpoint as checkpoints
@@ -81,7 +81,8 @@ def fit(
         progress: show a bar while training and one line at the end.
 
     Returns:
-        The history; after Ctrl-C that of the epochs so far. (In a notebook, "Run All" stops there.)
+        The history; after Ctrl-C that of the epochs so far. (In a notebook, "Run All" stops there,
+        and so does the cell where it calls ``fit`` again.)
 
     Raises:
         ValueError, TypeError: for settings or data that cannot work; says what to change.
@@ -92,6 +93,7 @@ def fit(
     Example:
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
     """
+    heed_stop()
     if not isinstance(epochs, Integral) or epochs < 1:
         raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
     slips.check_model(model)
@@ -106,7 +108,7 @@ def fit(
     slips.check_optimizer(optimizer, model)
     slips.check_scheduler(scheduler, optimizer, train, epochs)
     criterion = (criterion or nn.CrossEntropyLoss()).to(device)
-    history = _new_history(engine, train, epochs, optimizer, criterion)
+    history = _new_history(engine, train, epochs, optimizer, criterion, scheduler)
     run = Run(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
     )
@@ -133,15 +135,22 @@ def fit(
 
 
 def _new_history(
-    engine: Engine, train: Iterable, epochs: int, optimizer: Optimizer, criterion: nn.Module
+    engine: Engine,
+    train: Iterable,
+    epochs: int,
+    optimizer: Optimizer,
+    criterion: nn.Module,
+    scheduler: LRScheduler | None,
 ) -> History:
-    parameters = engine.model.parameters()
+    parameters, decay = engine.model.parameters(), optimizer.param_groups[0].get("weight_decay", 0)
     setup = {
         "model": type(engine.model).__name__,
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "loss": type(criterion).__name__,
         "optimizer": type(optimizer).__name__,
         "learning rate": float(f"{optimizer.param_groups[0]['lr']:.3g}"),
+        **({"weight decay": decay} if decay else {}),
+        **({"scheduler": type(scheduler).__name__} if scheduler else {}),
         "epochs": epochs,
         "device": f"{engine.device.type}, {engine.precision}",
     }
