@@ -116,8 +116,11 @@ def as_html(record: Record, sheets: Sequence[Sheet]) -> str:
         for sheet in sheets
     )
     legend = " &emsp; ".join(map(_legend_entry, record.legend()))
-    colour = f"color:{STAND_IN_COLOUR}" if getattr(record.origin, "stand_in", False) else ""
-    source = f'<div style="font-size:85%;{colour}">data: {escape(record.origin)}</div>'
+    source = f"data: {escape(record.origin)}"
+    if getattr(record.origin, "stand_in", False):  # its own ground: readable on any page
+        look_out = f"background:{STAND_IN_COLOUR};color:white;padding:1px 6px;border-radius:3px"
+        source = f'<span style="{look_out}">{source}</span>'
+    source = f'<div style="font-size:85%">{source}</div>'
     return (
         f'<div><div style="font-weight:600">{escape(record.headline())}</div>'
         f'<div style="font-size:90%">{legend}</div>'

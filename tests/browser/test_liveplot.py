@@ -19,8 +19,10 @@ os.environ["LABKIT_FAST"] = "0"  # all epochs: the plot must have something to s
 import torch
 
 import labkit as lk
+from labkit.data.origin import Origin
 
 cells = lk.load_dataset("synthetic")
+cells.train.origin = Origin("STAND-IN: drawn cells", stand_in=True)  # must be readable too
 rows = torch.arange(400)
 train = lk.BatchLoader(cells.train, 100, shuffle=True, indices=rows)
 val = lk.BatchLoader(cells.val, 100, indices=rows)

@@ -169,7 +169,7 @@ def test_a_stand_in_is_named_in_red(make_history):
     origin = Origin("STAND-IN: drawn cells", stand_in=True)
     record = follow(make_history(1, origin=origin))
     html = as_html(record, paint(record))
-    assert re.search(r'color:#b3261e">data: STAND-IN: drawn cells', html)
+    assert re.search(r'background:#b3261e;color:white[^>]*">data: STAND-IN: drawn cells', html)
     record = follow(make_history(1, origin="STAND-IN is only a word here"))
     assert "#b3261e" not in as_html(record, paint(record))
 
