@@ -168,10 +168,12 @@ net
 
 # %% [markdown]
 # You write `forward`, but you **call** the network: `net(points)`. PyTorch then calls `forward` for
-# you. Out come three numbers a point, one for each class. They are called **logits**: any number is
-# allowed, and the largest one is the network's answer.
+# you. Out come three numbers for each point, one for each class. They are called **logits**: any
+# number is allowed, and the largest one is the network's answer.
 #
-# **Predict first:** how many weights and biases does `PlaneNet` have?
+# **Predict first:** how many weights and biases does `PlaneNet` have? Together they are its
+# **parameters**: `net.parameters()` gives them tensor by tensor, `numel()` says how many numbers
+# one tensor holds.
 
 # %%
 guess = None  # your number
@@ -311,7 +313,8 @@ print("measuring:", dropout(torch.ones(8)).tolist())
 
 # %% [markdown]
 # **Device**: where the numbers lie, in the computer's memory (`"cpu"`) or on a graphics card.
-# Network and data must lie on the same one. `lk.get_device()` chooses, `net.to(device)` moves.
+# Network and data must lie on the same one. `lk.get_device()` chooses, `net.to(device)` moves. The
+# kit's loaders give batches that lie there already, and `lk.fit` moves the network itself.
 #
 # **Precision**: a number in PyTorch usually has 32 bits, `"fp32"` (NumPy takes 64). Some processors
 # are faster with 16 (`"bf16"`), with only two to three right digits. We say `precision="fp32"`
@@ -588,6 +591,9 @@ with lk.check("2.2", "train_one_epoch"):
     class _Toy(nn.Sequential):
         def forward(self, images):
             _modes.append(self.training)
+            assert torch.is_tensor(images), (
+                "your network gets no images: `for images, labels in loader`, without enumerate"
+            )
             assert len(images) <= 4, "loop over the `loader` that your function gets"
             return super().forward(images)
 
@@ -637,6 +643,9 @@ with lk.check("2.2", "train_one_epoch"):
     try:
         _got = train_one_epoch(_net, _loader, _Criterion(), _Steps(_net.parameters(), lr=0.02))
     except RuntimeError as _error:
+        assert _modes or "cannot be multiplied" not in str(_error), (
+            "your function calls another network than the `model` that it gets: model(images)"
+        )
         assert "does not require grad" not in str(_error), (
             "there are no gradients: training needs them, so no torch.no_grad() and no .detach()"
         )
@@ -669,7 +678,7 @@ with lk.check("2.2", "train_one_epoch"):
         "zero_grad, backward, step, once each"
     )
     assert _got is not None, "nothing is returned: return the mean loss"
-    assert not isinstance(_got, tuple | list | dict), "return one number, the mean loss"
+    assert not isinstance(_got, tuple | list | dict | str), "return one number, the mean loss"
     assert not (torch.is_tensor(_got) and _got.requires_grad), (
         "what you return still holds the calculation of every batch: add up loss.item(), a number"
     )
@@ -742,18 +751,21 @@ def validate(model, loader, criterion):
 
 # %%
 with lk.check("2.3", "validate"):
-    torch.manual_seed(0)
+    torch.manual_seed(3)  # one place in the whole batch then gives another share
     _net = nn.Sequential(nn.Flatten(), nn.Linear(2352, 8), nn.Dropout(0.5))
     _x = torch.randn(10, 3, 28, 28)
     _logits = _net[:2](_x).detach()
     _y = _logits.argmax(1)
-    _y[[1, 5, 8]] = (_y[[1, 5, 8]] + 1) % 8  # 7 of 10 are right: 3 of 4, 3 of 4, 1 of 2
+    _y[[1, 2, 5]] = (_y[[1, 2, 5]] + 1) % 8  # 7 of 10 are right: 2 of 4, 3 of 4, 2 of 2
     _loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(_x, _y), batch_size=4)
     _smooth, _seen = nn.CrossEntropyLoss(label_smoothing=0.3), []
 
     class _Toy(nn.Sequential):
         def forward(self, images):
             _seen.append((self.training, torch.is_grad_enabled()))
+            assert torch.is_tensor(images), (
+                "your network gets no images: `for images, labels in loader`, without enumerate"
+            )
             assert len(images) <= 4, "loop over the `loader` that your function gets"
             return super().forward(images)
 
@@ -775,6 +787,9 @@ with lk.check("2.3", "validate"):
     try:
         _answer = validate(_net, _loader, _Criterion())
     except RuntimeError as _error:
+        assert _seen or "cannot be multiplied" not in str(_error), (
+            "your function calls another network than the `model` that it gets: model(images)"
+        )
         assert "does not require grad" not in str(_error), (
             "validation only looks: no backward() and no step()"
         )
@@ -817,11 +832,16 @@ with lk.check("2.3", "validate"):
     for _wrong, _message in (
         (70, "the accuracy is in per cent: return a share from 0 to 1"),
         (7, "the accuracy is a count: divide by the number of images"),
-        (2 / 3, "the accuracy is the mean of the batches' shares: count, and divide at the end"),
+        (0.75, "the accuracy is the mean of the batches' shares: count, and divide at the end"),
         (7 / 3, "divide the right answers by the number of images, not of batches"),
         (0.3, "this is the share of wrong answers"),
-        (0.5, "this is the accuracy of the last batch: count in all of them"),
-        (0.1, "only the last batch is counted: correct += …, not correct = …"),
+        (1, "this is the accuracy of the last batch: count in all of them"),
+        (
+            0.225,
+            "these are the batches' shares, divided by the number of images: add up how many are "
+            "right, (…).sum().item()",
+        ),
+        (0.2, "only the last batch is counted: correct += …, not correct = …"),
         (0, "the accuracy is 0: are argmax(1) and labels compared, and is it / and not //?"),
         (_flat, "argmax() looks for one place in the whole batch: argmax(dim=1)"),
     ):
@@ -896,11 +916,9 @@ for epoch in range(31):
 #
 # | The error says | It means |
 # |---|---|
-# | `mat1 and mat2 shapes cannot be multiplied` | a layer gets another number of inputs than it was
-# made for; is `nn.Flatten()` missing? |
+# | `mat1 and mat2 shapes cannot be multiplied` | a layer gets another number of inputs than it was made for; is `nn.Flatten()` missing? |
 # | `not implemented for 'Long'` | the arguments are swapped: `criterion(logits, labels)` |
-# | `does not require grad` | no gradient leads there: `no_grad()`, `.item()` or `.detach()` on the
-# way |
+# | `does not require grad` | no gradient leads there: `no_grad()`, `.item()` or `.detach()` on the way |
 # | `backward through the graph a second time` | compute the loss anew before each `backward()` |
 # | `NameError` | a cell above has not been run since the last start of the kernel |
 #
@@ -937,7 +955,9 @@ print("losses equal to 1e-6:", bool(differences.max() < 1e-6))
 # Adam with learning rate 1e-3, cross-entropy, batches of 64, 30 epochs: about half a minute. While it
 # runs, think of an answer: **which of the two losses will be lower in the end, that of the training
 # or that of the validation images? And will both keep falling?** (You may stop a training with the
-# black square above the notebook: network, history and picture stay as they are then.)
+# black square above the notebook: network, history and picture stay as they are then.) `LivePlot`
+# draws after each epoch; `lk.fit` calls it back, hence `callbacks`. Where no `criterion` is given,
+# it is cross-entropy, and where no optimiser, Adam with 1e-3.
 
 # %%
 lk.seed_everything(42)
@@ -964,11 +984,11 @@ history = lk.fit(
 # </details>
 #
 # How good is it on the validation images? (The interval covers the luck of which images these are.)
-# These predictions are kept, for comparisons. And so is
-# the network, under a second name: whatever you try below, this one stays.
+# These predictions are kept, for comparisons. And so are network and history, under second names:
+# whatever you try below, these stay.
 
 # %%
-first_network = model
+first_network, first_history = model, history
 on_validation = lk.evaluate(first_network, val)
 on_validation
 
@@ -1030,8 +1050,12 @@ result_unscaled = lk.evaluate(model_unscaled, val_01)
 # %%
 with lk.check("2.4", "model_unscaled", "history_unscaled", "result_unscaled"):
     assert model is first_network, (
-        "your cell has put another network into `model`: call it model_unscaled "
+        "`model` and `first_network` are not one network any more: call yours model_unscaled "
         "(`model = first_network` brings the first one back)"
+    )
+    assert history is first_history, (
+        "your cell has put another history into `history`: call it history_unscaled "
+        "(`history = first_history` brings the first one back)"
     )
     assert isinstance(model_unscaled, nn.Module), "model_unscaled must be the network you trained"
     assert isinstance(result_unscaled, lk.Predictions), (
@@ -1065,11 +1089,10 @@ with lk.check("2.4", "model_unscaled", "history_unscaled", "result_unscaled"):
         "model_unscaled says something else of the validation images in [0, 1]: did lk.evaluate "
         'get this network, and a loader with normalize="none"?'
     )
-    _setup, _first = history_unscaled.setup, history.setup
-    for _what in ("optimizer", "learning rate", "loss"):
-        assert _setup[_what] == _first[_what], (
-            f"one change at a time: the {_what} is {_setup[_what]}, and was {_first[_what]}"
-        )
+    _setup, _first = history_unscaled.setup, first_history.setup
+    for _what in ("optimizer", "learning rate", "weight decay", "scheduler", "loss"):
+        _is, _was = _setup.get(_what, "none"), _first.get(_what, "none")
+        assert _is == _was, f"one change at a time: the {_what} is {_is}, and was {_was}"
     assert _setup["device"] == _first["device"], (
         f'it ran on "{_setup["device"]}", the first on "{_first["device"]}": say precision="fp32"'
     )
@@ -1130,7 +1153,7 @@ result
 # One figure sums up the run: what was trained, how it went, and where it errs.
 
 # %%
-lk.figures.run_summary(history, result)
+lk.figures.run_summary(first_history, result)
 
 # %% [markdown]
 # ## Where is it wrong?
@@ -1346,7 +1369,9 @@ with lk.check("2.6", "precision", "recall"):
 
 # %% [markdown]
 # **A hypothesis first:** which class has the lowest recall, and why? Think of the confusion matrix,
-# and of what you know of the cells from lab 01. Write it down; the next cell tells.
+# and of what you know of the cells from lab 01. Write it down; the next cell tells. (Its table also
+# has `f1`, which is high only where precision and recall both are, and `support`, the number of
+# images. `macro avg` is the mean over the classes, `weighted avg` over the images.)
 
 # %%
 guess = None  # the name of a class, such as "platelet"
@@ -1420,7 +1445,7 @@ lk.explore(sorted_by_threshold, threshold=[0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 
 #
 # A higher threshold leaves fewer mistakes to the machine, and more images to people. Look how many
 # mistakes are left above 0.99: these are made with full confidence, and no reasonable threshold
-# catches all of them.
+# catches all of them. (In fast mode the network is hardly trained, and nothing is that sure.)
 # </details>
 
 # %% [markdown]
@@ -1471,6 +1496,7 @@ with lk.check("2.7", "quadrants"):
     for _name, _value in quadrants.items():
         _value = np.asarray(_value.detach() if torch.is_tensor(_value) else _value)
         assert _value.dtype != bool, f"{_name}: this is a mask; .sum() counts its True"
+        assert _value.dtype.kind in "iuf", f"{_name}: write a number, not a {type(_value.item())}"
         _n[_name] = len(_value) if _value.ndim else float(_value)
     _all = len(result.labels)
     _is_share = any(0 < n < 1 for n in _n.values())
@@ -1509,6 +1535,9 @@ with lk.check("2.7", "quadrants"):
             )
     _other = {k: len(v) for k, v in on_validation.confidence_quadrants(0.9, 0.6).items()}
     assert _n == _true or _n != _other, "these are the validation images: use `result`"
+    assert _n == _true or sorted(_n.values()) != sorted(_true.values()), (
+        "these are the right numbers under the wrong keys"
+    )
     for _name in _true:
         assert _n[_name] == _true[_name], (
             f"{_name}: not {_n[_name]:g} images; join the two masks with & and count"
@@ -1562,6 +1591,7 @@ if len(examples):
 # %% [markdown]
 # **Write it down** (three or four sentences): what do the confident mistakes have in common, and
 # what sets them apart from the confident right answers? Why can a network be so sure and be wrong?
+# (In fast mode there may be none; then answer the last question.)
 #
 # *Your answer:* …
 
@@ -1594,7 +1624,8 @@ if len(examples):
 lk.figures.reliability_diagram({"as trained": on_validation})
 
 # %% [markdown]
-# Below the diagonal the network is **too sure**. What would you do first?
+# Below the diagonal the network is **too sure**. (After a training in fast mode it lies above.) What
+# would you do first?
 #
 # **First remedy: stop in time.** Once the training images are right, the loss can only fall further
 # by making the answers surer. So long training makes a network overconfident.
@@ -1748,7 +1779,8 @@ with lk.check("2.8", "fit_temperature"):
             _ends = max(_losses[0], _losses[-1])
             assert _loss(_scale, max(_t, 0.3)) < _ends - 1e-3 or _scale == 12, (
                 f"T = {_t:.2f} is at an end of the range, where the loss is largest or does not "
-                "count: take the smallest cross-entropy of logits / T, without another softmax"
+                "count: take the smallest (argmin) cross-entropy of logits / T, without another "
+                "softmax; accuracy cannot choose, T does not change it"
             )
         assert abs(_t - _best) <= _near, (
             f"for logits that are {_scale:g} times as large as they should be, the loss is "
@@ -1786,7 +1818,8 @@ lk.figures.reliability_diagram(
 #
 # Back to exercise 2.4: two networks, the same validation images. Only images that *one* of them gets
 # right say anything about the difference; **McNemar's test** asks whether they could have fallen
-# that way by chance.
+# that way by chance. Its $p$ is how often chance alone would part them at least so unevenly: a small
+# one (below 0.05, by custom) speaks for a real difference.
 
 # %%
 only_scaled, only_unscaled, p_value = lk.mcnemar(on_validation, result_unscaled)
@@ -1939,7 +1972,11 @@ with lk.check("2.9", "mean_curves", "figure"):
             "say what the axes show: xlabel and ylabel"
         )
     _legends = [p.get_legend() for p in _panels] + list(getattr(figure, "legends", []))
-    assert any(_legends) or len(_panels) >= 4, "which line is which? Give labels and a legend"
+    _entries = {text.get_text() for legend in _legends if legend for text in legend.get_texts()}
+    _titles = {panel.get_title() for panel in _panels if panel.get_title()}
+    assert max(len(_entries), len(_titles)) >= 4, (
+        "which line is which? Give each its own label=, and call legend()"
+    )
 
 # %% [markdown]
 # ## What to take away

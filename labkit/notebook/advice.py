@@ -13,6 +13,9 @@ _ADVICE = {
     "for": r"expected input\[.*\] to have \d+ channels",
     "PyTorch does not look into a Python list for layers: use nn.Sequential(*layers)": "'list' "
     "object is not callable|optimizer got an empty parameter list",
+    "nn.Sequential takes the layers one by one: nn.Sequential(*layers)": "^list is not a Module",
+    ".item() has made a plain number of the loss: call backward() first": "'float' object has no "
+    "attribute 'backward'",
     "begin __init__ with super().__init__()": r"before Module.__init__\(\) call",
     "no gradient leads to this number: it was made under no_grad, or with .item() or "
     ".detach()": "element 0 of tensors does not require grad",
@@ -45,7 +48,8 @@ _ADVICE = {
     "PyTorch's functions want tensors: torch.as_tensor(array) makes one of an array": r"must be "
     r"Tensor, not|'numpy.ndarray' object has no attribute",
     "a hole `...` is left in the code": "(?i)ellipsis",
-    "something is None: is a `return` missing in your function?": "'NoneType'",
+    "something is None: is a `return` missing in your function? Or does a method work in place and "
+    "return nothing, as np.fill_diagonal and list.sort do?": "'NoneType'",
 }
 
 
@@ -53,8 +57,8 @@ def advice(error: BaseException) -> str:
     """One sentence of help for an error of a usual kind, "" for any other.
 
     Example:
-        >>> advice(TypeError("unsupported operand type(s) for +: 'NoneType' and 'int'"))
-        'something is None: is a `return` missing in your function?'
+        >>> advice(TypeError("with torch.no_grad: does not support the context manager protocol"))
+        'with torch.no_grad(): has parentheses'
     """
     text = str(error)
     return next((help for help, pattern in _ADVICE.items() if re.search(pattern, text)), "")

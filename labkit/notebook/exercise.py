@@ -52,8 +52,9 @@ def check(exercise: str, *names: str) -> Iterator[None]:
     namespace, failure = sys._getframe(2).f_globals, None  # 1 is contextlib, 2 the caller
     try:
         with _same_chance_afterwards(), warnings.catch_warnings():
-            # of the check's own float(answer), a line that no student wrote
+            # of lines that no student wrote: the check's own float(answer), its call of a network
             warnings.filterwarnings("ignore", "Converting a tensor with requires_grad")
+            warnings.filterwarnings("ignore", "Implicit dimension choice for softmax")
             yield
     except Exception as error:
         failure = error
@@ -143,8 +144,9 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
     last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
     raised = "raise " in lines[-1] or not lines[-1]  # PyTorch has NotImplementedErrors of its own
     unwritten = isinstance(error, NotImplementedError) and last.f_globals is values and raised
-    still = "your code still raises " if unwritten else ""
-    return still + describe_error(error) + (where if len(steps) > 1 else "")
+    if unwritten:
+        return f"your code still raises {describe_error(error)}"
+    return describe_error(error) + (where if len(steps) > 1 else "")
 
 
 def _chip(outcome: str) -> str:

@@ -14,13 +14,17 @@ def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
         dtype: of the result; None leaves it to NumPy.
 
     Raises:
-        ValueError, TypeError: where NumPy finds no numbers, or rows of several lengths.
+        ValueError, TypeError: where there are no numbers (a text is none), or rows of several
+            lengths.
 
     Example:
         >>> as_array([[1, 2], (3, 4)]).shape
         (2, 2)
     """
-    return np.asarray(_without_torch(value), dtype=dtype)
+    array = np.asarray(_without_torch(value))
+    if dtype and array.dtype.kind in "SU":  # NumPy would read "0.5" as a number
+        raise TypeError(f"{array.ravel()[:1]} holds a text")
+    return array.astype(dtype) if dtype else array
 
 
 def _without_torch(value: Any) -> Any:
@@ -198,7 +202,10 @@ def adam_slips(
         "another eps": lambda v, k: (np.sqrt(v * (1 - b2**k)) + eps) / np.sqrt(1 - b2**k),
     }
     settings = {words: (b1, b2, b1, b2, root) for words, root in roots.items()}
-    right = lambda v, k: np.sqrt(v) + eps  # noqa: E731
+
+    def right(v: np.ndarray, k: int) -> np.ndarray:
+        return np.sqrt(v) + eps
+
     settings |= {
         "beta1 and beta2 are swapped: beta1 for m, beta2 for v": (b2, b1, b2, b1, right),
         "v fades with beta2, not with beta1": (b1, b1, b1, b1, right),

@@ -28,7 +28,9 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
         AssertionError: says which variant is wrong, and where.
 
     Example:
-        >>> judge_variants({"second_norm": lambda: lk.models.TwoBlockCNN(second_norm=True)})
+        >>> net = lk.models.TwoBlockCNN()
+        >>> net.classifier[-1] = nn.Sequential(nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 8))
+        >>> judge_variants({"third_linear": lambda: net})
     """
     images = torch.randn(256, 3, 28, 28)
     for name, make in makers.items():

@@ -218,6 +218,9 @@ WRONG = {
         (loop(add="total += loss.item()", end="return total"), "sum of the batch losses"),
         (loop(add="total += loss.item()"), "multiply it by len(labels)"),
         (loop(end="return total"), "sum over images"),
+        (loop(end="return str(total / seen)"), "one number"),
+        (loop().replace("model(x)", "net(x)"), "another network"),
+        (loop().replace("in loader:", "in enumerate(loader):"), "without enumerate"),
         (loop(end="return total / len(loader)"), "not of batches"),
         (loop(add="total += 4 * loss.item()"), "last batch is smaller"),
         (loop(end="return loss.item()"), "last batch"),
@@ -277,6 +280,9 @@ WRONG = {
         (look(end="return total / seen, 100 * right / seen"), "per cent"),
         (look(end="return total / seen, right"), "count"),
         (look(end="return total / seen, shares / batches"), "batches' shares"),
+        (look(end="return total / seen, shares / seen"), "divided by the number of images"),
+        (look(end="return str(total / seen), str(right / seen)"), "numbers"),
+        (look().replace("model(x)", "net(x)"), "another network"),
         (look(end="return total / seen, 1 - right / seen"), "wrong answers"),
         (look(end="return total / seen, right / len(loader)"), "not of batches"),
         (
@@ -330,6 +336,19 @@ WRONG = {
         (unscaled(optimizer="torch.optim.SGD(net.parameters(), lr=1e-3)"), "optimizer"),
         (unscaled(optimizer="torch.optim.Adam(net.parameters(), lr=1e-2)"), "learning rate"),
         (unscaled(after="model = net"), "model = first_network"),
+        (unscaled(after="first_network = net"), "model = first_network"),
+        (unscaled(after="history = history_unscaled"), "history = first_history"),
+        (
+            unscaled(optimizer="torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=0.1)"),
+            "the weight decay is 0.1, and was none",
+        ),
+        (
+            unscaled(
+                options='precision="fp32", '
+                "scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)"
+            ),
+            "the scheduler is CosineAnnealingLR, and was none",
+        ),
         (unscaled(after="train, val, test = a, b, c"), "overwritten `val`"),
         (unscaled(after="result_unscaled = result_unscaled.accuracy"), "lk.evaluate"),
         (unscaled(after="history_unscaled = history_unscaled[-1]"), "lk.fit"),
@@ -425,6 +444,11 @@ WRONG = {
         (four(count="(a & b).mean()"), "shares"),
         (four(count="100 * (a & b).mean()"), "per cent"),
         (four(count="(a & b)"), "mask"),
+        (four(count="str((a & b).sum())"), "write a number"),
+        (
+            four() + "quadrants = dict(zip(quadrants, [*quadrants.values()][::-1]))",
+            "under the wrong keys",
+        ),
         (four(count="a.sum()"), "join with right or wrong"),
         (four(low="c < 0.9"), "below 0.6"),
         (four(high="c >= 0.6"), "at least 0.9"),
@@ -482,6 +506,8 @@ WRONG = {
         (curves().replace("in runs.items()}", "in list(runs.items())[:1]}"), "keys"),
         (curves(dress="ax.legend()"), "axes"),
         (curves(dress="ax.set(xlabel='epoch', ylabel='accuracy')"), "legend"),
+        (curves(draw="ax.plot(range(1, len(y) + 1), y)"), "its own label="),
+        (curves(draw="ax.plot(range(1, len(y) + 1), y, label='mean')"), "its own label="),
         (curves(draw="ax.plot(runs[name][0].column('val_loss'), label=name)"), "no line"),
         (curves(figure="mean_curves"), "Matplotlib"),
     ],

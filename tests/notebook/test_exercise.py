@@ -322,8 +322,8 @@ def test_errors_inside_the_answer_name_its_line(said):
     assert said("# Exercise 2.1\ndef f(x):\n    return 1 / x", check) == (
         "✗ 2.1 ZeroDivisionError: division by zero (in `f`, line 3: `return 1 / x`)\n"
     )
-    assert said("# Exercise 2.1\ndef f(x):\n    raise NotImplementedError", check).startswith(
-        "✗ 2.1 your code still raises NotImplementedError (in `f`, line 3:"
+    assert said("# Exercise 2.1\ndef f(x):\n    raise NotImplementedError", check) == (
+        "✗ 2.1 your code still raises NotImplementedError\n"
     )
     assert said(
         "# Exercise 2.1\nimport torch\ndef f(x): return (torch.ones(2) > 0).mean()", check
