@@ -41,8 +41,7 @@ def epochs(n):
 #
 # **Long trainings are recorded.** What you would only watch for minutes is not run: the lab shows a
 # **recording**, the history of a real training, and says so, with data, seed, processor and recipe.
-# (Its seconds are another machine's.) One switch in the next cell trains
-# the same recipe here.
+# (Its seconds are another machine's.) One switch in the next cell trains the same recipe here.
 #
 # **SimpleCNN, DeeperCNN and what the switch trains are kept**, in a **checkpoint** after each epoch: run
 # the notebook again, and they go on where they stopped. After a change of settings the old checkpoint
@@ -110,14 +109,13 @@ lk.figures.image_grid(
 #
 # <details><summary>Hint: the idea</summary>
 #
-# For each row and column of the result, cut out the window `image[:, row : row + h, column : column + w]`,
-# multiply it with one filter, and add everything up, the channels too. H' is $H - h + 1$.
+# At each place, cut the window out of the image, multiply it with one filter, and add everything
+# up, the channels too. H' is $H - h + 1$.
 # </details>
-#
 # <details><summary>Hint: the names</summary>
 #
-# `torch.zeros(K, H - h + 1, W - w + 1)` for the result; `(window * weight).sum((1, 2, 3))` handles all
-# filters at once.
+# `torch.zeros(K, H - h + 1, W - w + 1)` for the result; `image[:, row : row + h, …]`;
+# `(window * weight).sum((1, 2, 3))` handles all filters at once.
 # </details>
 
 
@@ -279,8 +277,7 @@ lk.explore(draw, kernel_name=["edges across", "edges down", "detail", "blur"], p
 # A larger window smears thin details, and it fits less often: 28 pixels become $28 - k + 1$. A network
 # finds its own numbers by gradient descent; nobody tells it to look for edges.
 # </details>
-
-# %% [markdown]
+#
 # **Padding and stride.** Pixels of zero around the image (*padding*, grey below) let the window reach
 # the edge; a *stride* of 2 takes every second place. Blue and orange are the first two windows; each
 # dot is a place, so each dot becomes one pixel of the result. Count the dots.
@@ -291,21 +288,22 @@ lk.figures.windows([(5, 3, 0, 1), (5, 3, 1, 1), (5, 3, 1, 2), (6, 2, 0, 2)])
 # %% [markdown]
 # ### Exercise 5.2: trace the shapes
 #
-# Our second network is as small as a convolutional network can be: one filter of 2 x 2, ReLU, max
-# pooling of 2, one linear layer to 8 logits.
-#
-# Max pooling of 2 is such a window too, with stride 2; it keeps the largest value.
+# Our second network is as small as can be: one filter of 2 x 2, ReLU, max pooling of 2, one linear
+# layer to 8 logits. Max pooling is such a window too, with stride 2; it keeps the largest value.
 #
 # 1. Write `out_side(side, kernel, padding, stride)`: how often a window of `kernel` pixels fits into
 #    `side` pixels with so much padding **on both sides**, as a whole number.
 # 2. Set `trace` to the list of the sides: of the image, after the convolution, after the pooling.
 # 3. Set `one_filter_parameters` to the number of parameters of the network, from your calculation.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# The first window begins at 0, the last one may begin at $n + 2p - k$ at most: count the steps of $s$,
-# and the first place. `//` divides and rounds down. The convolution has no padding and stride 1. The
-# linear layer sees one number for each pixel after the pooling.
+# The first window begins at 0, the last one at $n + 2p - k$ at most: count the steps of $s$, and
+# the first place. The linear layer sees one number for each pixel after the pooling.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `//` divides and rounds down. The convolution takes the defaults, no padding and stride 1.
 # </details>
 
 
@@ -384,8 +382,7 @@ for side in (28, 32):
     print(f"{side} pixels: {side} → {convolved} → {out_side(convolved, 2, stride=2)}")
 
 # %% [markdown]
-# Before any training the weights are random, so the answers should be no better than guessing. But
-# what is guessing worth?
+# Before any training the weights are random: no better than guessing. But what is guessing worth?
 
 # %% [markdown]
 # ### Exercise 5.3: accuracy by hand, and chance
@@ -396,10 +393,13 @@ for side in (28, 32):
 # 3. `guess_largest`: the accuracy on the **test** split of always naming the class that is most
 #    frequent in the **training** split.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# `logits.argmax(1)` are the predictions, and the mean of right (1) and wrong (0) is the share.
-# `torch.bincount(blood.train.labels)` counts the classes.
+# The largest logit is the prediction; the mean of right (1) and wrong (0) is the share.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `logits.argmax(1)`; `.float().mean()`; `torch.bincount(blood.train.labels)` counts the classes.
 # </details>
 
 
@@ -555,6 +555,10 @@ ladder.add("two blocks", size, lk.evaluate(two, test), history)
 # map (at first 1). A window of $k$ adds $k - 1$ such distances. A stride multiplies the distance, for
 # the layers *behind* it.
 # </details>
+# <details><summary>Hint: the names</summary>
+#
+# `for window, stride in layers:` takes the pairs apart. Change the field first, then the distance.
+# </details>
 
 
 # %%
@@ -651,7 +655,6 @@ for name, plan in {
 # Copy the list of `two_blocks` and change it. In `strided` the maps have other sides: your `out_side`
 # says which, and the first linear layer must know.
 # </details>
-#
 # <details><summary>Hint: the names</summary>
 #
 # `nn.BatchNorm2d(32)`, `nn.Dropout(0.3)`, `nn.Linear(128, 32)`, `nn.Conv2d(…, stride=2)`.
@@ -807,10 +810,14 @@ outcome.rename_axis("accuracy in %, by seed")
 # filters. Then global average pooling, a linear layer 128 → 64, ReLU, dropout 0.5, a linear layer
 # 64 → 8. It has 102,024 parameters.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# `nn.AdaptiveAvgPool2d(1)` makes (B, 128, 3, 3) into (B, 128, 1, 1); `nn.Flatten()` removes the two
-# ones.
+# `features` ends with the last pooling, `classifier` begins with the mean; `forward` uses both.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `nn.Sequential`; `nn.AdaptiveAvgPool2d(1)` makes (B, 128, 3, 3) into (B, 128, 1, 1);
+# `nn.Flatten()` removes the two ones; `nn.Dropout`.
 # </details>
 
 
@@ -973,8 +980,7 @@ figure
 # ten times below the place where it turns: too close to the edge, and a long training breaks. If yours
 # turns near 1e-2, then 1e-3 is such a rate. Another optimiser or network has another curve.
 # </details>
-
-# %% [markdown]
+#
 # Twenty epochs. We keep the weights of the epoch with the best **validation** accuracy. **While it
 # runs:** `two_blocks` knows where a pattern lies. What has the network lost with that, and what gained?
 
@@ -1006,8 +1012,7 @@ size = lk.models.count_parameters(simple)
 ladder.add("SimpleCNN", size, simple_result, simple_history)
 
 # %% [markdown]
-# Compare it with `two_blocks`, the epochs too: was it the plan or the patience that made a difference?
-# Now class by class:
+# Compare it with `two_blocks`, the epochs too: was it the plan or the patience? Now class by class:
 
 # %%
 simple_result.report().round(3)
@@ -1038,8 +1043,7 @@ pd.DataFrame(moved).rename_axis("accuracy in %, moved right by")
 # lose least. It is not **invariant** either: pooling in steps of 2 sees a moved image differently, and
 # at the right edge parts of the cell are lost.
 # </details>
-
-# %% [markdown]
+#
 # What has it learned? The 32 filters of the first layer as pictures, each scaled to its own range.
 # Compare them with the templates of rung 1.
 
@@ -1059,11 +1063,9 @@ lk.figures.image_grid(
 # A template is as large as the image and shows a round blot in the middle. A filter is 3 x 3: light
 # against dark on one side (an edge), or one colour against another. There is no cell in it.
 # </details>
-
-# %% [markdown]
-# What do the filters see? One test image, and nine of the maps of each layer. Deeper maps are coarser,
-# and each says where a larger pattern is. A map that is dark all over belongs to a filter that finds
-# nothing in this image.
+#
+# What do the filters see? One test image, and nine maps of each layer. Deeper maps are coarser, and
+# each says where a larger pattern is. A map dark all over: its filter finds nothing here.
 
 # %%
 maps = {}
@@ -1101,7 +1103,11 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 #
 # Write `class_weights(labels, num_classes)`: a float tensor (C,) with $w_c = N / (C \, n_c)$.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
+#
+# Count the images of each class; the formula then works on all counts at once.
+# </details>
+# <details><summary>Hint: the names</summary>
 #
 # `torch.bincount(labels, minlength=num_classes)` gives all $n_c$.
 # </details>
@@ -1186,7 +1192,6 @@ changes = {
 # The Laplacian is a convolution with one filter of 3 x 3: your 5.1, or `nn.functional.conv2d` for many
 # images at once. Then apply each change to the same images, and compare medians.
 # </details>
-#
 # <details><summary>Hint: the names</summary>
 #
 # `images.mean(1, keepdim=True)` has one channel; `.flatten(1).var(1)` is one number an image; `.median()`;
@@ -1276,10 +1281,9 @@ medians |= {name: float(sharpness(change(sharp)).median()) for name, change in c
 pd.Series(medians).round().to_frame("median sharpness")
 
 # %% [markdown]
-# Now apart: with neither, with class weights, with flips and rotation, with both. Three seeds each; to
-# afford that, on a third of the training images.
-# **While it runs:** class weights make mistakes on rare classes cost more. Which column of the table
-# must that help, and which one may it harm?
+# Now apart: with neither, with class weights, with flips and rotation, with both. Three seeds each;
+# to afford that, on a third of the training images. **While it runs:** class weights make mistakes
+# on rare classes cost more. Which column of the table must that help, and which one may it harm?
 
 # %%
 lk.say_cost(140, 450)
@@ -1324,11 +1328,10 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # pay only later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
-# **whatever your table says**: it is the plan of an earlier course run, fixed beforehand, whose claim we
-# want to test, that rare classes recover. Would your table have chosen it? The
-# learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take small steps.
-# **While it runs:** which two classes had the lowest recall with SimpleCNN, and how many training images
-# have they?
+# **whatever your table says**: it is the plan of an earlier course run, fixed beforehand. We test
+# its claim that rare classes recover. Would your table have chosen it? The learning rate falls
+# along a cosine from 1e-3 to zero, so that the last epochs take small steps. **While it runs:**
+# which two classes had the lowest recall with SimpleCNN, and how many training images have they?
 
 # %%
 lk.say_cost(155, 500)
@@ -1392,8 +1395,8 @@ figure
 # ## Rung 6: narrow and wide
 #
 # Two networks of one family: three blocks of (convolution, batch normalisation, ReLU) twice, then
-# pooling and dropout. A student's comparison at 224 pixels, on which this lab is built, found 35 % for
-# the narrow one and 98 % for the wide one (one run each), and credited the width. What differed:
+# pooling and dropout. The student's comparison behind this lab (one run each) credited the width.
+# What differed:
 #
 # | | `LightCNN` | `WideCNN` |
 # |---|---|---|
@@ -1416,10 +1419,14 @@ figure
 #    `"width"`, by how many points WideCNN beats LightCNN, as the mean over both optimisers;
 #    `"optimizer"`, by how many points Adam beats SGD, as the mean over both networks.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# Two changes with two values each make four combinations. With each optimiser, subtract LightCNN from
-# WideCNN; then take the mean of the two differences.
+# Two changes with two values each make four combinations. With each optimiser, compare the two
+# networks; then take the mean of both differences.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# Two `for`s make the pairs of `plan`; `accuracy["WideCNN", "SGD"]` is one number.
 # </details>
 
 
@@ -1530,7 +1537,7 @@ pd.Series(reached).unstack().round(1).rename_axis("validation accuracy in %")
 
 # %% [markdown]
 # Plain SGD with learning rate 1e-4 takes tiny steps: look at its column before you blame the width. Adam
-# divides each gradient by its usual size, so with the same number 1e-4 its steps are far larger. A fair
+# divides each gradient by its usual size, so with the same 1e-4 its steps are far larger. A fair
 # comparison of optimisers tunes the rate for each, with a range test for instance. Do the two effects add
 # up? Only if WideCNN's lead is the same in both columns. One seed each: only what is far larger than the
 # spread over seeds that you have seen is a finding.
@@ -1567,10 +1574,13 @@ except RuntimeError as error:
 # 2. Write `pad_to_32(images)`: images (B, C, 28, 28) to (B, C, 32, 32), with the image in the middle and
 #    zeros around it. Images of 32 pixels stay as they are.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# Your `out_side` from 5.2 with `kernel=2, stride=2`. `nn.functional.pad(images, (left, right, top,
-# bottom))` adds zeros.
+# A pooling is a window as in 5.2. How many pixels are missing to 32, and how many on each side?
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `out_side` with `stride=2`; `nn.functional.pad(images, (left, right, top, bottom))` adds zeros.
 # </details>
 
 
@@ -1676,8 +1686,7 @@ lk.figures.run_summary(vgg_training.history, vgg_training.test)
 # %% [markdown]
 # ## A network that does not learn
 #
-# A colleague sends you this: "Two epochs, and no better than guessing. Is two epochs too short?"
-# Run it.
+# A colleague sends you this: "Two epochs, and no better than guessing. Is that too short?" Run it.
 
 
 # %%
@@ -1732,10 +1741,14 @@ print(
 # It holds three faults, each of a kind that happens to everyone. Write `MendedCNN` and
 # `train_mended`, with the same arguments as above, without them.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# Ask three questions. Can a logit be negative? Whose parameters does the optimiser hold? Which layers
-# behave differently in training, and who tells them that training is over?
+# Ask three questions. Can a logit be negative? Whose parameters does the optimiser hold? Which
+# layers behave differently in training, and who tells them that training is over?
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# The last entry of `self.layers`; what `torch.optim.Adam` is given; `model.eval()`.
 # </details>
 
 
@@ -1978,10 +1991,14 @@ pd.DataFrame(rows).T
 # Write `Residual(channels)`: $F$ is convolution of 3 x 3 (padding 1), batch normalisation, ReLU,
 # convolution, batch normalisation; then the input is added; then ReLU. Shapes stay the same.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# Keep $F$ as an `nn.Sequential` of five layers; `forward` needs one line. The convolutions need no
-# bias, because the normalisation behind them would subtract it again.
+# Keep $F$, five layers, as one part; `forward` needs one line. The convolutions need no bias: the
+# normalisation behind them would subtract it.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `nn.Sequential`, `nn.Conv2d(…, padding=1, bias=False)`, `nn.BatchNorm2d`, `torch.relu`.
 # </details>
 
 
@@ -2146,10 +2163,13 @@ training_loss.round(2).rename_axis("training loss of the last epoch, by seed")
 # Write `eight_views(model, images)`: images (B, 3, S, S) to the mean of the **probabilities** over
 # the eight views, (B, C). The model gives logits.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
-# `torch.rot90(images, k, (2, 3))` turns height and width by k quarters; `.flip(3)` mirrors;
-# `.softmax(1)` makes probabilities.
+# Four quarter turns, each as it is and mirrored. Probabilities first, then the mean.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `torch.rot90(images, k, (2, 3))` turns by k quarters; `.flip(3)` mirrors; `.softmax(1)`.
 # </details>
 
 
@@ -2296,8 +2316,8 @@ lk.figures.run_summary(best.history, best.test)
 pd.DataFrame(best.test.most_confused(4), columns=["true", "predicted", "test images"])
 
 # %% [markdown]
-# What keeps it from 100 %? **Guess:** how many images does a second training, with another seed, get
-# wrong too?
+# What keeps it from 100 %? **Guess:** how many images does training with another seed get wrong
+# too?
 
 # %%
 second = lk.models.recorded("best rung", blood, seed=43, quiet=True).test
@@ -2328,7 +2348,7 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 lk.figures.ladder_chart(ladder.frame(), origin=blood.origin)
 
 # %% [markdown]
-# Do more parameters alone lead upwards? Compare rungs of about equal size, and rungs of about equal
+# Do more parameters alone lead upwards? Compare rungs of about equal size, and of about equal
 # height. Rungs were not trained equally long.
 #
 # Now the column that only you can write: one sentence a rung, what it taught you, with a number from
@@ -2456,11 +2476,9 @@ lk.figures.image_grid(photos, titles, columns=4, title=heading, origin=origin)
 #
 # <details><summary>Hint: the idea</summary>
 #
-# What costs time are the places, not the parameters: pool early. Let the learning rate follow the clock:
-# it must be near zero when the time is over, however many epochs that were. Which augmentation blurs
-# nothing? And eight views cost no training.
+# What costs time are the places, not the parameters: pool early. Let the learning rate follow the
+# clock, to near zero at the end. Which augmentation blurs nothing? Eight views cost no training.
 # </details>
-#
 # <details><summary>Hint: the names</summary>
 #
 # `time.perf_counter()`; `train.loader(128, shuffle=True, augment=lk.Augment(…))`;

@@ -109,10 +109,16 @@ lk.figures.as_jpeg(figure)
 # image of `side` pixels. Pixels that do not fill a whole cell are left out. Work out 360 pixels with
 # cells of 10 by hand first.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# There are `side // cell` cells in a row. How many places has a window of 2 in a row of 36, if it
-# moves on by one? And how many numbers does one block hold?
+# How many whole cells lie in a row? How many places has a window of 2 in a row of 36, if it moves
+# on by one? And how many numbers does one block hold?
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `side // cell` divides and rounds down; `**2` squares what is the same across and down. Use
+# `block` and `orientations`, not 2 and 9.
 # </details>
 
 
@@ -246,10 +252,16 @@ print(f"{deep_middle.shape[0]:,} photographs, {deep_middle.shape[1]} numbers eac
 # Write `nearest(features, query, k)`: the row numbers of the `k` rows most alike to row `query`,
 # the most alike first. The query itself is not among them.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Divide each row by its length (`np.linalg.norm(features, axis=1, keepdims=True)`). Then
-# `unit @ unit[query]` gives all cosines at once. Set the query's own to `-np.inf`, then `np.argsort`.
+# If each row has length 1, the cosine of two rows is their product. Compute the cosines of all rows
+# with the query at once, and give the query itself a value that can never win.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `np.linalg.norm(features, axis=1, keepdims=True)` gives the lengths; `@` multiplies a matrix and a
+# vector; `-np.inf`; `np.argsort` sorts from small to large.
 # </details>
 
 
@@ -447,10 +459,16 @@ print("groups that were divided between training and test:", sum(map(len, divide
 #
 # All that is learned comes from `train`.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# scikit-learn's `PCA(components, random_state=0)` and `StandardScaler()`: `fit_transform` on the
-# training part, `transform` on the test part.
+# Each step learns once, from the training part; the test part only passes through. The second step
+# gets what the first has made, of both parts.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# scikit-learn's `PCA(components, random_state=0)` and `StandardScaler()`. Both have
+# `fit_transform`, which learns and applies, and `transform`, which only applies.
 # </details>
 
 
@@ -527,9 +545,16 @@ with lk.check("6.3", "prepare"):
 # tensor (N, D), `y` int64 (N,). It returns an `nn.Linear(D, 8)`, trained with Adam (learning rate
 # 1e-3), cross-entropy, and shuffled batches of 64.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `for rows in torch.randperm(len(x)).split(64):` gives shuffled batches of row numbers.
+# It is the training loop of lab 02, with rows of `x` and `y` in place of a loader. Each epoch needs
+# a new order of the rows.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `torch.randperm(len(x)).split(64)` gives shuffled batches of row numbers; `nn.Linear`,
+# `torch.optim.Adam`, and `F.cross_entropy(logits, classes)`, which contains the softmax.
 # </details>
 
 
@@ -954,10 +979,16 @@ for pair in result.most_confused(4):
 # true-positive rates: first the point (0, 0), then one point for each *different* score as a
 # threshold, from the largest to the smallest.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `np.unique(scores)[::-1]` gives the different scores, the largest first. For each, count
-# `(scores >= threshold) & (truth == 1)`, and the same with `truth == 0`.
+# Go through the different scores, the largest first. Which photographs are positive there? Take
+# their share among those with truth 1, and among those with truth 0.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `np.unique(scores)` gives the different scores, the smallest first; `[::-1]` turns them round.
+# `positive[truth == 1]` picks a group, and the `.mean()` of true and false is a share.
 # </details>
 
 
@@ -1099,9 +1130,16 @@ lk.figures.roc_curves(result)
 # normalisation. Then add the shortcut, then ReLU. The shortcut is the input itself; where its shape
 # differs from $F$'s, a 1x1 convolution with that stride and batch normalisation.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `self.shortcut = nn.Identity()`, unless `stride != 1 or in_channels != out_channels`.
+# Decide in `__init__` which shortcut the block has; then `forward` is the same for all. The shape
+# can change in size or in the number of channels: one of them is enough.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `nn.Sequential`, `nn.Conv2d(…, padding=1, bias=False)` for 3x3 (1x1 needs no padding),
+# `nn.BatchNorm2d`; `nn.Identity()` gives back what it gets; `stride != 1`; `torch.relu`.
 # </details>
 
 
@@ -1308,10 +1346,17 @@ figure
 # ready-made function. The result is (B, N, d). And how many tokens does ViT-B/16 have for an image
 # of 224 pixels, the class token included? Name it `vit_tokens`.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `k.transpose(1, 2)` is $K^\top$ for each image. A token's weights over all *keys* add up to 1: the
-# softmax goes over the last dimension.
+# Each query meets each key, which makes a table of scores, (B, N, N). A token's weights over all
+# *keys* add up to 1: which dimension of the table is that? And how many squares of 16 pixels has
+# the image?
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `@` multiplies the matrices of each image; `k.transpose(1, 2)` is $K^\top$; `q.shape[-1]` is $d$;
+# `.softmax(dim=…)`.
 # </details>
 
 
@@ -1425,11 +1470,17 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # Blocks without parameters, such as pooling, do not count. `train_mode(model)`: the model goes to
 # `train()`, but every `nn.BatchNorm2d` whose weight is frozen goes to `eval()`.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `for block in blocks:` goes through them; `list(block.parameters())` is empty for pooling. With
-# `last = 0`, `chosen[-last:]` is the whole list; count from the front instead. `model.modules()` gives
-# every layer, however deep inside.
+# Leave out the blocks without parameters, then count from the front which ones learn: from the
+# back, `last = 0` goes wrong. Batch normalisation stands inside a block, so ask every layer.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `for block in blocks:` goes through them; `list(block.parameters())` is empty for pooling;
+# `parameter.requires_grad`. With `last = 0`, `chosen[-last:]` is the whole list. `model.modules()`
+# gives every layer, however deep inside; `isinstance(layer, nn.BatchNorm2d)`.
 # </details>
 
 
@@ -1681,9 +1732,16 @@ accuracy = {
 # 95 % interval by Nadeau and Bengio's formula above, with `test_share` $= n_\text{test} /
 # n_\text{train}$.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `d = b - a`; `d.var(ddof=1)` is $s^2$; `scipy.stats.t.ppf(0.975, len(d) - 1)` is $t_{k-1}$.
+# Take the differences first. From then on there is one list of numbers, and the formula needs its
+# length, its mean and its variance.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# For the differences `d`: `d.var(ddof=1)` is $s^2$, `len(d)` is $k$, and
+# `stats.t.ppf(0.975, k - 1)` is $t_{k-1}$; `np.sqrt`.
 # </details>
 
 # %%
@@ -1814,11 +1872,16 @@ fine_tuned.report().round(3)
 # Within a row: the whole first colour, line by line, then the second, then the third. H and W are
 # multiples of `size` and need not be equal.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `reshape` can split H into (H / size, size), and W likewise: six dimensions. Which of them say *which
-# patch*, and which *where in the patch*? `permute` puts the first kind in front, and a last `reshape`
-# joins each kind.
+# Split H into (H / size, size), and W likewise: six dimensions. Which of them say *which patch*,
+# and which *where in the patch*? The first kind comes to the front; then each kind is joined.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `reshape` splits a dimension, or joins neighbouring ones; `permute` brings the six into another
+# order. One `-1` in a `reshape` is worked out for you.
 # </details>
 
 
@@ -1912,10 +1975,17 @@ def heads_together(x, heads):
 #
 # The parts are there; write `forward`.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `self.qkv(...).chunk(3, dim=-1)` gives the three. `heads_apart` each of them, `attention`, then
-# `heads_together`. What does the second step start from: the layer's input, or what the first has made?
+# Each step normalises the tokens, works on them, and is added to the tokens as they were before the
+# norm. What does the second step start from: the layer's input, or what the first has made?
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `self.qkv(…).chunk(3, dim=-1)` gives the three; `heads_apart(…, self.heads)` each of them,
+# `attention`, then `heads_together(…, self.heads)`. `self.norm1` and `self.out` belong to the first
+# step, `self.norm2` and `self.mlp` to the second.
 # </details>
 
 

@@ -84,13 +84,19 @@ lk.figures.image_grid(pictures, captions, title="Right, but why?", origin=blood.
 # gradient of the chosen logits with respect to it, both (N, filters, h, w). Image $i$ has its own
 # class `classes[i]`. No hook may remain, **also where the network raises an error**.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `handle = layer.register_forward_hook(function)` calls `function(module, inputs, output)`. Keep
-# the output in a list. `handle.remove()` belongs in the `finally` of a `try`.
-# `logits[torch.arange(N), classes].sum()` picks one logit an image: the images do not influence
-# each other, so the gradient of the sum holds each image's own gradient.
-# `torch.autograd.grad(number, tensor)[0]` gives the gradient and leaves the weights' `.grad` alone.
+# A hook sees what the layer gives: keep it, and remove the hook whatever happens. The images do not
+# influence each other, so the gradient of the *sum* of the chosen logits holds each image's own
+# gradient.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `handle = layer.register_forward_hook(function)` calls `function(module, inputs, output)`;
+# `handle.remove()` belongs in the `finally` of a `try`. `logits[torch.arange(N), classes]` picks
+# one logit an image. `torch.autograd.grad(number, tensor)[0]` gives the gradient and leaves the
+# weights' `.grad` alone. `.detach()` comes after it.
 # </details>
 
 
@@ -196,11 +202,18 @@ with lk.check("7.1", "collect"):
 # 2. normalise each map: subtract its smallest value, divide by the then largest one (plus `1e-7`);
 # 3. resize bilinearly to `size`, and normalise again.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `gradients.mean((2, 3), keepdim=True)` has the shape (N, filters, 1, 1) and multiplies the
-# activations. `amin((1, 2), keepdim=True)` takes the smallest value of each map.
-# `F.interpolate(maps[:, None], size, mode="bilinear")[:, 0]` resizes.
+# Each filter has one weight, the mean of its gradients over the places: average before you
+# multiply. Normalising comes twice, so give it a function of its own.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `gradients.mean((2, 3), keepdim=True)` has the shape (N, filters, 1, 1). `.relu()`;
+# `amin((1, 2), keepdim=True)` is the smallest value of each map, `amax` the largest.
+# `F.interpolate(…, mode="bilinear")` wants four dimensions: `maps[:, None]` adds one, `[:, 0]`
+# takes it away.
 # </details>
 
 
@@ -446,12 +459,18 @@ lk.figures.overlays(
 #    axis for each player: `worth[1, 0, 1]` is what the first and the third earn together. It returns
 #    $n$ values.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Three players have six orders: write them below each other, with what each player adds. For the
-# code, going through all orders works (`itertools.permutations`). Quicker is to go through all
-# coalitions (`itertools.product((0, 1), repeat=n)`). Who joins behind $s$ others finds exactly this
-# coalition in $s!\,(n - 1 - s)!$ of the $n!$ orders.
+# Three players have six orders: write them below each other, with what each player adds. The code
+# can do the same. Or it goes through all coalitions, and weighs each by how many orders lead to it.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `itertools.permutations` gives all orders. Quicker are all coalitions,
+# `itertools.product((0, 1), repeat=n)`, with $n$ from `worth.ndim`: who joins behind $s$ others
+# finds exactly this coalition in $s!\,(n - 1 - s)!$ of the $n!$ orders (`factorial`).
+# `worth[coalition]` needs a tuple.
 # </details>
 
 # %%
@@ -618,10 +637,16 @@ print("attributions (images, classes, colours, height, width):", deep.shape)
 # gap between sum and output difference among the classes, divided by the largest absolute output
 # difference of that image: N numbers, 0.01 for one per cent.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `logits - background_logits.mean(0)` is the right side of the formula, (N, classes). Sum `values`
-# over its last three axes for the left side. Then two maxima along axis 1.
+# The output difference of a class is its logit minus its mean logit over the background. The values
+# to compare it with are summed over colours and pixels, signs and all. Then two maxima an image.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `background_logits.mean(0)`; `values.sum((2, 3, 4))` sums over the last three axes; `np.abs`, then
+# `.max(1)`, the largest among the classes.
 # </details>
 
 
@@ -791,11 +816,16 @@ lk.figures.attribution_grid(
 # the **middle** of its step. `images` and `baseline` are (N, C, H, W), `classes` (N,). The result is a
 # tensor or array (N, C, H, W).
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# In a loop: `x = (baseline + share * (images - baseline)).requires_grad_()` with
-# `share = (s + 0.5) / steps`. `torch.autograd.grad(logit, x)[0]` as in 7.1, with the sum of the chosen
-# logits.
+# Step by step, take the point in the middle of the step, and the gradient there. Their mean times
+# the way is the answer. As in 7.1, the sum of the chosen logits serves all images at once.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# In a loop, `(s + 0.5) / steps` is the share of the way, for `s` from 0. `.requires_grad_()` for
+# each point; `torch.autograd.grad(logit, x)[0]` as in 7.1.
 # </details>
 
 
@@ -1209,10 +1239,16 @@ lk.figures.as_jpeg(figure)
 # - `hits`: whether the pixel with the largest value lies inside the mask (*pointing game*);
 # - `share`: how much of the **positive** attribution lies inside the mask, from 0 to 1.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `maps.reshape(N, -1)` makes a row of each map; `argmax(1)` finds the largest value. For the share,
-# `np.maximum(maps, 0)` drops what speaks against the class.
+# Make one row of each map and each mask: then the peak is one place in a row. In the share, what
+# speaks *against* the class counts as zero.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `maps.reshape(N, -1)` makes the rows; `argmax(1)` finds the largest values, and
+# `rows[np.arange(N), places]` looks one place up in each row. `np.maximum(maps, 0)`.
 # </details>
 
 
@@ -1291,11 +1327,17 @@ with lk.check("7.6", "hits_and_share"):
 # `baseline` (N, C, H, W), and record the softmax probability of `classes[i]` for image $i$. Return
 # an array (N, steps + 1).
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# Give each pixel its rank: `order = (-maps.reshape(N, -1)).argsort(1)`, and `order.argsort(1)` says
-# for each pixel how many are before it. With the ranks as a tensor (N, 1, H, W),
-# `torch.where(ranks < number, baseline, images)` replaces. Use `torch.no_grad()`.
+# Give each pixel its rank: how many pixels have a higher map value. Then one comparison says, for
+# each step, which pixels are replaced.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `argsort(1)` of `-maps.reshape(N, -1)` gives positions, and `argsort(1)` of these the ranks.
+# `torch.from_numpy`; with the ranks as a tensor (N, 1, H, W), `torch.where(ranks < number, …, …)`
+# replaces in all colours. `torch.no_grad()`; `.softmax(1)`.
 # </details>
 
 
@@ -1417,10 +1459,16 @@ lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
 # Write `forget(model, names)`: it returns a **copy** of the network in which the modules with these
 # names have new random weights, drawn as for a new network. All other weights, and the network itself, stay as they are.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `copy.deepcopy(model)`, `net.get_submodule("features.0")`, and each layer with weights has a
-# method `reset_parameters()`.
+# Copy the network first. Find each named module in the copy, and let it draw its weights as a new
+# one does.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `copy.deepcopy(model)`; `net.get_submodule("features.0")`; each layer with weights has a method
+# `reset_parameters()`.
 # </details>
 
 
@@ -1720,9 +1768,15 @@ pd.DataFrame(controls).T.round(2)
 # and without it: for each class, its recall with the cue minus its recall without, an array with a number
 # from -1 to 1 for each class.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1: the idea</summary>
 #
-# `marked.report()` has a row for each class, then two means; its column `recall` is what you need.
+# Recall is the share of a class that was found. Take it for each class with the cue and without;
+# the means that a report holds as well are no classes.
+# </details>
+#
+# <details><summary>Hint 2: names</summary>
+#
+# `marked.report()` has a row for each class, then two means; its column is `recall`.
 # `marked.classes` are the names of the classes. (Or count: `marked.predicted == marked.labels`.)
 # </details>
 

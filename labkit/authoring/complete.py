@@ -2,7 +2,8 @@
 
 Faults (`labkit build --check` fails, as CI does):
 
-1. One of the kit's own labs has at least `EXERCISES` exercises; another lab may have fewer.
+1. One of the kit's own labs has at least `EXERCISES` exercises, each with two hints: the idea,
+   then the names. Another lab may have fewer.
 2. ``tests/exercises/bank_NN_topic.py`` holds, for each exercise and for no other, at least
    `WRONG_ANSWERS` wrong answers, each with a word of the message that it must get, in `WRONG`, and
    at least `RIGHT_ANSWERS` other right ones in `RIGHT`.
@@ -17,6 +18,7 @@ A remark and no fault: a check that asks something else since the last run has n
 next one (`labkit build` drops it alone). CI judges it all the same, because it runs every notebook.
 """
 
+import itertools
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +87,14 @@ def _few_exercises(source: Path) -> Iterator[str]:
     count = len(exercises(source))
     if source.stem in KIT_LABS and count < EXERCISES:
         yield f"has {count} exercises, and a lab of the kit at least {EXERCISES}"
+
+
+def _few_hints(source: Path) -> Iterator[str]:
+    cells = read_source(source).cells if source.stem in KIT_LABS else []
+    for text, cell in itertools.pairwise(cells):
+        role, number = marker(cell)
+        if role == "exercise" and (count := text.source.count("<summary>Hint")) < 2:
+            yield f"exercise {number} has {count} hints, and needs two: the idea, then the names"
 
 
 def _thin_bank(source: Path) -> Iterator[str]:
@@ -166,5 +176,5 @@ def _is_check(cell: NotebookNode) -> bool:
 
 
 RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
-    *(_few_exercises, _thin_bank, _no_result, _large, _no_full_run, _own_paths),
+    *(_few_exercises, _few_hints, _thin_bank, _no_result, _large, _no_full_run, _own_paths),
 )

@@ -50,9 +50,13 @@ _EXERCISE = """\
 #
 # *Replace this example.* Write `double_N_M`: it returns twice the number that it is given.
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint: the idea</summary>
 #
 # Add the number to itself.
+# </details>
+# <details><summary>Hint: the names</summary>
+#
+# `x + x`, or `2 * x`.
 # </details>
 
 

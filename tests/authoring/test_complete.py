@@ -73,9 +73,11 @@ def test_a_course_without_tests_is_asked_for_none_of_this(course):
     assert build(check=True) == ["1 labs are up to date"]
 
 
-def test_a_lab_of_the_kit_needs_five_exercises(lab, monkeypatch):
+def test_a_lab_of_the_kit_needs_five_exercises_with_two_hints(lab, monkeypatch):
     monkeypatch.setattr(complete, "KIT_LABS", ("02_mini",))
-    assert "02_mini: has 2 exercises, and a lab of the kit at least 5" in fault()
+    said = fault()
+    assert "02_mini: has 2 exercises, and a lab of the kit at least 5" in said
+    assert "02_mini: exercise 2.1 has 1 hints, and needs two" in said
 
 
 @pytest.mark.parametrize(
