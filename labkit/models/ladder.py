@@ -63,40 +63,23 @@ class TwoBlockCNN(_Rung):
     Input (B, channels, side, side). With grey 32-pixel images and 5 classes it has 153,061
     parameters, with 28-pixel colour images and 8 classes 108,680.
 
-    Args:
-        num_classes: how many logits it gives.
-        in_channels: 3 for colour, 1 for grey.
-        side: height and width of the images in pixels.
-        second_norm: batch normalisation after the second convolution too.
-        head_dropout: dropout between the linear layers.
-        third_linear: a third linear layer of 32 units.
-
     Example:
         >>> TwoBlockCNN()(torch.zeros(4, 3, 28, 28)).shape
         torch.Size([4, 8])
     """
 
-    def __init__(
-        self,
-        num_classes: int = 8,
-        in_channels: int = 3,
-        side: int = 28,
-        second_norm: bool = False,
-        head_dropout: float = 0.0,
-        third_linear: bool = False,
-    ) -> None:
+    def __init__(self, num_classes: int = 8, in_channels: int = 3, side: int = 28) -> None:
         super().__init__()
-        norm = nn.BatchNorm2d(32) if second_norm else nn.Identity()
         self.features = nn.Sequential(
             *(nn.Conv2d(in_channels, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(16, 32, 3), norm, nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
         )
         left = ((side - 2) // 2 - 2) // 2  # two convolutions without padding, two poolings
-        sizes = [32 * left**2, 128, *([32] if third_linear else []), num_classes]
-        layers = [nn.Flatten(), nn.Dropout(0.2)]
-        for fan_in, fan_out in itertools.pairwise(sizes[:-1]):
-            layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(head_dropout)]
-        self.classifier = nn.Sequential(*layers, nn.Linear(sizes[-2], num_classes))
+        self.classifier = nn.Sequential(
+            *(nn.Flatten(), nn.Dropout(0.2)),
+            *(nn.Linear(32 * left**2, 128), nn.ReLU()),
+            nn.Linear(128, num_classes),
+        )
 
 
 class SimpleCNN(_Rung):

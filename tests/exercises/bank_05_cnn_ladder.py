@@ -468,7 +468,6 @@ RIGHT = {
     "5.5": [
         variants(),
         variants(guess="'better'", drop=DROPPED.replace("nn.ReLU(), nn.Dropout(0.3)", "nn.Dropout(p=0.3), nn.ReLU()")),
-        variants(more="def second_norm(): return lk.models.TwoBlockCNN(second_norm=True)\ndef head_dropout(): return lk.models.TwoBlockCNN(head_dropout=0.3)\ndef third_linear(): return lk.models.TwoBlockCNN(third_linear=True)"),
         variants(strided=STRIDED.replace("nn.Conv2d(16, 32, 3, stride=2)", "nn.Conv2d(16, 32, 3, (2, 2))")),
         variants(more="""
 class Strided(nn.Module):
