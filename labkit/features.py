@@ -21,6 +21,11 @@ __all__ = [
     "project_tsne",
 ]
 
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
+
 Images = Tensor | np.ndarray
 
 

@@ -8,6 +8,12 @@ from torch import Tensor, nn
 
 from labkit.display import track
 
+__all__ = ["device_of", "evaluating", "outputs_of"]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:

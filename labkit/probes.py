@@ -14,6 +14,13 @@ from torch import Tensor, nn
 
 from labkit.inference import evaluating
 
+__all__ = ["Probe", "attention_weights"]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
+
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6)
 _RANGES = {nn.Tanh: (-1.0, 1.0), nn.Sigmoid: (0.0, 1.0), nn.ReLU6: (0.0, 6.0)}

@@ -7,6 +7,19 @@ import numpy as np
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
+__all__ = [
+    "Interval",
+    "McNemar",
+    "bootstrap_interval",
+    "mcnemar",
+    "mean_interval",
+    "wilson_interval",
+]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
 
 class Interval(NamedTuple):
     """A mean and the two ends of its 95 % interval."""

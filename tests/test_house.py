@@ -110,7 +110,7 @@ def test_a_function_stays_within_40_lines_of_code(name):
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    lengths = {node.name: code_lines(node, text.splitlines()) for node in functions}
+    lengths = {(node.name, node.lineno): code_lines(node, text.splitlines()) for node in functions}
     assert {name: n for name, n in lengths.items() if n > 40} == {}
 
 
@@ -189,3 +189,10 @@ def depth(node: ast.Attribute) -> int:
         if not isinstance(found, type(lk)):
             return number + 1
     return len(parts)
+
+
+@pytest.mark.parametrize("name", ["features", "inference", "probes", "statistics"])
+def test_tab_shows_of_a_module_what_it_is_for_and_nothing_it_imports(name):
+    module = importlib.import_module(f"labkit.{name}")
+    assert dir(module) == sorted(module.__all__)
+    assert all(getattr(module, each).__module__ == module.__name__ for each in dir(module))

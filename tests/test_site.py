@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
 sys.path.insert(0, str(ROOT / "docs"))
-from pages import page_names, relink, students_edition  # noqa: E402
+from pages import page_names, relink, students_edition  # noqa: E402 - docs is no package
 
 LAB = "solutions/02_mlp.ipynb"
 PAGES = sorted(set(SITE.rglob("*.html")) - set(SITE.glob("_static/**/*.html")))

@@ -17,6 +17,7 @@ _BLOOD_NOTES = (
     "One hospital, one stain, one microscope; which cells come from the same patient is not "
     "recorded. Healthy donors only. For learning, not for diagnosis.",
 )
+_PHOTO_SIZES = range(28, 364)  # pixels a side, as the photographs have
 
 
 def _bloodmnist() -> Entry:
@@ -81,7 +82,7 @@ def _pbc() -> Entry:
     return Entry(
         "pbc",
         "PBC photographs",
-        range(28, 364),
+        _PHOTO_SIZES,
         Card("CC BY 4.0", _PBC_CITATION, _BLOOD_NOTES),
         lambda size: (file,),
         lambda paths, size: readers.read_photographs(readers.unpack_photographs(paths[0]), size),
@@ -120,7 +121,7 @@ def _bloodcells() -> Entry:
 
 
 def _synthetic() -> Entry:
-    sizes = range(28, 364)
+    sizes = _PHOTO_SIZES
     return Entry(
         "synthetic", "Drawn cells", sizes, DRAWN, lambda size: (), None, stand_ins.drawn_cells
     )

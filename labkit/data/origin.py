@@ -29,6 +29,10 @@ class Origin(str):
         origin.stand_in = getattr(text, "stand_in", False) if stand_in is None else stand_in
         return origin
 
+    def __add__(self, more: str) -> "Origin":
+        """The text with more behind it: a stand-in stays one."""
+        return Origin(str(self) + more, self.stand_in)
+
 
 def save_origin(folder: Path, origin: Origin) -> None:
     """Note beside a folder of images where they are from, so that `load_folder` can say it."""

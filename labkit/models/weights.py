@@ -41,7 +41,7 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
     Where its lab has not run here, it is trained now as that lab does it, and kept.
 
     Args:
-        name: "BloodMLP" (lab 02) or "DeeperCNN" (lab 05).
+        name: of a recipe; the labs keep "BloodMLP" (lab 02) and "DeeperCNN" (lab 05).
         data: default ``load_dataset("bloodmnist")``.
 
     Returns:
@@ -56,7 +56,8 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         >>> logits = network(network.transform(blood.test.images[:8]))  # doctest: +SKIP
     """
     if name not in RECIPES:
-        raise ValueError(f"There is no network {name!r} to load; choose {', '.join(RECIPES)}.")
+        names = ", ".join(map(repr, RECIPES))  # some hold a comma
+        raise ValueError(f"There is no network {name!r} to load; choose {names}.")
     data = data or load_dataset("bloodmnist")
     model = RECIPES[name].network(len(data.classes))
 

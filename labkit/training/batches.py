@@ -18,13 +18,13 @@ def check_loader(loader: object, name: str) -> None:
     """Raise TypeError unless the object can be a loader; the message says how to make one."""
     if isinstance(loader, ImageData):
         found = "a whole data set: give it one of its parts in batches, such as"
-        found += " BatchLoader(data.train, 64)"
+        found += " data.train.loader(64)"
     elif isinstance(loader, Dataset):
         found = "a split, which gives one image at a time: give it in batches, such as"
-        found += " BatchLoader(data.train, 64) or torch.utils.data.DataLoader(…, batch_size=64)"
+        found += " data.train.loader(64) or torch.utils.data.DataLoader(…, batch_size=64)"
     elif isinstance(loader, str | Path):
         found = f"the text {str(loader)!r}: load the data first, with lk.load_dataset(…), then make"
-        found += " batches with BatchLoader(data.train, 64)"
+        found += " batches with data.train.loader(64)"
     elif isinstance(loader, np.ndarray | Tensor) or (
         isinstance(loader, tuple | list)
         and len(loader) == 2

@@ -95,6 +95,12 @@ def test_the_card_of_a_stand_in_says_so(tiny):
     assert "Stand-in data</b>: not the real images" in data._repr_html_()
 
 
+def test_a_stand_in_stays_one_when_more_is_said_of_it():
+    for stand_in in (True, False):
+        more = Origin("drawn", stand_in) + ", cue planted"
+        assert (more, more.stand_in) == ("drawn, cue planted", stand_in)
+
+
 def test_only_training_is_shuffled_and_augmented(tiny, monkeypatch):
     monkeypatch.setenv("LABKIT_DEVICE", "cpu")
     loaders = tiny.loaders(batch_size=16, normalize="none", augment=torch.zeros_like)

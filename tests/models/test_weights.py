@@ -56,7 +56,7 @@ def test_a_network_prepares_the_pixels_as_in_its_training(blood):
 
 
 def test_what_cannot_be_had_says_what_to_do(blood):
-    with pytest.raises(ValueError, match="choose BloodMLP"):
+    with pytest.raises(ValueError, match="choose 'BloodMLP'"):
         lk.models.trained("GPT", blood)
 
 

@@ -5,6 +5,7 @@
 
 Needs torch, numpy, pandas, scikit-learn, scikit-image and matplotlib; no data, no pytest.
 """
+# E402: the path and cuBLAS are set before torch is imported; PT017: there is no pytest here
 # ruff: noqa: E402, PT017
 
 import argparse
