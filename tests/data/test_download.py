@@ -498,7 +498,7 @@ def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again
         def full(*_args, **_kwargs):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(download.pooch, "retrieve", full)
+        monkeypatch.setattr(download.transfer, "stream", full)
     with pytest.raises(UnavailableError, match=r"cannot be written .*LABKIT_DATA") as caught:
         fetch(remote("good"))
     assert "Connect to the network" not in str(caught.value)
