@@ -80,11 +80,15 @@ def _from_cache(file: RemoteFile) -> Fetched:
     try:
         if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
+    except FileNotFoundError:
+        raise UnavailableError(f"another process is fetching {path.name}") from None
+    try:
         damaged = set_aside(path)
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
     except OSError as error:
-        raise DiskError(path.parent, error.strerror or str(error)) from error
+        why = f"{error.strerror}, and {path.name} in it is damaged"
+        raise DiskError(path.parent, why) from error
     message = (
         f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
     )

@@ -146,8 +146,7 @@ def fetch_weights(name: str) -> Fetched:
     if fetched.source == "official" and not fetched.sha256.startswith(prefix):
         discard(fetched)
         raise UnavailableError(
-            f"{file_name} was refused: its SHA-256 begins with {fetched.sha256[:8]}, "
-            f"not {prefix}"
+            f"{file_name} was refused: its SHA-256 begins with {fetched.sha256[:8]}, not {prefix}"
         )
     return fetched
 
