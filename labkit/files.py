@@ -11,7 +11,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from labkit import settings
 _LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}")
 # what `zipfile` raises; the last for encrypted members and unknown ways to compress
 _NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskError(OSError):
@@ -35,7 +35,9 @@ class DiskError(OSError):
         folder = folder.resolve()
         kept = folder.is_relative_to(settings.data_dir())
         way_out = "set LABKIT_DATA to a folder of yours" if kept else "choose another place"
-        super().__init__(f"The folder {folder} cannot be written ({why}): make room, or {way_out}.")
+        if isinstance(self, NoRoomError) or why in map(os.strerror, _FULL):
+            way_out = f"make room, or {way_out}"
+        super().__init__(f"The folder {folder} cannot be written ({why}): {way_out}.")
         self.folder, self.strerror = folder, why
 
 
@@ -62,14 +64,14 @@ def _beside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in filter(_is_abandoned, path.parent.glob(".*")):
             remove(leftover)
-        temporary = path.with_name(f".{path.name}.labkit-{os.getpid()}-{secrets.token_hex(4)}")
+        temporary = _passing_name(path)
         make(temporary)
     except OSError as error:
         raise DiskError(path.parent, _reason(error)) from error
     try:
         yield temporary
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in (*_FULL, errno.EROFS):
             raise
         raise DiskError(path.parent, _reason(error)) from error
     finally:
@@ -118,10 +120,17 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def remove(path: Path) -> None:
     """Delete a file, or a folder with all in it; another process may do the same."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    if not _LEFTOVER.fullmatch(path.name):
+        with suppress(OSError):  # gone in one step, so that nobody finds half of it
+            path = path.rename(_passing_name(path))
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _passing_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.labkit-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -3,6 +3,8 @@
 import gzip
 import math
 import re
+import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from labkit.data.archives import unpacked
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
-from labkit.files import remove, unzip
+from labkit.files import DiskError, remove, unzip
 
 SPLITS = ("train", "val", "test")
 WHOLE = {"images", "labels"}  # of a file that is not split
@@ -127,6 +129,9 @@ def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
         except FileNotFoundError:  # another process has just put the folder away, damaged
             if not left:
                 raise
+        except DiskError as error:  # a shared cache may be read-only
+            warnings.warn(f"The images are read into memory. {error}", stacklevel=2)
+            return file[key]
     raise AssertionError("the last round returns or raises")
 
 
@@ -180,8 +185,8 @@ def _read_idx(path: Path) -> torch.Tensor:
     data = gzip.decompress(path.read_bytes())
     dims = data[3] if len(data) > 3 else 0  # idx: two zero bytes, type, number of dimensions
     begin = 4 + 4 * dims
-    shape = np.frombuffer(data[4:begin], ">i4")
-    if not dims or len(shape) != dims or len(data) != begin + math.prod(map(int, shape)):
+    shape = struct.unpack(f">{dims}I", data[4:begin]) if len(data) >= begin else ()
+    if not shape or len(data) != begin + math.prod(shape):
         raise ValueError(f"{path.name} is not a file of MNIST: fetch it again.")
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=begin).reshape(shape).copy())
 
@@ -204,7 +209,9 @@ def read_photographs(folder: Path, size: int) -> dict[str, ImageSplit]:
 
 def read_grey_patches(archive: Path, classes: tuple[str, ...]) -> dict[str, ImageSplit]:
     """Read the grey white-cell patches; a sixth of the training folder becomes validation."""
-    folder = unzip(archive, unpacked(archive))
+    folder = unpacked(archive)
+    if not folder.exists():
+        unzip(archive, folder)
     root = next(folder.rglob("bloodcells_small"), folder)
     parts = {}
     for part in ("train", "test"):
