@@ -106,14 +106,20 @@ def _mirror() -> Iterator[Finding]:
 
 
 def _data_sets() -> Iterator[Finding]:
+    from labkit.data.archives import holds_photographs
     from labkit.data.catalog import NAMES, entry
 
     folder, found = settings.data_dir(), []
     for item in map(entry, NAMES):
         sizes = [item.default_size] if isinstance(item.sizes, range) else item.sizes
         for size in sizes:
-            parts = item.files(size)
-            if parts and all((folder / part.path).exists() for part in parts):
+            parts = [folder / part.path for part in item.files(size)]
+            if not parts or not all(part.exists() for part in parts):
+                continue
+            if wrong := [p for p in parts if p.suffix == ".zip" and not holds_photographs(p)]:
+                remedy = f"`lk.load_dataset({item.name!r})` fetches it again"
+                yield False, f"{wrong[0]} holds no photographs", remedy
+            else:
                 found.append(f"{item.name} {size} px")
     said = ", ".join(found) or "none yet (the labs fetch them; or `labkit download bloodmnist`)"
     yield True, f"data sets in the cache: {said}", ""

@@ -1,3 +1,5 @@
+import errno
+import gzip
 import hashlib
 import os
 import shutil
@@ -7,7 +9,7 @@ import zipfile
 
 import pytest
 
-from labkit.files import atomic, sha256, unzip
+from labkit.files import DiskError, atomic, is_whole_gzip, sha256, unzip
 
 
 def make_zip(path, members):
@@ -72,6 +74,60 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     with atomic(tmp_path / "b"):
         assert {path.name for path in tmp_path.iterdir()} >= {*stays}
     assert {path.name for path in tmp_path.iterdir()} == {*stays, "b"}
+
+
+def test_unzip_removes_the_folders_that_killed_ones_left(tmp_path):
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
+    left = tmp_path / f".cells.labkit-{int(done.stdout)}-0123abcd"
+    left.mkdir()
+    (left / "half.jpg").touch()
+    archive = make_zip(tmp_path / "a.zip", {"x": ""})
+    unzip(archive, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
+
+
+@pytest.mark.parametrize("write", [lambda p: atomic(p / "b"), lambda p: atomic(p / "b" / "c")])
+def test_a_folder_that_is_a_file_is_named(tmp_path, monkeypatch, write):
+    place = tmp_path / "a file"
+    place.touch()
+    with pytest.raises(
+        DiskError, match=r"a file.* cannot be written \(a file .*: choose another place"
+    ) as caught:
+        write(place).__enter__()
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    with pytest.raises(DiskError, match="LABKIT_DATA"):
+        write(place).__enter__()
+    assert caught.value.strerror == "a file stands where a folder should"
+
+
+def test_a_disk_that_fills_is_named_and_the_old_file_stays(tmp_path):
+    (tmp_path / "a").write_text("old")
+
+    def fill():
+        with atomic(tmp_path / "a") as temporary:
+            temporary.write_text("new")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskError, match=r"cannot be written \(No space left on device\)"):
+        fill()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a full disk: Linux has /dev/full")
+def test_the_systems_own_error_of_a_full_disk_is_understood(tmp_path):
+    def fill():
+        with atomic(tmp_path / "a"), open("/dev/full", "wb") as full:
+            full.write(bytes(1 << 20))
+
+    with pytest.raises(DiskError, match="No space left on device"):
+        fill()
+
+
+def test_a_whole_gzip_file_is_told_from_half_of_one(tmp_path):
+    path, whole = tmp_path / "a.gz", gzip.compress(os.urandom(1000))
+    for content, expected in ((whole, True), (whole[:-1], False), (b"<html>", False)):
+        path.write_bytes(content)
+        assert is_whole_gzip(path) is expected
 
 
 def test_atomic_says_of_a_link_that_leads_to_itself_what_it_is(tmp_path):

@@ -192,6 +192,8 @@ def _refuse(name: str) -> None:
 
 def _damage(content: dict[str, Any]) -> str:
     """What keeps a notebook from being read safely, "" where nothing does."""
+    if type(content.get("nbformat_minor", 0)) is not int:
+        return f"nbformat_minor is {content['nbformat_minor']!r}, no number"
     for number, node in enumerate([content, *content["cells"]]):
         name = f"cell {number}" if number else "the notebook"
         if not isinstance(node, dict) or not isinstance(node.get("metadata"), dict):
@@ -200,6 +202,9 @@ def _damage(content: dict[str, Any]) -> str:
             return f"the labkit metadata of {name} are no object"
         if not number:
             continue
+        tags = node["metadata"].get("tags", [])
+        if isinstance(tags, list) and any(not isinstance(tag, str) for tag in tags):
+            return f"cell {number} has tags {tags!r}, which are no text"
         if node.get("cell_type") not in ("code", "markdown", "raw"):
             return f"{name} is of type {node.get('cell_type')!r}"
         source = node.get("source")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import cache, partial
 
-from labkit.data import medmnist_sets, readers, stand_ins
+from labkit.data import archives, medmnist_sets, readers, stand_ins
 from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
 from labkit.data.download import RemoteFile
 from labkit.data.entries import DRAWN, Card, Entry
@@ -85,7 +85,7 @@ def _pbc() -> Entry:
         _PHOTO_SIZES,
         Card("CC BY 4.0", _PBC_CITATION, _BLOOD_NOTES),
         lambda size: (file,),
-        lambda paths, size: readers.read_photographs(readers.unpack_photographs(paths[0]), size),
+        lambda paths, size: readers.read_photographs(archives.unpack_photographs(paths[0]), size),
         lambda size: (
             readers.read_photographs(stand_ins.photograph_folder(), size),
             "photographs drawn by labkit",

@@ -5,37 +5,32 @@ import os
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pooch
 import requests
 
 from labkit import settings
 from labkit.data import transfer
-from labkit.data.kept import Fetched, is_archive, keep_record, recognised, record_of
+from labkit.data.kept import Fetched, is_archive, keep_record, recognised, set_aside
 from labkit.data.mirrors import in_this_network, mirror_index, offer
-from labkit.files import atomic, is_whole_zip, sha256
+from labkit.files import DiskError, atomic, is_whole_zip, sha256
 
 ATTEMPTS_PER_SOURCE = 2
 SILENT_SECONDS = 300  # so long a mirror that did not answer is not asked again
 _SILENT: dict[str, float] = {}  # by mirror, the time until which it is left alone
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+T = TypeVar("T")
 
 
 class UnavailableError(OSError):
     """A file is in neither cache, mirror nor network; the message lists what was tried."""
 
 
-class DiskError(UnavailableError):
+class DataFolderError(DiskError, UnavailableError):
     """The data folder cannot be written; no other source would help."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        super().__init__(
-            f"The data folder {folder} cannot be written ({os.strerror(number)}): make room, or "
-            "set LABKIT_DATA to a folder of yours."
-        )
 
 
 @dataclass(frozen=True)
@@ -51,8 +46,8 @@ class RemoteFile:
 
 
 def deadline_seconds(megabytes: int) -> float:
-    """The longest a download may take: two minutes plus what 0.2 MB/s would need."""
-    return 120 + megabytes / 0.2
+    """The longest a download may take, all sources together: 2 min and what 0.5 MB/s needs."""
+    return 120 + megabytes / 0.5
 
 
 def fetch(file: RemoteFile) -> Fetched:
@@ -60,6 +55,7 @@ def fetch(file: RemoteFile) -> Fetched:
 
     Raises:
         UnavailableError: when no source has it; the message says what was tried and what to do.
+            `DataFolderError` when it could not be written.
     """
     tried = []
     for step in (_from_cache, _from_mirror, _from_network):
@@ -67,8 +63,8 @@ def fetch(file: RemoteFile) -> Fetched:
             if step is not _from_cache:
                 _check_folder(file)
             return step(file)
-        except DiskError:
-            raise
+        except DiskError as error:
+            raise DataFolderError(error.folder, error.strerror) from error
         except UnavailableError as error:
             tried.append(str(error))
     raise UnavailableError(
@@ -84,11 +80,15 @@ def _from_cache(file: RemoteFile) -> Fetched:
     try:
         if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
-        damaged = path.with_name(path.name + ".damaged")
-        os.replace(path, damaged)
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
-    record_of(path).unlink(missing_ok=True)
+    try:
+        damaged = set_aside(path)
+    except FileNotFoundError:
+        raise UnavailableError(f"another process is fetching {path.name}") from None
+    except OSError as error:
+        why = f"{error.strerror}, and {path.name} in it is damaged"
+        raise DiskError(path.parent, why) from error
     message = (
         f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
     )
@@ -101,15 +101,12 @@ def _check_folder(file: RemoteFile) -> None:
     folder = (settings.data_dir() / file.path).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DiskError(folder, "a file stands where a folder should") from error
     except OSError as error:
-        raise DiskError(folder, error.errno) from error
+        raise DiskError(folder, error.strerror or str(error)) from error
     if not os.access(folder, os.W_OK):
-        raise DiskError(folder, errno.EACCES)
-
-
-def _stop_where_full(folder: Path, error: Exception) -> None:
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        raise DiskError(folder, error.errno) from error
+        raise DiskError(folder, os.strerror(errno.EACCES))
 
 
 def _from_mirror(file: RemoteFile) -> Fetched:
@@ -123,18 +120,20 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         raise UnavailableError(f"the mirror {mirror} did not answer a moment ago")
     path = settings.data_dir() / file.path
     try:
-        item = offer(mirror_index(mirror, transfer.READ_SECONDS), file.key)
+        index = _patiently(lambda: mirror_index(mirror, transfer.READ_SECONDS))
+        item = offer(index, file.key)
         if item is None:
             raise UnavailableError(f"the mirror does not have {file.key}")
         if remote:
             url = f"{mirror.rstrip('/')}/{item['file']}"
-            return _retrieve(url, f"sha256:{item['sha256']}", file, "mirror", item.get("note", ""))
+            hash_, note = f"sha256:{item['sha256']}", item.get("note", "")
+            end = time.monotonic() + deadline_seconds(file.megabytes)
+            return _patiently(lambda: _retrieve(url, hash_, file, end, "mirror", note))
         fetched = Fetched(path, "mirror", item["sha256"], item.get("note", ""))
         return _copy(settings.expanded(mirror) / item["file"], fetched)
-    except (UnavailableError, FileNotFoundError):
+    except (UnavailableError, DiskError, FileNotFoundError):
         raise
     except (OSError, ValueError) as error:  # also of requests and tomllib
-        _stop_where_full(path.parent, error)
         if isinstance(error, requests.ConnectionError | TimeoutError):
             _SILENT[mirror] = time.monotonic() + SILENT_SECONDS
         message = f"the mirror {mirror} failed ({error})"
@@ -157,20 +156,32 @@ def _copy(source: Path, fetched: Fetched) -> Fetched:
 def _from_network(file: RemoteFile) -> Fetched:
     if settings.offline():
         raise UnavailableError("LABKIT_OFFLINE is set")
-    failures = []
+    failures: list[str] = []
+    end = time.monotonic() + deadline_seconds(file.megabytes)
     for url in file.urls:
-        wait: float | None = 0.0
-        for _ in range(ATTEMPTS_PER_SOURCE):
-            if wait is None:
-                break
-            time.sleep(wait)
-            try:
-                return _retrieve(url, file.known_hash, file, "official")
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors
-                _stop_where_full(settings.data_dir(), error)
-                failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
-                wait = transfer.asked_to_wait(error)
+        try:
+            return _patiently(lambda: _retrieve(url, file.known_hash, file, end))  # noqa: B023
+        except DiskError:
+            raise
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors
+            failures.append(f"{url.split('/')[2]}: {_first_line(error)}")
     raise UnavailableError("network: " + "; ".join(dict.fromkeys(failures)))
+
+
+def _patiently(question: Callable[[], T]) -> T:
+    """Ask once more what failed, when a busy server said; not where time was the fault."""
+    wait: float | None = 0.0
+    for left in reversed(range(ATTEMPTS_PER_SOURCE)):
+        time.sleep(wait)
+        try:
+            return question()
+        except (DiskError, FileNotFoundError, TimeoutError):
+            raise
+        except (OSError, ValueError) as error:
+            wait = transfer.asked_to_wait(error)
+            if wait is None or not left:
+                raise
+    raise UnavailableError("no attempt was allowed")
 
 
 def _first_line(error: Exception) -> str:
@@ -178,25 +189,25 @@ def _first_line(error: Exception) -> str:
 
 
 def _retrieve(
-    url: str, known_hash: str | None, file: RemoteFile, source: str, note: str = ""
+    url: str,
+    known_hash: str | None,
+    file: RemoteFile,
+    end: float,
+    source: str = "official",
+    note: str = "",
 ) -> Fetched:
-    """Download with pooch: to a temporary file, verified, then moved into place.
+    """Download to a temporary file until so late, verify it, and move it into place.
 
     The record comes first: a process that looks at the same time takes a file without one for
     damaged.
     """
     path = settings.data_dir() / file.path
-    logger = pooch.get_logger()
-    logger.setLevel("WARNING")  # pooch would print the path and hash of each download
-    seconds, most = deadline_seconds(file.megabytes), int(3e6 * file.megabytes + 1e7)
-    downloader = partial(transfer.stream, seconds=seconds, most=most)
+    if (seconds := end - time.monotonic()) <= 0:
+        raise TimeoutError("no time left for it")
     with atomic(path) as temporary:
-        rights = temporary.stat().st_mode  # pooch's own file could be read by nobody else
-        temporary.unlink()  # pooch would take it for the file
-        pooch.retrieve(
-            url, known_hash, fname=temporary.name, path=temporary.parent, downloader=downloader
-        )
-        temporary.chmod(rights)
-        if not known_hash and is_archive(path) and not is_whole_zip(temporary):
+        transfer.stream(url, temporary, seconds, most=int(3e6 * file.megabytes + 1e7))
+        if known_hash:
+            pooch.hashes.hash_matches(temporary, known_hash, strict=True, source=path.name)
+        elif is_archive(path) and not is_whole_zip(temporary):
             raise ValueError(f"what came is no whole {path.suffix} file, perhaps a login page")
         return keep_record(Fetched(path, source, sha256(temporary), note))

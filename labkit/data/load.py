@@ -1,18 +1,29 @@
 """Load a data set by its name, or one's own: never in silence something else than was asked."""
 
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
+from zipfile import BadZipFile
 
-from labkit.data import readers, stand_ins
+from labkit import settings
+from labkit.data import archives, readers, stand_ins
 from labkit.data.catalog import NAMES, entry
-from labkit.data.download import UnavailableError, fetch
+from labkit.data.download import RemoteFile, UnavailableError, fetch
 from labkit.data.entries import Card, Splits
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageData
+from labkit.data.kept import BY_HAND, Fetched, discard, set_aside
 from labkit.data.origin import Origin, save_origin
 from labkit.data.own import find_leaks, split_data
+from labkit.files import DiskError
+
+T = TypeVar("T")
+# what readers raise for a whole archive that holds something else, or damaged members
+_NOT_THE_DATA = (ValueError, OSError, LookupError, EOFError, BadZipFile, zlib.error)
 
 
 class StandInWarning(UserWarning):
@@ -43,6 +54,7 @@ def load_dataset(
     Raises:
         ValueError: for an unknown name or size, or a file that is not as it should be.
         UnavailableError: with ``strict=True``, when the real data cannot be had.
+        DiskError: when the data folder cannot be written; names it.
 
     Example:
         >>> cells = load_dataset("synthetic", size=28)
@@ -61,8 +73,9 @@ def load_dataset(
         splits, what = item.stand_in(size)
         return _describe(item.title, splits, Origin(f"{item.title} {size} px: {what}"), item.card)
     try:
-        fetched = [fetch(file) for file in item.files(size)]
-        splits = item.read([file.path for file in fetched], size)
+        splits, fetched = _fetch_and_read(item.files(size), lambda paths: item.read(paths, size))
+    except DiskError:  # what stands in could not be kept either
+        raise
     except UnavailableError as error:
         if strict:
             raise
@@ -88,6 +101,7 @@ def dataset_folder(name: str = "pbc", strict: bool = False) -> Path:
     Raises:
         ValueError: for another name.
         UnavailableError: with ``strict=True``, when the photographs cannot be had.
+        DiskError: when the data folder cannot be written; names it.
 
     Example:
         >>> images, problems = lk.load_folder(dataset_folder("pbc"))  # doctest: +SKIP
@@ -96,7 +110,12 @@ def dataset_folder(name: str = "pbc", strict: bool = False) -> Path:
         raise ValueError(f"{name!r} does not come as a folder of photographs; only 'pbc' does.")
     item = entry(name)
     try:
-        (fetched,) = [fetch(file) for file in item.files(item.default_size)]
+        files = item.files(item.default_size)
+        folder, (fetched,) = _fetch_and_read(
+            files, lambda paths: archives.unpack_photographs(paths[0])
+        )
+    except DiskError:
+        raise
     except UnavailableError as error:
         if strict:
             raise
@@ -104,10 +123,54 @@ def dataset_folder(name: str = "pbc", strict: bool = False) -> Path:
         _warn(name, what, error)
         origin = Origin(f"STAND-IN for the {item.title}: drawn cells", stand_in=True)
     else:
-        folder = readers.unpack_photographs(fetched.path)
         origin = Origin(f"{item.title}, {fetched.note or 'official'}")
     save_origin(folder, origin)
     return folder
+
+
+def _fetch_and_read(
+    files: Sequence[RemoteFile], read: Callable[[list[Path]], T]
+) -> tuple[T, list[Fetched]]:
+    """Fetch files and read them; what lay in the cache and is not the data is fetched again.
+
+    Without a published hash only reading shows what a file is. Where even a new one is not the
+    data, it does not stay in the cache, so that the next call asks again.
+    """
+    for first in (True, False):
+        places = [settings.data_dir() / file.path for file in files]
+        cached = any(place.exists() for place in places)
+        unpacked = any(archives.unpacked(place).exists() for place in places)
+        fetched = [fetch(file) for file in files]
+        try:
+            return read([one.path for one in fetched]), fetched
+        except (DiskError, PermissionError):  # no fault of the files
+            raise
+        except _NOT_THE_DATA as error:
+            doubtful = [
+                one
+                for one, file in zip(fetched, files, strict=True)
+                if not file.known_hash or one.source == "mirror"
+            ]
+            if not doubtful or isinstance(error.__cause__, MemoryError):
+                raise
+            _forget(doubtful, archive_too=not (unpacked and first))
+            if not (cached and first):
+                names = ", ".join(one.path.name for one in doubtful)
+                why = " ".join(str(error).split()) or type(error).__name__
+                raise UnavailableError(
+                    f"{names} came, but it is not the data set ({why}). The next call asks again."
+                ) from error
+    raise AssertionError("the second round returns or raises")
+
+
+def _forget(files: Sequence[Fetched], archive_too: bool) -> None:
+    for one in files:
+        with suppress(OSError):  # a cache that cannot be written
+            archives.forget_unpacked(one.path)
+            if archive_too and one.note == BY_HAND:  # somebody's own: nothing of theirs is deleted
+                set_aside(one.path)
+            elif archive_too:
+                discard(one)
 
 
 def _load_file(path: Path, size: int | None, classes: Sequence[str] | None) -> ImageData:

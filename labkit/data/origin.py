@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from labkit.files import atomic
+from labkit.files import DiskError, atomic
+
+_NOTED: dict[Path, "Origin"] = {}  # of folders that lie where nothing can be written
 
 
 class Origin(str):
@@ -36,14 +38,21 @@ class Origin(str):
 
 def save_origin(folder: Path, origin: Origin) -> None:
     """Note beside a folder of images where they are from, so that `load_folder` can say it."""
-    with atomic(_note(folder)) as temporary:
-        text = json.dumps({"origin": origin, "stand_in": origin.stand_in}, indent=1)
-        temporary.write_text(text, encoding="utf-8")
+    folder = folder.resolve()
+    _NOTED.pop(folder, None)
+    try:
+        with atomic(_note(folder)) as temporary:
+            text = json.dumps({"origin": origin, "stand_in": origin.stand_in}, indent=1)
+            temporary.write_text(text, encoding="utf-8")
+    except DiskError:  # a cache that a class shares may be read-only
+        _NOTED[folder] = origin
 
 
 def read_origin(folder: Path) -> Origin:
     """What `save_origin` noted; "photographs of NAME" where nobody did."""
     folder = folder.resolve()
+    if folder in _NOTED:
+        return _NOTED[folder]
     try:
         noted = json.loads(_note(folder).read_text(encoding="utf-8"))
         return Origin(noted["origin"], noted["stand_in"])

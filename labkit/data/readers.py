@@ -3,23 +3,25 @@
 import gzip
 import math
 import re
-import shutil
+import struct
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from labkit.data.archives import unpacked
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
-from labkit.files import unzip
+from labkit.files import DiskError, remove, unzip
 
 SPLITS = ("train", "val", "test")
 WHOLE = {"images", "labels"}  # of a file that is not split
-PHOTOS_PER_CLASS = 150
 SPLIT_SEED = 0
 MNIST_VALIDATION = 5000
+LOST_RACES = 5
 MOST_CLASSES = 1000  # of a file that does not name them
 MAPPED_FROM = 128  # from this size on, images stay on disk and are memory-mapped
 
@@ -121,11 +123,24 @@ def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     shape, _ = _header(file, key)
     if len(shape) < 3 or shape[1] < MAPPED_FROM:
         return file[key]
+    for left in reversed(range(LOST_RACES)):
+        try:
+            return _mapped(path, file, key)
+        except FileNotFoundError:  # another process has just put the folder away, damaged
+            if not left:
+                raise
+        except DiskError as error:  # a shared cache may be read-only
+            warnings.warn(f"The images are read into memory. {error}", stacklevel=2)
+            return file[key]
+    raise AssertionError("the last round returns or raises")
+
+
+def _mapped(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     folder = path.with_name(f"{path.name}.unpacked")
     member = folder / f"{key}.npy"
     whole = member.exists() and member.stat().st_size == file.zip.getinfo(member.name).file_size
     if folder.exists() and (not whole or folder.stat().st_mtime < path.stat().st_mtime):
-        shutil.rmtree(folder)  # damaged, or of an older file
+        remove(folder)  # damaged, or of an older file
     if not folder.exists():
         unzip(path, folder)
     # copy-on-write: PyTorch warns of read-only arrays
@@ -168,11 +183,12 @@ def read_mnist(paths: list[Path]) -> dict[str, ImageSplit]:
 
 def _read_idx(path: Path) -> torch.Tensor:
     data = gzip.decompress(path.read_bytes())
-    dims = data[3]  # the idx format: two zero bytes, the type, the number of dimensions
-    shape = np.frombuffer(data, ">i4", dims, offset=4)
-    return torch.from_numpy(
-        np.frombuffer(data, np.uint8, offset=4 + 4 * dims).reshape(shape).copy()
-    )
+    dims = data[3] if len(data) > 3 else 0  # idx: two zero bytes, type, number of dimensions
+    begin = 4 + 4 * dims
+    shape = struct.unpack(f">{dims}I", data[4:begin]) if len(data) >= begin else ()
+    if not shape or len(data) != begin + math.prod(shape):
+        raise ValueError(f"{path.name} is not a file of MNIST: fetch it again.")
+    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=begin).reshape(shape).copy())
 
 
 def _hold_out(split: ImageSplit, share: float) -> tuple[ImageSplit, ImageSplit]:
@@ -191,46 +207,11 @@ def read_photographs(folder: Path, size: int) -> dict[str, ImageSplit]:
     return {name: images.subset(rows) for name, rows in zip(SPLITS, parts, strict=True)}
 
 
-def unpack_photographs(path: Path) -> Path:
-    """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
-    folder = path.with_suffix("")
-    if not folder.exists():
-        archive = _inner_archive(path)
-        with zipfile.ZipFile(archive) as bundle:
-            names = bundle.namelist()
-        unzip(archive, folder, _select_photographs(names))
-    inner = [child for child in folder.iterdir() if child.is_dir()]
-    return inner[0] if len(inner) == 1 else folder
-
-
-def _inner_archive(path: Path) -> Path:
-    """PBC's second source is a zip file that holds the zip file."""
-    with zipfile.ZipFile(path) as bundle:
-        inner = [name for name in bundle.namelist() if name.endswith(".zip")]
-    if not inner:
-        return path
-    return unzip(path, path.with_suffix(".outer"), inner) / inner[0]
-
-
-def _select_photographs(names: list[str]) -> list[str]:
-    by_class: dict[str, list[str]] = {}
-    for name in sorted(names):
-        if not name.endswith("/") and "/" in name:
-            by_class.setdefault(name.split("/")[-2], []).append(name)
-    chosen = []
-    for members in by_class.values():
-        hidden = [name for name in members if Path(name).name.startswith(".")]
-        regular = [name for name in members if name not in hidden]
-        if len(regular) > PHOTOS_PER_CLASS + 10:  # fewer: a sample already, taken as it is
-            step = len(regular) / PHOTOS_PER_CLASS
-            regular = [regular[int(i * step)] for i in range(PHOTOS_PER_CLASS)]
-        chosen += hidden + regular
-    return chosen
-
-
 def read_grey_patches(archive: Path, classes: tuple[str, ...]) -> dict[str, ImageSplit]:
     """Read the grey white-cell patches; a sixth of the training folder becomes validation."""
-    folder = unzip(archive, archive.with_suffix(""))
+    folder = unpacked(archive)
+    if not folder.exists():
+        unzip(archive, folder)
     root = next(folder.rglob("bloodcells_small"), folder)
     parts = {}
     for part in ("train", "test"):

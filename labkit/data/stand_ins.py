@@ -1,5 +1,8 @@
 """What the labs run on when the real data cannot be had: drawn cells and real but tiny digits."""
 
+import tempfile
+import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
 from labkit.data.drawn import cells as drawn
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import split_indices
-from labkit.files import atomic
+from labkit.files import DiskError, atomic
 
 SEED = 0
 MOST_DRAWN = 6_000  # training images of a stand-in for MedMNIST; a tenth of it above LARGE pixels
@@ -23,36 +26,57 @@ def photograph_folder() -> Path:
     """The folder of drawn photographs that stands in for PBC; drawn at the first call."""
     name, per_class = ("pbc_fast", FAST_PHOTOGRAPHS) if settings.fast() else ("pbc", PHOTOGRAPHS)
     folder = settings.data_dir() / "stand-in" / name
-    if not folder.exists():
+    if folder.exists():
+        return folder
+    try:
         drawn.write_photo_folder(folder, per_class, seed=SEED)
+    except DiskError as error:
+        warnings.warn(f"The drawn photographs are not kept. {error}", stacklevel=2)
+        folder = _passing_folder() / name
+        if not folder.exists():
+            drawn.write_photo_folder(folder, per_class, seed=SEED)
     return folder
+
+
+@cache
+def _passing_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="labkit-"))
 
 
 def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     """Draw all splits, or read them back: drawing takes seconds, reading a fraction of one."""
     path = settings.data_dir() / "stand-in" / f"cells_{size}_v{drawn.VERSION}.npz"
-    if not path.exists():
-        counts = drawn.COUNTS
-        if size > LARGE:
-            counts = {name: tuple(n // 10 for n in counts[name]) for name in counts}
-        arrays = {}
-        for name, cells in drawn.draw_splits(size, SEED, counts).items():
-            for part in ("images", "labels", "nucleus", "cell"):
-                arrays[f"{name}_{part}"] = getattr(cells, part)
-        with atomic(path) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, **arrays)
-    with np.load(path, allow_pickle=False) as file:
-        splits = {
-            name: ImageSplit(
-                torch.from_numpy(file[f"{name}_images"]),
-                torch.from_numpy(file[f"{name}_labels"]),
-                BLOOD_CLASSES,
-                masks={part: file[f"{name}_{part}"] for part in ("nucleus", "cell")},
-            )
-            for name in ("train", "val", "test")
-        }
+    if path.exists():
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    else:
+        arrays = _draw_cells(size)
+        try:
+            with atomic(path) as temporary, open(temporary, "wb") as stream:
+                np.savez(stream, **arrays)
+        except DiskError as error:
+            warnings.warn(f"The drawn cells are not kept. {error}", stacklevel=2)
+    splits = {
+        name: ImageSplit(
+            torch.from_numpy(arrays[f"{name}_images"]),
+            torch.from_numpy(arrays[f"{name}_labels"]),
+            BLOOD_CLASSES,
+            masks={part: arrays[f"{name}_{part}"] for part in ("nucleus", "cell")},
+        )
+        for name in ("train", "val", "test")
+    }
     share = "" if size <= LARGE else "a tenth of the cells, "
     return splits, f"cells drawn by labkit ({share}seed {SEED})"
+
+
+def _draw_cells(size: int) -> dict[str, np.ndarray]:
+    counts, arrays = drawn.COUNTS, {}
+    if size > LARGE:
+        counts = {name: tuple(n // 10 for n in counts[name]) for name in counts}
+    for name, cells in drawn.draw_splits(size, SEED, counts).items():
+        for part in ("images", "labels", "nucleus", "cell"):
+            arrays[f"{name}_{part}"] = getattr(cells, part)
+    return arrays
 
 
 def drawn_classes(

@@ -4,7 +4,6 @@ Weights come from cache, mirror or network, verified by hash. Where none has the
 trained on drawn cells stands in, loudly; random weights are never used unless they were asked for.
 """
 
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.data.download import RemoteFile, UnavailableError, fetch
-from labkit.data.kept import Fetched, discard
+from labkit.data.kept import Fetched, discard, hash_prefix
 from labkit.data.load import load_dataset
 from labkit.data.origin import Origin
 from labkit.data.transforms import normalizer
@@ -142,13 +141,12 @@ def fetch_weights(name: str) -> Fetched:
     file_name = url.rsplit("/", 1)[-1]
     file = RemoteFile(f"weights/{name}", f"weights/{file_name}", (url,), None, BACKBONES[name])
     fetched = fetch(file)
-    prefix = re.search(r"-([0-9a-f]{8,})\.", file_name)
+    prefix = hash_prefix(file_name)
     # the mirror has hashes of its own, which fetch has verified
-    if fetched.source == "official" and prefix and not fetched.sha256.startswith(prefix[1]):
+    if fetched.source == "official" and not fetched.sha256.startswith(prefix):
         discard(fetched)
         raise UnavailableError(
-            f"{file_name} was refused: its SHA-256 begins with {fetched.sha256[:8]}, "
-            f"not {prefix[1]}"
+            f"{file_name} was refused: its SHA-256 begins with {fetched.sha256[:8]}, not {prefix}"
         )
     return fetched
 

@@ -1,7 +1,10 @@
 """Networks that one lab trains and a later lab needs, kept in the data folder."""
 
 import hashlib
+import io
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -12,7 +15,7 @@ from labkit.data.image_data import ImageData
 from labkit.data.load import load_dataset
 from labkit.data.transforms import pixel_transform
 from labkit.display import front_end
-from labkit.files import atomic
+from labkit.files import DiskError, atomic
 from labkit.models.recipes import RECIPES, train_recipe
 
 SEED = 42  # of all labs
@@ -82,13 +85,21 @@ def kept_or_new(
         try:
             return read_weights(file)
         except ValueError:
-            aside = file.replace(file.with_name(f"{file.name}.damaged"))
-            print(f"The weights of {name} were damaged (now {aside.name}).", end=" ")
+            aside = file.with_name(f"{file.name}.damaged")
+            with suppress(OSError):  # a cache that cannot be written
+                file.replace(aside)
+            now = file if file.exists() else aside
+            print(f"The weights of {name} were damaged (now {now.name}).", end=" ")
             print(f"It is trained anew, which takes {time}.")
     else:
         print(f"{name} is not trained yet on this machine. Training takes {time}.")
     with torch.random.fork_rng():
-        save_weights(train_now(), file)
+        model = train_now()
+    try:
+        save_weights(model, file)
+    except DiskError as error:
+        warnings.warn(f"The weights of {name} are not kept. {error}", stacklevel=3)
+        return model.cpu().state_dict()
     return read_weights(file)
 
 
@@ -113,9 +124,15 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def save_weights(model: nn.Module, file: Path) -> Path:
-    """Write a network's weights, all or nothing."""
+    """Write a network's weights, all or nothing.
+
+    Raises:
+        DiskError: when they cannot be written there.
+    """
+    content = io.BytesIO()  # `torch.save` has words of its own for a disk that is full
+    torch.save(model.state_dict(), content)
     with atomic(file) as temporary:
-        torch.save(model.state_dict(), temporary)
+        temporary.write_bytes(content.getbuffer())
     return file
 
 

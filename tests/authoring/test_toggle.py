@@ -338,6 +338,8 @@ def whole(cell, metadata="{}"):
         (whole('{"cell_type": "odd", "source": "", "metadata": {}}'), "of type 'odd'"),
         (whole('{"cell_type": "raw", "source": "", "metadata": "x"}'), "cell 1 has no metadata"),
         (whole('{"cell_type": "raw", "source": "", "metadata": {"labkit": "x"}}'), "no object"),
+        (whole('{"cell_type": "raw", "source": "", "metadata": {"tags": [1, null]}}'), "no text"),
+        ('{"nbformat": 4, "nbformat_minor": "x", "cells": [], "metadata": {}}', "no number"),
         (whole("", '"x"'), "the notebook has no metadata"),
         (whole("", '{"labkit": "x"}'), "the labkit metadata of the notebook are no object"),
         (whole("", '{"x": NaN}'), "no valid JSON: it holds NaN"),

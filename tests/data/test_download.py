@@ -1,4 +1,5 @@
 import errno
+import gzip
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
 from labkit.data import download, kept, transfer
 from labkit.data.catalog import RemoteFile
@@ -39,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(404)
         if kind == "busy" and self.server.asked.count(self.path) == 1:
             self.send_response(429)
-            self.send_header("Retry-After", self.server.retry_after)
+            if self.server.retry_after:
+                self.send_header("Retry-After", self.server.retry_after)
             return self.end_headers()
         if kind == "no_length":
             self.send_response(200)
@@ -51,6 +54,15 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             while not self.server.closing.is_set():
                 self.wfile.write(bytes(1 << 16))
+            return None
+        if kind == "slow_chunks":
+            self.protocol_version = "HTTP/1.1"
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(self.server.before_the_drip)
+            while not self.server.closing.wait(0.05):
+                self.wfile.write(self.server.drip)
             return None
         if kind == "slow_headers":
             self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
@@ -80,6 +92,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     retry_after = "1"
+    before_the_drip, drip = b"", b"0"
 
     def handle_error(self, request, client_address):
         pass  # the client hung up, as it should
@@ -168,6 +181,46 @@ def test_a_line_that_only_drips_meets_the_deadline(remote, folder, monkeypatch):
     with pytest.raises(UnavailableError, match="not finished after 0 s"):
         fetch(remote("drip"))
     assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "drip"), [(b"", b"0"), (b"4\r\ncell\r\n0\r\n", b"X: y\r\n"), (b"4;", b"x")]
+)
+def test_a_drip_between_the_chunks_meets_the_deadline(
+    server, remote, folder, monkeypatch, before, drip
+):
+    monkeypatch.setattr(server, "before_the_drip", before)
+    monkeypatch.setattr(server, "drip", drip)
+    monkeypatch.setattr(download, "deadline_seconds", lambda megabytes: 0.4)
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError, match="not finished after 0 s"):
+        fetch(remote("slow_chunks"))
+    assert time.monotonic() - begin < 5 and names(folder) == []
+    assert len(server.asked) == 1  # time was the fault: not asked a second time
+
+
+def test_a_server_that_sends_too_little_is_left_for_the_next(server, remote, monkeypatch):
+    monkeypatch.setattr(transfer, "SLOW_SECONDS", 0.3)
+    assert fetch(remote("drip", "good")).sha256 == SHA
+    assert [path.split("/")[1] for path in server.asked] == ["drip", "good"]
+
+
+def test_all_sources_share_one_deadline(server, remote, monkeypatch):
+    monkeypatch.setattr(download, "deadline_seconds", lambda megabytes: 0.4)
+    begin = time.monotonic()
+    with pytest.raises(UnavailableError, match="no time left"):
+        fetch(remote("drip", "slow_headers", "good"))
+    assert time.monotonic() - begin < 2
+
+
+def test_headers_get_less_time_than_the_whole(remote, monkeypatch):
+    monkeypatch.setattr(transfer, "HEADER_SECONDS", 0.3)
+    with pytest.raises(UnavailableError, match="no answer after 0 s"):
+        fetch(remote("slow_headers"))
+
+
+def test_what_the_labs_load_by_default_takes_minutes_at_the_most():
+    assert download.deadline_seconds(35) < 200 and download.deadline_seconds(270) < 700
 
 
 def test_the_deadline_grows_with_the_file():
@@ -396,6 +449,27 @@ def test_a_busy_server_is_asked_again_when_it_said(server, remote, monkeypatch):
     assert waits == [0, 1]
 
 
+@pytest.mark.parametrize(("said", "waited"), [("1.5", 1.5), ("", 1)])
+def test_a_busy_server_that_says_little_gets_a_second_once(
+    server, remote, monkeypatch, said, waited
+):
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    monkeypatch.setattr(server, "retry_after", said)
+    assert fetch(remote("busy")).sha256 == SHA
+    assert waits == [0, waited]
+
+
+def test_a_busy_mirror_is_asked_again_when_it_said(server, remote, monkeypatch):
+    index = f'[cells]\nfile = "busy/blood.bin"\nsha256 = "{SHA}"\n'
+    server.bodies["/mirror.toml"] = index.encode()
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    waits = []
+    monkeypatch.setattr(download.time, "sleep", waits.append)
+    assert fetch(remote("missing")).source == "mirror"
+    assert waits == [0, 0, 1]
+
+
 def test_a_server_may_say_when_with_a_date(server, remote, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
@@ -447,6 +521,7 @@ def test_a_length_that_is_no_number_is_no_length(remote):
 
 RECORD = '{"path": "cells.npz", "source": %s, "sha256": "%s", "note": %s}'
 RECORDS = ["", "{}", "[]", "null", "3", '{"sha256": 1}', "\ud83d", "[" * 100_000]
+RECORDS += [RECORD % ('"official"', "0" * 63, '""'), RECORD % ('"official"', "sha", '""')]
 RECORDS += [RECORD % (5, SHA, '""'), RECORD % ('"official"', SHA, "[1]")]
 
 
@@ -466,6 +541,65 @@ def test_a_whole_file_laid_there_by_hand_is_used_and_called_so(server, remote, f
     fetched = fetch(remote("good", known=known))
     assert (fetched.sha256, fetched.note) == (SHA, "laid into the cache by hand")
     assert server.asked == []
+
+
+def _weights(**options):
+    file = io.BytesIO()
+    torch.save({"a": torch.zeros(3)}, file, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "note"),
+    [
+        ("weights/tiny-%s.pth", _weights(_use_new_zipfile_serialization=False), ""),
+        ("weights/tiny-00000000.pth", _weights(), "laid into the cache by hand"),
+        ("mnist/labels.gz", gzip.compress(bytes(100), 1), "laid into the cache by hand"),
+    ],
+)
+def test_weights_and_digits_laid_there_by_hand_are_used(
+    server, remote, folder, name, content, note
+):
+    path = folder / (name % _sha(content)[:8] if "%" in name else name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    known = "md5:" + "0" * 32 if path.suffix == ".gz" else None
+    file = RemoteFile("x", str(path.relative_to(folder)), remote("good").urls, known, 1)
+    fetched = fetch(file)
+    assert (fetched.sha256, fetched.note) == (_sha(content), note)
+    assert server.asked == [] and not path.with_name(path.name + ".damaged").exists()
+
+
+@pytest.mark.parametrize("name", ["tiny-00000000.pth", "labels.gz"])
+def test_half_a_file_laid_there_by_hand_is_set_aside(remote, folder, name):
+    whole = _weights() if name.endswith("pth") else gzip.compress(os.urandom(100))
+    folder.mkdir()
+    (folder / name).write_bytes(whole[:-20])
+    with pytest.warns(UserWarning, match="set aside"):
+        assert fetch(RemoteFile("x", name, remote("good").urls, None, 1)).sha256 == SHA
+
+
+KILLED = """
+import os, signal, sys
+from labkit.data import download
+from labkit.data.catalog import RemoteFile
+
+def die(url, file, *args, **options):
+    file.write_bytes(bytes(1000))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+download.transfer.stream = die
+download.fetch(RemoteFile("cells", "cells.npz", (sys.argv[1],), None, 1))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_what_a_killed_download_left_is_cleared_at_the_next(remote, folder):
+    file = remote("good")
+    subprocess.run([sys.executable, "-c", KILLED, *file.urls])
+    assert len(names(folder)) == 1
+    fetch(file)
+    assert names(folder) == ["cells.npz", "cells.npz.origin.json"]
 
 
 def test_a_folder_in_a_files_place_is_set_aside(remote, folder):
@@ -498,7 +632,7 @@ def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again
         def full(*_args, **_kwargs):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(download.pooch, "retrieve", full)
+        monkeypatch.setattr(download.transfer, "stream", full)
     with pytest.raises(UnavailableError, match=r"cannot be written .*LABKIT_DATA") as caught:
         fetch(remote("good"))
     assert "Connect to the network" not in str(caught.value)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import labkit as lk
+from labkit.data import load, origin
 from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.download import UnavailableError
 from labkit.data.load import StandInWarning
+from labkit.files import DiskError
 
 
 def save(path, count=16):
@@ -47,6 +49,48 @@ def test_strict_raises_instead_of_a_stand_in(name):
     with pytest.raises(UnavailableError, match="LABKIT_OFFLINE is set") as caught:
         lk.load_dataset(name, strict=True)
     assert isinstance(caught.value, OSError)
+
+
+@pytest.fixture
+def no_folder(tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "a file"))
+    monkeypatch.setenv("LABKIT_FAST", "1")
+
+
+@pytest.mark.parametrize("name", ["bloodmnist", "mnist", "pbc"])
+def test_a_data_folder_that_cannot_be_written_is_named_and_nothing_stands_in(no_folder, name):
+    for call in (lk.load_dataset, lk.dataset_folder)[: 1 + (name == "pbc")]:
+        with pytest.raises(DiskError, match=r"a file.* cannot be written .*: set LABKIT_DATA"):
+            call(name)
+
+
+def test_drawn_cells_need_no_folder(no_folder):
+    with pytest.warns(UserWarning, match="drawn cells are not kept.*LABKIT_DATA"):
+        data = lk.load_dataset("synthetic", size=28)
+    assert len(data.train) > 1000 and data.train.masks
+
+
+def test_drawn_photographs_need_no_folder_and_stay_a_stand_in(no_folder, monkeypatch):
+    def unavailable(file):
+        raise UnavailableError("no network")
+
+    monkeypatch.setattr(load, "fetch", unavailable)
+    with (
+        pytest.warns(StandInWarning),
+        pytest.warns(UserWarning, match="drawn photographs are not kept"),
+    ):
+        folder = lk.dataset_folder("pbc")
+    assert lk.load_folder(folder, size=28)[0].origin.stand_in
+
+
+def test_a_note_that_cannot_be_written_is_kept_in_memory(tmp_path, monkeypatch):
+    def refuse(path):
+        raise DiskError(path.parent, "Read-only file system")
+
+    monkeypatch.setattr(origin, "atomic", refuse)
+    origin.save_origin(tmp_path / "x", origin.Origin("STAND-IN", stand_in=True))
+    assert origin.read_origin(tmp_path / "x").stand_in
 
 
 @pytest.mark.parametrize("name", ["bloodmnist", "mnist"])

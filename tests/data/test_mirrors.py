@@ -26,7 +26,19 @@ def test_an_entry_without_file_and_hash_is_named(item):
         offer({"pbc": item}, "pbc")
 
 
-@pytest.mark.parametrize("place", ["../b.zip", "/b.zip", "a/../../b", "..\\b", "C:\\b", "C:b"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "../b.zip",
+        "/b.zip",
+        "a/../../b",
+        "..\\b",
+        "C:\\b",
+        "C:b",
+        "%2e%2e/b.zip",
+        "a/%252E%252e/%2e./b",
+    ],
+)
 def test_a_file_outside_the_mirror_is_refused(place):
     with pytest.raises(ValueError, match="leaves the mirror"):
         offer({"pbc": GOOD | {"file": place}}, "pbc")
@@ -35,6 +47,10 @@ def test_a_file_outside_the_mirror_is_refused(place):
 def test_capitals_in_a_hash_are_the_same_hash():
     assert offer({"pbc": GOOD}, "pbc") == {"file": "a/b.zip", "sha256": "ab" * 32}
     assert offer({"pbc": GOOD}, "mnist") is None
+
+
+def test_a_hash_may_say_of_what_kind_it_is():
+    assert offer({"pbc": GOOD | {"sha256": "SHA256:" + "AB" * 32}}, "pbc")["sha256"] == "ab" * 32
 
 
 def test_a_mark_at_the_start_of_the_file_is_no_error(tmp_path):

@@ -1,11 +1,18 @@
+import gzip
 import io
 import os
+import shutil
+import subprocess
+import sys
+import time
 import zipfile
 
 import numpy as np
 import pytest
 
-from labkit.data.readers import read_npz
+from labkit.data import readers
+from labkit.data.readers import read_mnist, read_npz
+from labkit.files import DiskError
 
 
 def arrays(size=8, count=6, channels=(3,), seed=0):
@@ -94,6 +101,69 @@ def test_unpacked_images_that_are_damaged_are_unpacked_again(tmp_path, damage):
         os.truncate(member, 5000)
     images = read_npz(path)["train"].images
     assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), made["train_images"])
+
+
+READ = """
+import sys, time
+from pathlib import Path
+from labkit.data.readers import read_npz
+
+Path(sys.argv[2]).touch()
+while not Path(sys.argv[3]).exists():
+    time.sleep(0.001)
+assert int(read_npz(Path(sys.argv[1]))["train"].images.sum()) == int(sys.argv[4])
+"""
+
+
+def test_processes_that_find_one_damaged_unpacked_folder_all_read_the_images(tmp_path):
+    path, made, go = tmp_path / "a.npz", arrays(128), tmp_path / "go"
+    np.savez(path, **made)
+    read_npz(path)
+    for member in (tmp_path / "a.npz.unpacked").iterdir():
+        os.truncate(member, 100)
+    ready = [tmp_path / str(number) for number in range(5)]
+    end = [go, str(int(made["train_images"].sum()))]
+    processes = [subprocess.Popen([sys.executable, "-c", READ, path, one, *end]) for one in ready]
+    while not all(one.exists() for one in ready):
+        assert {process.poll() for process in processes} == {None}
+        time.sleep(0.01)
+    go.touch()
+    assert [process.wait(60) for process in processes] == [0] * 5
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_lost_race_for_the_unpacked_folder_is_run_again(tmp_path, monkeypatch):
+    path, made, load, lost = tmp_path / "a.npz", arrays(128), np.load, []
+    np.savez(path, **made)
+
+    def quicker(member, **options):
+        """Another process puts the folder away in the last moment, once."""
+        if "mmap_mode" in options and not lost:
+            lost.append(member)
+            shutil.rmtree(member.parent)
+        return load(member, **options)
+
+    monkeypatch.setattr(np, "load", quicker)
+    images = read_npz(path)["train"].images
+    assert lost and np.array_equal(images.permute(0, 2, 3, 1).numpy(), made["train_images"])
+
+
+def test_large_images_in_a_cache_that_cannot_be_written_are_read_into_memory(tmp_path, monkeypatch):
+    def refuse(archive, folder):
+        raise DiskError(folder.parent, "Read-only file system")
+
+    np.savez(tmp_path / "a.npz", **arrays(128))
+    monkeypatch.setattr(readers, "unzip", refuse)
+    with pytest.warns(UserWarning, match="read into memory.*Read-only file system"):
+        assert len(read_npz(tmp_path / "a.npz")["train"]) == 6
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:3], lambda b: b"<html>"])
+def test_a_gzip_file_that_is_no_file_of_digits_is_named(tmp_path, damage):
+    path = tmp_path / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(damage(b"\0\0\x08\1\0\0\0\5" + bytes(5))))
+    with pytest.raises(ValueError, match=r"train-labels.* is not a file of MNIST"):
+        read_mnist([path])
 
 
 def test_a_member_that_is_cut_off_in_a_whole_zip_is_named(tmp_path):

@@ -1,10 +1,13 @@
 import dataclasses
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 import labkit as lk
 from labkit.data.origin import Origin
+from labkit.files import DiskError
 from labkit.models import weights
 
 
@@ -112,6 +115,26 @@ def test_a_training_goes_on_from_its_checkpoint_and_another_is_refused(
         train(4)
     monkeypatch.setenv("LABKIT_SEED", "1")
     assert lk.models.checkpoint_file("tiny") != file
+
+
+def test_weights_that_cannot_be_kept_are_used_and_saving_them_says_why(
+    blood, tmp_path, monkeypatch
+):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "a file"))
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    with pytest.warns(UserWarning, match="weights of BloodMLP are not kept.*LABKIT_DATA"):
+        network = lk.models.trained("BloodMLP", blood)
+    with pytest.raises(DiskError, match=r"cannot be written .*: set LABKIT_DATA"):
+        lk.models.save_trained("BloodMLP", network, blood)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a full disk: Linux has /dev/full")
+def test_weights_on_a_full_disk_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: Path("/dev/full").open("wb", 0).write(b"1"))
+    with pytest.raises(DiskError, match="No space left on device") as caught:
+        weights.save_weights(torch.nn.Linear(2, 2), tmp_path / "a.pt")
+    assert "enforce" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "html", "list", "nan"])

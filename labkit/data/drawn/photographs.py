@@ -1,8 +1,6 @@
 """A folder of photographs with the defects of PBC planted in it."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from labkit.display import track
+from labkit.files import atomic_folder
 
 FOLDERS = {  # class folder: prefix of its file names, in the order of the classes
     "basophil": "BA",
@@ -48,15 +47,8 @@ def save_photographs(
         raise FileExistsError(f"{path} exists; remove it to draw the photographs anew.")
     if per_class < 2:
         raise ValueError(f"per_class is {per_class}; the defects need at least 2.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        folder = Path(scratch) / path.name
+    with atomic_folder(path) as folder:  # another process may be quicker, with the same cells
         planted = _write(folder, chunks, _names(per_class, seed))
-        try:
-            os.replace(folder, path)
-        except OSError:
-            if not path.exists():  # else another process was faster, with the same cells
-                raise
     return planted
 
 
