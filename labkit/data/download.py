@@ -46,8 +46,8 @@ class RemoteFile:
 
 
 def deadline_seconds(megabytes: int) -> float:
-    """The longest a download may take, all sources together: 2 min and what 0.5 MB/s needs."""
-    return 120 + megabytes / 0.5
+    """The longest a download may take, all sources together: 2 min and what 0.3 MB/s needs."""
+    return 120 + megabytes / 0.3
 
 
 def fetch(file: RemoteFile) -> Fetched:
