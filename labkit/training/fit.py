@@ -117,9 +117,7 @@ def fit(
     try:
         with _ending(run, callbacks, bar):
             _call(callbacks, "on_fit_begin", history)
-            if val is not None and not history:
-                with explaining_memory(val):
-                    run.look_at_validation()
+            run.look_at_validation()
             while not run.finished():
                 with explaining_memory(train):
                     run.one_epoch(bar)

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from labkit.inference import evaluating
 from labkit.training.bar import TrainingBar
+from labkit.training.batches import explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
 from labkit.training.randomness import random_state, set_random_state
@@ -61,14 +62,16 @@ class Run:
     def look_at_validation(self) -> None:
         """Show the network one validation batch, so that a slip in it is named before it learns.
 
-        Nothing changes by it, random numbers neither. Left out are a generator, which could not be
-        gone through again, and a loader with worker processes, which takes long to start.
+        Nothing changes by it, random numbers neither. Left out are a training that goes on, a
+        generator, which could not be gone through again, and a loader with worker processes, which
+        takes long to start.
         """
-        if isinstance(self.val, Iterator) or getattr(self.val, "num_workers", 0):
+        once = isinstance(self.val, Iterator) or getattr(self.val, "num_workers", 0)
+        if self.val is None or self.history or once:
             return
         before, totals = random_state(self.loaders), PassTotals(self.val)
         try:
-            with evaluating(self.model), torch.no_grad():
+            with evaluating(self.model), torch.no_grad(), explaining_memory(self.val):
                 for images, labels in self.engine.batches(self.val):
                     totals.check(self.engine.logits(images), labels)
                     return

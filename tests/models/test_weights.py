@@ -114,7 +114,9 @@ def test_a_training_goes_on_from_its_checkpoint_and_another_is_refused(
     assert lk.models.checkpoint_file("tiny") != file
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "html", "list", "nan"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "cut", "html", "list", "nan", "nothing", "key", "shape"]
+)
 def test_damaged_weights_are_set_aside_and_trained_anew(blood, monkeypatch, capsys, damage):
     monkeypatch.setenv("LABKIT_FAST", "1")
     file = lk.models.save_trained("BloodMLP", lk.models.BloodMLP(), blood)
@@ -125,6 +127,12 @@ def test_damaged_weights_are_set_aside_and_trained_anew(blood, monkeypatch, caps
             torch.save([1, 2], file)
         case "nan":
             torch.save({name: value * float("nan") for name, value in state.items()}, file)
+        case "nothing":
+            torch.save({}, file)
+        case "key":
+            torch.save({f"net.{name}": value for name, value in state.items()}, file)
+        case "shape":
+            torch.save({name: value[:1] for name, value in state.items()}, file)
         case _:
             file.write_bytes({"empty": b"", "cut": whole[:-500], "html": b"<html>"}[damage])
     network = lk.models.trained("BloodMLP", blood)
