@@ -119,10 +119,11 @@ other-processors: $(VENV)/.installed
 	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
 		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
 
-# Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files.
+# Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files. Its
+# last line is the count of these.
 soak: other-processors
-	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
 
 build: $(VENV)/.installed
 	$(BIN)/labkit build --execute

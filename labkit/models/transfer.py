@@ -134,10 +134,13 @@ def fine_tuned(images: Tensor, labels: Tensor, name: str = "squeezenet1_0") -> n
         torch.manual_seed(settings.seed_offset())
         return _fine_tune(backbone, images, labels)
 
+    def with_head(weights: dict[str, Tensor]) -> nn.Module:
+        (hidden, features), (classes, _) = weights["1.0.weight"].shape, weights["1.3.weight"].shape
+        return nn.Sequential(backbone, new_head(features, classes, hidden))
+
     file, what = _file(backbone, images, labels), f"The fine-tuned {backbone.name} of lab 06"
-    state = kept_or_new(file, what, "1 to 2 minutes", train_now)
-    (hidden, features), (classes, _) = state["1.0.weight"].shape, state["1.3.weight"].shape
-    network = nn.Sequential(backbone, new_head(features, classes, hidden))
+    state = kept_or_new(file, what, "1 to 2 minutes", train_now, with_head)
+    network = with_head(state)
     network.load_state_dict(state)
     network.transform = backbone.transform
     return network.cpu().eval()

@@ -69,21 +69,27 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         return train_recipe(name, data)[0]
 
     time = f"{RECIPES[name].time} on two cores"
-    model.load_state_dict(kept_or_new(trained_file(name, model, data), name, time, train_now))
+    file = trained_file(name, model, data)
+    model.load_state_dict(kept_or_new(file, name, time, train_now, lambda weights: model))
     model.transform = pixel_transform("half")
     return model.eval()
 
 
 def kept_or_new(
-    file: Path, name: str, time: str, train_now: Callable[[], nn.Module]
+    file: Path,
+    name: str,
+    time: str,
+    train_now: Callable[[], nn.Module],
+    network: Callable[[dict[str, Tensor]], nn.Module],
 ) -> dict[str, Tensor]:
     """The weights in a file; where there is none, a network is trained now and kept there.
 
-    A message gives its name and the time. The caller's random numbers stay as they were.
+    A message gives its name and the time. The caller's random numbers stay as they were. For
+    ``network`` see ``read_weights``.
     """
     if file.exists():
         try:
-            return read_weights(file)
+            return read_weights(file, network)
         except ValueError:
             aside = file.with_name(f"{file.name}.damaged")
             with suppress(OSError):  # a cache that cannot be written
@@ -100,14 +106,24 @@ def kept_or_new(
     except DiskError as error:
         warnings.warn(f"The weights of {name} are not kept. {error}", stacklevel=3)
         return model.cpu().state_dict()
-    return read_weights(file)
+    return read_weights(file, network)
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
+def read_weights(
+    file: Path, network: Callable[[dict[str, Tensor]], nn.Module]
+) -> dict[str, Tensor]:
     """Read a file of weights, without running anything that may be in it.
 
+    Args:
+        file: of ``save_weights``, or of torchvision.
+        network: gives the network that the weights are for; it is compared, and not changed.
+
     Raises:
-        ValueError: where the file is damaged, holds something else, or weights that are NaN.
+        ValueError: where the file is damaged, holds something else, weights of another network, or
+            weights that are NaN.
+
+    Example:
+        >>> read_weights(Path("kept.pt"), lambda weights: BloodMLP())  # doctest: +SKIP
     """
     try:
         weights = torch.load(file, map_location="cpu", weights_only=True)
@@ -120,7 +136,18 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{file} holds weights that are NaN or infinite: delete it, and ask again."
         )
+    try:
+        with torch.random.fork_rng():  # the caller's random numbers stay as they were
+            expected = _shapes(network(weights).state_dict())
+    except (LookupError, ValueError, TypeError):  # it was to be made from weights that are missing
+        expected = None
+    if _shapes(weights) != expected:
+        raise ValueError(f"{file} holds the weights of another network: delete it, and ask again.")
     return weights
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in weights.items()}
 
 
 def save_weights(model: nn.Module, file: Path) -> Path:
@@ -138,8 +165,7 @@ def save_weights(model: nn.Module, file: Path) -> Path:
 
 def trained_file(name: str, model: nn.Module, data: ImageData) -> Path:
     """Where weights are kept: another plan of the network and other data have other files."""
-    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    digest = hashlib.sha256(f"{shapes} {data.origin}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{_shapes(model.state_dict())} {data.origin}".encode()).hexdigest()[:8]
     parts = [name, data.title, f"{data.train.images.shape[-1]}px", digest]
     return weights_file(*parts, *(["stand-in"] if data.stand_in else []))
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset
 
 from labkit.data.image_data import ImageData, ImageSplit
 
@@ -41,14 +41,20 @@ def check_loader(loader: object, name: str) -> None:
 
 def check_last_batch(loader: Iterable, model: nn.Module) -> None:
     """Raise ValueError where a last batch of one image would stop batch normalisation."""
-    size, data = getattr(loader, "batch_size", None), getattr(loader, "dataset", None)
-    if not isinstance(size, int) or not hasattr(data, "__len__"):
+    if not any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
         return
-    count = len(getattr(loader, "indices", data))
-    alone = count % size == 1 or size == 1
-    flat = any(isinstance(module, nn.BatchNorm1d) for module in model.modules())
-    if flat and alone and not getattr(loader, "drop_last", False):
-        raise ValueError(_one_image(f"With {count:,} images in batches of {size}, one batch"))
+    plan = getattr(loader, "batch_sampler", None) or loader
+    if isinstance(plan, list | tuple) and any(len(rows) == 1 for rows in plan):
+        raise ValueError(_one_image("One batch of the batch_sampler"))
+    if isinstance(plan, BatchSampler) and type(plan) is not BatchSampler:
+        return  # of the user's own: only it knows its batches
+    size = getattr(plan, "batch_size", None)
+    drawn = getattr(plan, "sampler", getattr(plan, "indices", None))  # not all images may be drawn
+    if not isinstance(size, int) or not hasattr(drawn, "__len__"):
+        return
+    if size == 1 or (len(drawn) % size == 1 and not getattr(plan, "drop_last", False)):
+        one = f"With {len(drawn):,} images in batches of {size}, one batch"
+        raise ValueError(_one_image(one))
 
 
 def _one_image(which: str) -> str:

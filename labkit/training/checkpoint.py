@@ -1,9 +1,7 @@
 """Save a training so that it can be killed at any point and go on as if nothing had happened."""
 
 import copy
-import random
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,9 @@ import torch
 
 from labkit.files import atomic
 from labkit.training.fingerprint import check_same, fingerprint
-from labkit.training.run import Run, copy_of_weights
+from labkit.training.identity import mark
+from labkit.training.randomness import random_state, set_random_state
+from labkit.training.run import Run, are_sound, copy_of_weights
 
 
 class Saver:
@@ -30,8 +30,9 @@ class Saver:
     def save(self) -> None:
         """Write the whole state, all or nothing; a disk that is full ends no training."""
         try:
+            state = _state(self.run)
             with atomic(self.path) as temporary:
-                torch.save({"fingerprint": self.marks, **_state(self.run)}, temporary)
+                torch.save({"fingerprint": self.marks, "plan": _plan(state), **state}, temporary)
         except (OSError, RuntimeError) as error:  # torch.save has its own words for a full disk
             warnings.warn(
                 f"The checkpoint {self.path} could not be written ({_reason(error)}). Training "
@@ -71,17 +72,48 @@ def resume(path: Path, run: Run, marks: dict[str, str]) -> None:
     except Exception as error:  # torch.load fails in many ways; each means the same to the reader
         raise ValueError(f"The checkpoint {path} cannot be read: {remedy}.") from error
     check_same(theirs, marks, path, remedy)
-    model, optimizer = run.model, run.optimizer
-    before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), random_state(run.loaders)))
+    try:
+        sound = _is_whole(run, state)
+    except Exception as error:  # whatever part is missing or none
+        raise ValueError(f"The checkpoint {path} is damaged: {remedy}.") from error
+    if not sound:
+        raise ValueError(f"The checkpoint {path} has weights that are NaN or infinite: {remedy}.")
+    holders = [part for part in (run.model, run.optimizer, run.scheduler) if part]
+    before = copy.deepcopy([part.state_dict() for part in holders]), random_state(run.loaders)
     try:
         _restore(run, state)
     except BaseException as error:  # also Ctrl-C
-        model.load_state_dict(before[0])
-        optimizer.load_state_dict(before[1])
-        set_random_state(before[2], run.loaders)
+        for part, old in zip(holders, before[0], strict=True):
+            part.load_state_dict(old)
+        set_random_state(before[1], run.loaders)
         if not isinstance(error, Exception):
             raise
         raise ValueError(f"The checkpoint {path} is damaged: {remedy}.") from error
+
+
+def _is_whole(run: Run, state: dict) -> bool:
+    """Whether no weight is NaN; raises where keys or shapes are not those that were written.
+
+    An optimiser takes any state, and fails in its first step.
+    """
+    if _plan(state) != state["plan"]:
+        raise ValueError("keys or shapes are not those that were written")
+    return all(are_sound(run.model, state[part] or {}) for part in ("model", "best_weights"))
+
+
+def _plan(state: dict) -> str:
+    """A mark of the keys, shapes and types of everything that is loaded."""
+
+    def of(part: object) -> object:
+        if isinstance(part, dict):
+            return {key: of(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [of(value) for value in part]
+        shaped = isinstance(part, torch.Tensor)
+        return f"{part.dtype}{tuple(part.shape)}" if shaped else type(part).__name__
+
+    parts = ("model", "optimizer", "scheduler", "scaler", "best_weights")
+    return mark(str([of(state[part]) for part in parts]))
 
 
 def _restore(run: Run, state: dict) -> None:
@@ -104,29 +136,3 @@ def _restore(run: Run, state: dict) -> None:
     run.summary()
     run.finished()
     set_random_state(state["random"], run.loaders)
-
-
-def random_state(loaders: Iterable) -> dict:
-    """The state of every random generator that a training draws from."""
-    kind, keys, *rest = np.random.get_state()
-    generators = [getattr(loader, "generator", None) for loader in loaders]
-    return {
-        "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "loaders": [generator and generator.get_state() for generator in generators],
-    }
-
-
-def set_random_state(state: dict, loaders: Iterable) -> None:
-    """Put back what ``random_state`` returned."""
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
-    for loader, saved in zip(loaders, state["loaders"], strict=True):
-        if saved is not None:
-            loader.generator.set_state(saved)

@@ -1,17 +1,23 @@
 """What tells one training from another, so that a checkpoint is continued by its own only."""
 
-import hashlib
-import re
+import random
 from collections.abc import Iterable
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from labkit.data.image_data import ImageSplit
+from labkit.data.loaders import BatchLoader
 from labkit.training.batches import origin_of
+from labkit.training.identity import PASSING, is_own, mark, without_addresses, words
+from labkit.training.randomness import random_state, set_random_state
 from labkit.training.run import Run
 
-MOST_BYTES = 64_000_000  # of a tensor that are looked at; larger ones are sampled
+# parts of a loader that decide which images come, and how they are changed
+RULES = ("augment", "normalize", "sampler", "batch_sampler", "collate_fn", "worker_init_fn")
 
 
 class OtherTrainingError(ValueError):
@@ -33,15 +39,18 @@ def fingerprint(run: Run) -> dict[str, str]:
     held = [[names.get(id(p), "?") for p in group["params"]] for group in optimizer.param_groups]
     marks = {
         "model": type(model).__name__,
-        "the network": f"{_text(model)} {shapes}",
+        "the network": f"{without_addresses(model)} {shapes}",
+        "the network's code and settings": words(model, numbers=False),
         "frozen parameters": str([n for n, p in model.named_parameters() if not p.requires_grad]),
         "optimizer": type(optimizer).__name__,
         "scheduler": type(run.scheduler).__name__,
         "learning rate": str([group["lr"] for group in groups]),
         "optimizer settings": str(groups),
+        "optimizer's code": _own_parts(optimizer),
         "optimizer's parameters": str(held),
-        "loss": _loss(run.criterion),
+        "loss": words(run.criterion),
         "scheduler settings": _schedule(run.scheduler, history.planned_epochs),
+        "scheduler's code": _own_parts(run.scheduler),
         "epochs": str(history.planned_epochs),
         "stopping rule": f"{run.early_stopping}, keep_best={run.keep_best}",
         "precision": run.engine.precision,
@@ -73,17 +82,13 @@ def _around(text: str | None, other: str | None) -> str:
     return f"{'…' if start else ''}{text[start : start + 77]}…"
 
 
-def _text(thing: object) -> str:
-    """Its `repr` in one line, without addresses, which differ from run to run."""
-    return " ".join(re.sub(r" (object )?at 0x[0-9a-f]+", "", repr(thing)).split())
-
-
-def _loss(criterion: nn.Module) -> str:
-    """A loss does not print its settings, such as label smoothing."""
-    own = type(criterion).__module__.startswith("torch.")
-    settings = {n: v for n, v in vars(criterion).items() if n[0] != "_"} if own else {}
-    tensors = {name: value.tolist() for name, value in criterion.state_dict().items()}
-    return f"{_text(criterion)} {_plain(settings)} {tensors}"
+def _own_parts(thing: Optimizer | LRScheduler | None) -> str:
+    """What the user wrote of an optimiser or scheduler; torch's own state what they are set to."""
+    if not is_own(type(thing)):
+        return "torch's"
+    settings = {n: v for n, v in vars(thing).items() if n[0] != "_" and n not in PASSING}
+    settings = {n: v for n, v in settings.items() if not isinstance(v, Optimizer | LRScheduler)}
+    return f"{words(type(thing))} {words(settings)}"
 
 
 def _schedule(scheduler: LRScheduler | None, epochs: int) -> str:
@@ -98,21 +103,50 @@ def _schedule(scheduler: LRScheduler | None, epochs: int) -> str:
 
 def _identity(loader: Iterable) -> dict[str, str]:
     """What tells the batches of one loader from those of another, without going through them."""
-    data = getattr(loader, "dataset", None)
+    known = isinstance(loader, BatchLoader | DataLoader)  # others are looked at as a whole
+    data = loader.dataset if known else loader
     names = ("batch_size", "sampler", "transform", "drop_last")
-    parts = [f"{name}={_text(getattr(loader, name))}" for name in names if hasattr(loader, name)]
-    tensors = [getattr(data, "images", None), getattr(data, "labels", None)]
-    tensors += [getattr(loader, "indices", None), *getattr(data, "tensors", ())]
-    digest = hashlib.sha256()
-    for tensor in (t for t in tensors if isinstance(t, Tensor) and len(t)):
-        step = max(1, tensor.nbytes // MOST_BYTES)
-        digest.update(tensor[::step].cpu().contiguous().numpy().tobytes())
+    parts = [
+        f"{name}={without_addresses(getattr(loader, name))}"
+        for name in names
+        if hasattr(loader, name)
+    ]
+    looks = without_addresses(loader) if known else type(loader).__name__
+    rules = {name: getattr(loader, name) for name in RULES if getattr(loader, name, None)}
+    generator = getattr(loader, "generator", None)
+    own = [type(loader), rules, *([generator] if generator else [])] if known else []
+    content = [data, getattr(loader, "indices", None)] if known else data
     return {
         "": str(origin_of(loader)),  # a plain text: the file may hold no class of ours
-        "'s batches": " ".join([_text(loader), *parts]),
+        "'s batches": " ".join([looks, *parts]),
         "'s size": str(len(data) if hasattr(data, "__len__") else "unknown"),
-        "'s content": digest.hexdigest()[:12],
+        "'s content": words(content),
+        "'s images": _images(data),
+        "'s rules": words(own),
     }
+
+
+def _images(data: object) -> str:
+    """A mark of three items of a data set that reads or computes them when they are asked for.
+
+    What it draws at random is drawn from a fixed seed; items that differ nevertheless say nothing.
+    """
+    known = type(data) in (ImageSplit, TensorDataset)
+    if known or not isinstance(data, Dataset) or not hasattr(data, "__len__") or not len(data):
+        return "all compared"
+    before = random_state([])
+    try:
+        once, again = _three_items(data), _three_items(data)
+    except Exception:  # training will meet it, and say so
+        return "cannot be read"
+    finally:
+        set_random_state(before, [])
+    return once if once == again else "drawn at random"
+
+
+def _three_items(data: Dataset) -> str:
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    return mark(words([data[row] for row in sorted({0, len(data) // 2, len(data) - 1})]))
 
 
 def _plain(state: object) -> object:

@@ -117,6 +117,7 @@ def fit(
     try:
         with _ending(run, callbacks, bar):
             _call(callbacks, "on_fit_begin", history)
+            run.look_at_validation()
             while not run.finished():
                 with explaining_memory(train):
                     run.one_epoch(bar)

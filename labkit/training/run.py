@@ -1,7 +1,7 @@
 """``Run``: one training, the loop that lab 02 writes out, epoch by epoch."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
+from labkit.inference import evaluating
 from labkit.training.bar import TrainingBar
+from labkit.training.batches import explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
+from labkit.training.randomness import random_state, set_random_state
 
 
 @dataclass
@@ -55,6 +58,29 @@ class Run:
         history, rule = self.history, self.early_stopping
         enough = bool(rule and history and rule.should_stop(history))
         return len(history) >= history.planned_epochs or enough
+
+    def look_at_validation(self) -> None:
+        """Show the network one validation batch, so that a slip in it is named before it learns.
+
+        Nothing changes by it, random numbers neither. Left out are a training that goes on, a
+        generator, which could not be gone through again, and a loader with worker processes, which
+        takes long to start.
+        """
+        once = isinstance(self.val, Iterator) or getattr(self.val, "num_workers", 0)
+        if self.val is None or self.history or once:
+            return
+        before, totals = random_state(self.loaders), PassTotals(self.val)
+        try:
+            with evaluating(self.model), torch.no_grad(), explaining_memory(self.val):
+                for images, labels in self.engine.batches(self.val):
+                    totals.check(self.engine.logits(images), labels)
+                    return
+            raise ValueError("The loader gives no batch: the split is empty.")
+        except Exception as error:
+            error.add_note("This is about the validation data, val.")
+            raise
+        finally:
+            set_random_state(before, self.loaders)
 
     def one_epoch(self, bar: TrainingBar) -> None:
         """Train for one epoch, validate, and add the record to the history."""
@@ -109,15 +135,22 @@ class Run:
 
     def _finish_pass(self, name: str, totals: PassTotals) -> PassResult:
         try:
-            return totals.result()
+            result = totals.result()
         except NotFiniteLossError as error:
-            self.model.load_state_dict(self.good_weights)
-            raise FloatingPointError(
-                f"The {name} loss became NaN or infinite in epoch {len(self.history) + 1}, "
-                f"{error}. Nothing of this epoch was saved, and the network has its weights from "
-                f"before it. Try a smaller learning rate (now {self.learning_rate:g}), and look "
-                "whether the images are normalised."
-            ) from None
+            raise self._destroyed(f"The {name} loss", f", {error}") from None
+        if not are_sound(self.model, self.model.state_dict()):  # the last step shows in no loss
+            raise self._destroyed("A weight of the network", "")
+        return result
+
+    def _destroyed(self, what: str, where: str) -> FloatingPointError:
+        """Take the network back to the last good epoch; the error that says so."""
+        self.model.load_state_dict(self.good_weights)
+        return FloatingPointError(
+            f"{what} became NaN or infinite in epoch {len(self.history) + 1}{where}. Nothing of "
+            "this epoch was saved, and the network has its weights from before it. Try a smaller "
+            f"learning rate (now {self.learning_rate:g}), and look whether the images are "
+            "normalised."
+        )
 
     def _keep_weights(self) -> None:
         """Copy the weights; if this epoch is the best one, they may be wanted back at the end."""
@@ -152,6 +185,14 @@ class Run:
 def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
     """A network's weights as they are now."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def are_sound(model: nn.Module, weights: dict[str, Tensor]) -> bool:
+    """Whether no weight is NaN, and no parameter infinite; a mask among the buffers may be."""
+    learnt = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    numbers = {n: v for n, v in weights.items() if torch.is_tensor(v) and v.is_floating_point()}
+    sound = [v.isfinite().all() if n in learnt else ~v.isnan().any() for n, v in numbers.items()]
+    return not sound or bool(torch.stack(sound).all())  # one wait for the device, not one a weight
 
 
 def _named(part: str, result: PassResult) -> dict[str, float]:

@@ -131,8 +131,34 @@ def test_a_file_that_holds_code_is_not_run(served, monkeypatch):
     folder, base = served
     file, _ = offer(folder, "squeezenet1_0", state={"x": print})
     monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/{file.name}")
-    with pytest.raises(ValueError, match="holds no weights that can be read"):
+    with (
+        pytest.raises(ValueError, match="holds no weights that can be read"),
+        pytest.warns(UserWarning, match="fetched anew"),
+    ):
         load_backbone("squeezenet1_0")
+
+
+@pytest.mark.parametrize("kind", ["nothing", "keys", "shapes"])
+def test_a_kept_file_with_the_weights_of_another_network_is_set_aside_and_fetched_anew(
+    served, monkeypatch, tmp_path, kind
+):
+    folder, base = served
+    right = network("squeezenet1_0").state_dict()
+    wrong = {
+        "nothing": {},
+        "keys": {f"net.{name}": value for name, value in right.items()},
+        "shapes": {name: value[:1] for name, value in right.items()},
+    }
+    file, digest = offer(folder, "squeezenet1_0", wrong[kind])
+    monkeypatch.setenv("LABKIT_MIRROR", mirror_of(folder, "squeezenet1_0", file, digest))
+    monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/kept-12345678.pth")
+    again = pytest.warns(UserWarning, match=r"now kept-12345678\.pth\.damaged")
+    with again, pytest.raises(ValueError, match="holds the weights of another network: delete"):
+        load_backbone("squeezenet1_0")
+    mirror_of(folder, "squeezenet1_0", *offer(folder, "squeezenet1_0"))  # it is mended
+    backbone = load_backbone("squeezenet1_0")
+    assert not backbone.stand_in
+    assert (tmp_path / "data" / "weights" / "kept-12345678.pth.damaged").exists()
 
 
 def test_a_network_that_saw_drawn_cells_only_stands_in_loudly(tmp_path, monkeypatch, capsys):

@@ -51,3 +51,22 @@ def test_other_photographs_have_a_network_of_their_own(backbone):
         lk.models.save_fine_tuned(network, IMAGES, LABELS.flip(0)),
     ]
     assert len({file, *others}) == 3
+
+
+@pytest.mark.parametrize("wrong", [{}, {"1.0.weight": torch.ones(2, 2)}])
+def test_kept_weights_of_another_network_are_set_aside_and_trained_anew(backbone, capsys, wrong):
+    network = nn.Sequential(backbone, module.new_head(5))
+    file = lk.models.save_fine_tuned(network, IMAGES, LABELS)
+    torch.save(wrong, file)
+    lk.models.fine_tuned(IMAGES, LABELS)
+    assert "trained anew" in capsys.readouterr().out
+    assert file.with_name(f"{file.name}.damaged").exists()
+
+
+def test_the_random_numbers_stay_whether_weights_were_kept_or_not(backbone):
+    drawn = []
+    for _ in ("trained now", "kept"):
+        torch.manual_seed(5)
+        lk.models.fine_tuned(IMAGES, LABELS)
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)

@@ -137,7 +137,9 @@ def test_weights_on_a_full_disk_are_one_sentence(tmp_path, monkeypatch):
     assert "enforce" not in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "html", "list", "nan"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "cut", "html", "list", "nan", "nothing", "key", "shape"]
+)
 def test_damaged_weights_are_set_aside_and_trained_anew(blood, monkeypatch, capsys, damage):
     monkeypatch.setenv("LABKIT_FAST", "1")
     file = lk.models.save_trained("BloodMLP", lk.models.BloodMLP(), blood)
@@ -148,6 +150,12 @@ def test_damaged_weights_are_set_aside_and_trained_anew(blood, monkeypatch, caps
             torch.save([1, 2], file)
         case "nan":
             torch.save({name: value * float("nan") for name, value in state.items()}, file)
+        case "nothing":
+            torch.save({}, file)
+        case "key":
+            torch.save({f"net.{name}": value for name, value in state.items()}, file)
+        case "shape":
+            torch.save({name: value[:1] for name, value in state.items()}, file)
         case _:
             file.write_bytes({"empty": b"", "cut": whole[:-500], "html": b"<html>"}[damage])
     network = lk.models.trained("BloodMLP", blood)

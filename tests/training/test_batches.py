@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 import labkit as lk
 from labkit.training.fit import evaluate, fit
@@ -55,7 +61,7 @@ def test_a_slip_in_the_data_is_named_and_the_network_unchanged(slip, precision):
 
 def test_a_split_or_a_whole_data_set_instead_of_a_loader(tiny):
     for given in (tiny, tiny.train):
-        with pytest.raises(TypeError, match=r"BatchLoader\(data.train, 64\)"):
+        with pytest.raises(TypeError, match=r"data\.train\.loader\(64\)"):
             fit(network(), given)
         with pytest.raises(TypeError, match="loader is a"):
             evaluate(network(), given)
@@ -72,6 +78,92 @@ def test_a_last_batch_of_one_image_is_named_with_batch_norm_only(make):
     assert len(fit(network(), data, epochs=1)) == 1
     dropped = DataLoader(TensorDataset(IMAGES, LABELS), 16, drop_last=True)
     assert len(fit(network(nn.BatchNorm1d(8)), dropped, epochs=1)) == 1
+
+
+def sampled(count, size=16, **options):
+    data = TensorDataset(IMAGES, LABELS)
+    return DataLoader(data, size, sampler=SubsetRandomSampler(range(count)), **options)
+
+
+def planned(sampler):
+    return DataLoader(TensorDataset(IMAGES, LABELS), batch_sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        sampled(32),  # of 49 images
+        sampled(33, drop_last=True),
+        planned(BatchSampler(range(32), 16, drop_last=False)),
+        planned([list(range(16)), [17, 18]]),
+    ],
+)
+def test_the_images_that_a_sampler_draws_are_counted_and_no_others(right):
+    model = network(nn.BatchNorm1d(8))
+    assert len(fit(model, right, epochs=1)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        sampled(33),
+        sampled(3, 1),
+        planned(BatchSampler(range(33), 16, drop_last=False)),
+        planned([list(range(16)), [17]]),
+    ],
+)
+def test_a_sampler_that_leaves_a_single_image_is_named_before_a_step(wrong):
+    model = network(nn.BatchNorm1d(8))
+    before = model[1].weight.clone()
+    with pytest.raises(ValueError, match="has a single image"):
+        fit(model, wrong, epochs=1)
+    assert torch.equal(model[1].weight, before)
+
+
+SLIPS_IN_VAL = {
+    **{name: SLIPS[name] for name in ("uint8", "float64", "one-hot", "float labels", "two labels")},
+    **{name: SLIPS[name] for name in ("numpy batch", "images only", "three parts")},
+    "labels from 1": (loader(labels=LABELS + 1), ValueError, "labels from 1 to 8"),
+    "colours last": (loader(IMAGES.permute(0, 2, 3, 1)[..., :2, :]), ValueError, "permute"),
+    "a dict": ([{"image": IMAGES, "label": LABELS}], TypeError, "give (images, labels)"),
+    "empty": ([], ValueError, "the split is empty"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS_IN_VAL)
+def test_a_slip_in_the_validation_data_is_named_before_a_step(slip):
+    data, kind, hint = SLIPS_IN_VAL[slip]
+    model = network()
+    before = model[1].weight.clone()
+    with pytest.raises(kind, match=re.escape(hint)) as caught:
+        fit(model, loader(), data, epochs=1, precision="fp32")
+    assert torch.equal(model[1].weight, before) and model.training
+    assert "This is about the validation data, val." in caught.value.__notes__
+
+
+def test_the_look_at_the_validation_data_changes_no_number(monkeypatch):
+    def train():
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(1)
+        data = TensorDataset(IMAGES, LABELS)
+        order = RandomSampler(data, generator=generator)
+        val = DataLoader(data, 16, sampler=order)
+        model = network(nn.BatchNorm1d(8), nn.Dropout(0.5))
+        batches = DataLoader(data, 16, shuffle=True, drop_last=True)
+        history = fit(model, batches, val, epochs=2)
+        return history.batch_losses, model[2].running_mean, generator.get_state(), torch.rand(1)
+
+    looked = train()
+    monkeypatch.setattr("labkit.training.run.Run.look_at_validation", lambda run: None)
+    losses, *tensors = train()
+    assert losses == looked[0]
+    assert all(map(torch.equal, tensors, looked[1:]))
+
+
+def test_validation_data_that_can_be_gone_through_once_are_not_used_up():
+    val = (batch for batch in [(IMAGES, LABELS)])
+    history = fit(network(), loader(), val, epochs=1)
+    assert history.confusion_matrices[0].sum() == 49
 
 
 def test_a_part_of_a_split_counts_its_own_images(tiny):

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import errno
 import os
@@ -308,6 +309,66 @@ def test_a_part_that_is_none_is_found_before_the_first_epoch_and_nothing_changed
         fit(tiny, path, model, keep_best="val_loss")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def drop_a_key(state):
+    del state["optimizer"]["state"][0]["exp_avg"]
+
+
+def another_shape(state):
+    state["optimizer"]["state"][0]["exp_avg"] = torch.zeros(2)
+
+
+def drop_a_parameter(state):
+    del state["optimizer"]["state"][1]
+
+
+def another_type(state):
+    state["model"]["1.weight"] = state["model"]["1.weight"].double()
+
+
+def not_a_number(state):
+    state["model"]["1.weight"][0] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        *((alter, "is damaged") for alter in (drop_a_key, another_shape, drop_a_parameter)),
+        (another_type, "is damaged"),
+        (not_a_number, "has weights that are NaN or infinite"),
+    ],
+)
+def test_a_state_that_was_altered_is_refused_before_it_is_loaded(tiny, tmp_path, alter, said):
+    path, model = tmp_path / "a.pt", make_model()
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tiny, path, callbacks=[StopAfter(1)])
+    state = torch.load(path, weights_only=True)
+    alter(state)
+    torch.save(state, path)
+    before, optimizer = copy.deepcopy(model.state_dict()), torch.optim.Adam(model.parameters())
+    with pytest.raises(ValueError, match=rf"a\.pt {said}: give another path") as error:
+        fit(tiny, path, model, optimizer=optimizer)
+    assert "\n" not in str(error.value) and not optimizer.state
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_sampler_with_its_own_generator_goes_on_where_it_was(tiny, tmp_path):
+    def train(model, epochs_now, path=None):
+        generator = torch.Generator().manual_seed(5)
+        sampler = torch.utils.data.RandomSampler(tiny.train, generator=generator)
+        batches = torch.utils.data.DataLoader(tiny.train, 16, sampler=sampler)
+        options = {"precision": "fp32", "device": "cpu", "progress": False, "checkpoint": path}
+        torch.manual_seed(0)
+        with contextlib.suppress(RuntimeError):
+            lk.fit(model, batches, epochs=3, callbacks=[StopAfter(epochs_now)], **options)
+
+    whole, parts = make_model(), make_model()
+    train(whole, 4)
+    train(parts, 1, tmp_path / "a.pt")
+    train(parts, 4, tmp_path / "a.pt")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name])
 
 
 def test_stopped_by_hand_while_it_reads_a_checkpoint_nothing_has_changed(

@@ -198,6 +198,37 @@ def test_nan_in_a_later_epoch_keeps_the_checkpoint_of_the_one_before(tiny, tmp_p
     assert len(history) == 2 and np.isfinite(history.column("train_loss")).all()
 
 
+class LastStep(torch.optim.SGD):
+    """Destroys the weights in the last step of an epoch, after every loss was computed."""
+
+    steps = 0
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.steps += 1
+        if self.steps == self.at:
+            self.param_groups[0]["params"][0].data[0, 0] = self.value
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_last_step_that_destroys_the_weights_is_no_good_epoch(tiny, tmp_path, value):
+    train, model, path = tiny.loaders(batch_size=16)[0], make_model(), tmp_path / "a.pt"
+    optimizer = LastStep(model.parameters(), lr=0.01)
+    optimizer.at, optimizer.value = 6, value
+    with pytest.raises(FloatingPointError, match=r"A weight .* in epoch 2\. Nothing of") as error:
+        fit(model, train, epochs=3, optimizer=optimizer, checkpoint=path)
+    assert len(error.value.history) == 1
+    kept = torch.load(path, weights_only=True)["model"]
+    assert all(weight.isfinite().all() for weight in kept.values())
+    assert all(torch.equal(weight, kept[name]) for name, weight in model.state_dict().items())
+
+
+def test_a_mask_of_infinities_is_no_destroyed_weight(tiny):
+    model = make_model()
+    model.register_buffer("mask", torch.full((3,), -torch.inf))
+    assert len(fit(model, tiny.loaders()[0])) == 2
+
+
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_after_nan_the_network_has_the_weights_of_the_epoch_before(tiny, epochs):
     train, model, kept = tiny.loaders(batch_size=16)[0], make_model(), []

@@ -1,7 +1,7 @@
 """What `fit` promises of a graphics card, tried on one: a line a check, exit code 1 if one fails.
 
-    python tests/soak/cuda.py                # about a minute
-    python tests/soak/cuda.py --device cpu   # a dry run of what needs no CUDA
+    python tests/soak/graphics_card.py                # about a minute
+    python tests/soak/graphics_card.py --device cpu   # a dry run of what needs no CUDA
 
 Needs torch, numpy, pandas, scikit-learn, scikit-image and matplotlib; no data, no pytest.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # before torch: cuBLAS adds in one order
 for name in [name for name in os.environ if name.startswith("LABKIT_")]:
     del os.environ[name]
-# in the place of this file's folder, where torch would find `cuda`, this file, for NVIDIA's package
+# in the place of this file's folder: labkit need not be installed
 sys.path[0] = str(Path(__file__).parents[2])
 
 import torch
