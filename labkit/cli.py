@@ -1,12 +1,11 @@
 """The ``labkit`` command. An error is one line on stderr and exit code 1 or 2, no traceback."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from labkit.one_line import OneLineGroup, say
+from labkit.one_line import OneLineGroup, lab_names, say
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -52,7 +51,7 @@ def build(
         raise click.UsageError("--check, --execute and --out exclude each other: give one of them.")
     if solutions and not out:
         raise click.UsageError("--solutions is for notebooks to hand out: say where with --out.")
-    labs += tuple(filter(None, (named or "").replace(" ", "").split(",")))
+    labs += lab_names(named)
     made = hand_out(labs, solutions or "hidden", out) if out else None
     click.echo("\n".join(made or build(labs, check=check, execute=execute)))
 
@@ -98,6 +97,7 @@ def solutions(action: str, paths: tuple[Path, ...], out: Path | None) -> None:
     """Show, hide or strip the solutions in PATHS: notebooks, or folders of them.
 
     Nothing that a student wrote is lost: what is not the kit's own text stays as a plain cell.
+    But a shown solution is a plain cell, too: "Run All" lets it replace what an answer defined.
 
     Example: labkit solutions strip notebooks --out handout
     """
@@ -166,15 +166,15 @@ def export() -> None:
 
 @export.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--labs", default="", help="Such as 02,05; all if not given.")
-def nbgrader(folder: Path, labs: str) -> None:
+@click.option("--labs", metavar="02,05", help="All if not given.")
+def nbgrader(folder: Path, labs: str | None) -> None:
     """Write a course folder for nbgrader: labs with points and locked checks, and its settings.
 
     Example: labkit export nbgrader grading --labs 02,05
     """
     from labkit.classroom.nbgrader import export_nbgrader
 
-    click.echo("\n".join(export_nbgrader(folder, labs.replace(" ", "").split(",") if labs else ())))
+    click.echo("\n".join(export_nbgrader(folder, lab_names(labs))))
 
 
 @main.command()
@@ -209,24 +209,21 @@ def download(names: tuple[str, ...], size: int | None) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.argument("folder", metavar="[DIR]", type=_FOLDER, default="mirror")
 @click.argument("names", nargs=-1)
 @click.option("--size", type=int, help="Pixels a side; the data set's own if not given.")
 @click.option("--serve", is_flag=True, help="Then serve DIR to the room, until Ctrl-C.")
 @click.option("--port", type=int, default=8000, help="For --serve; 8000.")
 def mirror(folder: Path, names: tuple[str, ...], size: int | None, serve: bool, port: int) -> None:
-    """Fill DIR with what the labs need, or with NAMES, for a room without a network.
+    """Fill DIR (mirror/) with what the labs need, or with NAMES, for a room without a network.
 
-    Example: labkit mirror mirror --serve
+    Example: labkit mirror --serve
     """
-    from labkit.classroom.mirror import COURSE, make_mirror, mirror_server
+    from labkit.classroom.mirror import COURSE, make_mirror, serve_mirror
 
     fine = say(make_mirror(folder, names or COURSE, size))
     if serve:
-        server, address = mirror_server(folder, port)
-        click.echo(f"Students set LABKIT_MIRROR={address} ; Ctrl-C ends.")
-        with server, suppress(KeyboardInterrupt):
-            server.serve_forever()
+        serve_mirror(folder, port)
     sys.exit(int(not fine))
 
 

@@ -35,6 +35,14 @@ def _in_one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
+def lab_names(text: str | None) -> tuple[str, ...]:
+    """The names in "02,05", none where nothing was given."""
+    found = tuple(filter(None, (text or "").replace(" ", "").split(",")))
+    if text is not None and not found:
+        raise click.UsageError(f"--labs {text!r} names no lab: write --labs 02,05.")
+    return found
+
+
 def say(findings: Iterable[tuple[bool, str]]) -> bool:
     """Print what was done or went wrong, line by line; return whether all went well."""
     well = True

@@ -20,7 +20,8 @@ def _switch(name: str) -> bool:
 def checkout() -> Path | None:
     """The root of the git checkout that labkit runs from, or None for an installed package."""
     root = Path(__file__).resolve().parent.parent
-    return root if (root / "pyproject.toml").exists() and (root / "solutions").is_dir() else None
+    labs = any((root / name).is_dir() for name in ("solutions", "notebooks"))
+    return root if labs and (root / "pyproject.toml").exists() else None
 
 
 def data_dir() -> Path:
@@ -82,7 +83,7 @@ def fast() -> bool:
 
 
 def strict() -> bool:
-    """``LABKIT_STRICT=1``: a failed exercise check raises (for CI and grading)."""
+    """``LABKIT_STRICT=1``: a failed exercise check raises (for CI)."""
     return _switch("LABKIT_STRICT")
 
 

@@ -46,6 +46,7 @@ def test_help_has_an_example(command):
         (["build", "--check", "--execute"], 2, "give one of them"),
         (["build", "--check", "--out", "x"], 2, "give one of them"),
         (["build", "--solutions", "shown"], 2, "say where with --out"),
+        (["build", "--labs", " ,"], 2, "--labs ' ,' names no lab: write --labs 02,05."),
         (["build", "--out", "x", "--labs", "02,07"], 1, "'07' is no lab; the labs are: 02_mini"),
         (["build", "--solutions", "open", "--out", "x"], 2, "'open' is not one of"),
         (["new", "lab", "lab"], 1, "name a lab like 09_my_lab"),

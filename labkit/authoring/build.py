@@ -57,7 +57,7 @@ def build_notebook(
     if state != "shown":
         recipe.append(lambda nb: steps.add_statement(nb, statement))
         recipe += [steps.drop_output_tags, steps.collapse_checks]
-        strip = partial(toggle.strip, text=text or toggle.HAND_IN)
+        strip = partial(toggle.strip, text=text)
         recipe += [toggle.hide if state == "hidden" else strip]
     recipe += [lambda nb: steps.add_badge(nb, target)]
     nb = read_source(source)

@@ -1,6 +1,5 @@
 """Where the labs are, and reading and writing notebooks."""
 
-import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,6 +10,7 @@ from nbformat.v4 import nbjson
 
 from labkit import settings
 from labkit.authoring import AuthoringError
+from labkit.authoring.damage import Fault, damage, parse
 from labkit.files import atomic
 
 Names = tuple[str, ...] | list[str] | None
@@ -36,9 +36,32 @@ def find_root() -> Path:
     for folder in (here, *here.parents):
         if is_course(folder):
             return folder
-    if root := settings.checkout():
+    if (root := settings.checkout()) and is_course(root):
         return root
     raise AuthoringError("no course found here: change into the folder that holds solutions/")
+
+
+def find_handout() -> Path:
+    """The folder of the course, also of one that is published without ``solutions/``.
+
+    Raises:
+        AuthoringError: where there is none.
+    """
+    here = Path.cwd()
+    for folder in filter(None, (here, *here.parents, settings.checkout())):
+        notebooks = (folder / "pyproject.toml").exists() and any(folder.glob("notebooks/*.ipynb"))
+        if notebooks or is_course(folder):
+            return folder
+    raise AuthoringError("no course found here: change into the folder that holds notebooks/")
+
+
+def handed_out(root: Path) -> list[Path]:
+    """The students' notebooks of the labs that the course has, in order."""
+    found = sorted((root / "notebooks").glob("*.ipynb"))
+    if not is_course(root):
+        return _chosen(root, found) if found else []
+    labs = [path.stem for path in find_sources(root)]
+    return [path for path in found if path.stem in labs]
 
 
 def _course(root: Path) -> dict[str, Any]:
@@ -84,6 +107,15 @@ def hand_in(root: Path) -> tuple[str, str]:
     return first, said.get("text", "")
 
 
+def hand_in_text() -> str:
+    """What the course here says at the end of a stripped notebook, "" where it says nothing."""
+    try:
+        root = find_handout()
+    except AuthoringError:
+        return ""
+    return hand_in(root)[1]
+
+
 def place_in_course(path: Path) -> tuple[Path, Path] | None:
     """The course that holds a file, and the file's place in it; None outside any course."""
     path = path.resolve()
@@ -107,13 +139,17 @@ def find_sources(root: Path, labs: Names = None) -> list[Path]:
         >>> [path.name for path in find_sources(find_root(), ["02"])]
         ['02_mini.py']
     """
-    sources, chosen = all_sources(root), _course(root).get("labs", [])
-    if not isinstance(chosen, list) or not all(isinstance(lab, str) for lab in chosen):
-        raise AuthoringError(f'pyproject.toml: labs is {chosen!r}; write labs = ["02", "05"]')
-    if chosen:
-        sources = sorted({path for lab in chosen for path in _named(lab, sources)})
+    sources = _chosen(root, all_sources(root))
     named = [path for lab in labs or () for path in _named(lab, sources)]
     return list(dict.fromkeys(named)) or sources
+
+
+def _chosen(root: Path, paths: list[Path]) -> list[Path]:
+    """Those of sources or notebooks that ``labs`` under ``[tool.labkit]`` names, or all."""
+    chosen = _course(root).get("labs", [])
+    if not isinstance(chosen, list) or not all(isinstance(lab, str) for lab in chosen):
+        raise AuthoringError(f'pyproject.toml: labs is {chosen!r}; write labs = ["02", "05"]')
+    return sorted({path for lab in chosen for path in _named(lab, paths)}) if chosen else paths
 
 
 def all_sources(root: Path) -> list[Path]:
@@ -157,9 +193,9 @@ def read_notebook(path: Path) -> NotebookNode:
     except UnicodeDecodeError:
         raise AuthoringError(f"{path}: not a notebook (not UTF-8); take a fresh copy") from None
     try:
-        content = json.loads(text, parse_constant=_refuse)
+        content = parse(text)
     except (ValueError, RecursionError) as error:
-        reason = f": {error}" if isinstance(error, _Constant) else ""
+        reason = f": {error}" if isinstance(error, Fault) else ""
         fault = f"not a notebook (no valid JSON{reason}); take a fresh copy"
         raise AuthoringError(f"{path}: {fault}") from None
     if not isinstance(content, dict) or "nbformat" not in content:
@@ -172,7 +208,7 @@ def read_notebook(path: Path) -> NotebookNode:
             "open it in JupyterLab and save it again"
         )
     try:
-        if fault := _damage(content):
+        if fault := damage(content):
             raise ValueError(fault)
         nb = nbjson.to_notebook(content)
         serialise(nb).encode()  # what cannot be written back is better not changed
@@ -180,39 +216,6 @@ def read_notebook(path: Path) -> NotebookNode:
         reason = " ".join(str(error).split())[:100]
         raise AuthoringError(f"{path}: damaged notebook ({reason}); take a fresh copy") from None
     return nb
-
-
-class _Constant(ValueError):
-    """NaN or Infinity, which JSON has not and Jupyter cannot open."""
-
-
-def _refuse(name: str) -> None:
-    raise _Constant(f"it holds {name}")
-
-
-def _damage(content: dict[str, Any]) -> str:
-    """What keeps a notebook from being read safely, "" where nothing does."""
-    if type(content.get("nbformat_minor", 0)) is not int:
-        return f"nbformat_minor is {content['nbformat_minor']!r}, no number"
-    for number, node in enumerate([content, *content["cells"]]):
-        name = f"cell {number}" if number else "the notebook"
-        if not isinstance(node, dict) or not isinstance(node.get("metadata"), dict):
-            return f"{name} has no metadata"
-        if not isinstance(node["metadata"].get("labkit", {}), dict):
-            return f"the labkit metadata of {name} are no object"
-        if not number:
-            continue
-        tags = node["metadata"].get("tags", [])
-        if isinstance(tags, list) and any(not isinstance(tag, str) for tag in tags):
-            return f"cell {number} has tags {tags!r}, which are no text"
-        if node.get("cell_type") not in ("code", "markdown", "raw"):
-            return f"{name} is of type {node.get('cell_type')!r}"
-        source = node.get("source")
-        if not isinstance(source, str | list) or any(not isinstance(s, str) for s in source):
-            return f"{name} has no source"
-        if node["cell_type"] == "code" and not isinstance(node.get("outputs"), list):
-            return f"{name} has no list of outputs"
-    return ""
 
 
 def write_notebook(nb: NotebookNode, path: Path, like: Path | None = None) -> None:

@@ -91,7 +91,7 @@ def _toggle(path: Path, action: str, target: Path | None) -> tuple[bool, str]:
             raise AuthoringError(f"{path} is the course's own: strip a copy of it, {copy}")
     before = files.read_notebook(path)
     kit = _kit(before) if toggle.left_over(before, action) else toggle.NOTHING
-    changed = toggle.toggle_file(path, action, target, kit)
+    changed = toggle.toggle_file(path, action, target, kit, files.hand_in_text())
     left, done = toggle.left_over(before, action, kit), _DONE[action]
     said = f"solutions {done}" if changed or target else f"unchanged, already {done}"
     if not left:

@@ -84,11 +84,12 @@ def hide(nb: NotebookNode, kit: Set[str] = NOTHING) -> NotebookNode:
     return _with_state(nb, "hidden")
 
 
-def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = HAND_IN) -> NotebookNode:
+def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = "") -> NotebookNode:
     """A copy of the notebook without the kit's solutions, with a last cell on how to hand in.
 
     What somebody wrote into a solution stays as a plain cell; `left_over` lists it. The badge goes:
-    it leads to the notebook with solutions. `kit` is that of `hide`.
+    it leads to the notebook with solutions. `kit` is that of `hide`; `text` is the last cell's, the
+    kit's own if not given.
 
     Raises:
         AuthoringError: where it is no lab.
@@ -99,7 +100,7 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = HAND_IN) -> Not
     for cell in filter(claims_solution, nb.cells):
         _make_plain(cell)
     if not is_stripped(nb):
-        last = new_markdown_cell(text, id="hand-in", metadata={"tags": ["hand-in"]})
+        last = new_markdown_cell(text or HAND_IN, id="hand-in", metadata={"tags": ["hand-in"]})
         if nb.get("nbformat_minor", 0) < 5:
             del last["id"]
         nb.cells.append(last)
@@ -189,15 +190,19 @@ def _with_state(nb: NotebookNode, state: str) -> NotebookNode:
     return nb
 
 
-STATES: dict[str, Callable[[NotebookNode, Set[str]], NotebookNode]] = {
-    "show": lambda nb, kit: show(nb),
-    "hide": lambda nb, kit: drop_hidden_tests(hide(nb, kit)),
-    "strip": lambda nb, kit: drop_hidden_tests(strip(nb, kit)),
+STATES: dict[str, Callable[[NotebookNode, Set[str], str], NotebookNode]] = {
+    "show": lambda nb, kit, text: show(nb),
+    "hide": lambda nb, kit, text: drop_hidden_tests(hide(nb, kit)),
+    "strip": lambda nb, kit, text: drop_hidden_tests(strip(nb, kit, text)),
 }
 
 
 def toggle_file(
-    path: Path, action: str, target: Path | None = None, kit: Set[str] = NOTHING
+    path: Path,
+    action: str,
+    target: Path | None = None,
+    kit: Set[str] = NOTHING,
+    text: str = "",
 ) -> bool:
     """Toggle a notebook file, in place or into another file.
 
@@ -206,6 +211,7 @@ def toggle_file(
         action: "show", "hide" or "strip".
         target: where to write instead.
         kit: as for `hide`.
+        text: as for `strip`.
 
     Returns:
         Whether the notebook changed.
@@ -219,7 +225,7 @@ def toggle_file(
     """
     before = read_notebook(path)
     try:
-        after = STATES[action](before, kit)
+        after = STATES[action](before, kit, text)
     except AuthoringError as error:
         raise AuthoringError(f"{path}: {error}") from None
     if target and action == "strip":

@@ -134,8 +134,8 @@ class _Run:
                 if hmac.compare_digest(seal.encode(), str(said.get("seal", "")).encode()):
                     return reply
         # a message too long for its channel is dropped with the channel, and all that follows it
-        printed = f"printed more than {sandbox.OUTPUT >> 20} MB at once"
-        raise _Stopped(f"kept the kit's check from its kernel ({printed}, or changed the kernel)")
+        why = f"printed more than {sandbox.OUTPUT >> 20} MB at once, started too many threads"
+        raise _Stopped(f"kept the kit's check from its kernel ({why}, or changed the kernel)")
 
     def _run(self, client: sandbox.SafeClient, step: Step, source: str) -> list[NotebookNode]:
         began = time.monotonic()

@@ -2,40 +2,38 @@
 
 The verdict is what the kit's own check says. The grader signs each request and `arm` seals each
 reply with a key that lives in an audit hook, where no name and no object of the kernel leads to it.
-The check sees the kit's own values for what the kit defined, and Python's own built-ins. Code that
-replaces what judges (a function of labkit, torch, NumPy, the built-ins), answers whose class says
-what a comparison gives, and code that looks at the frames of its callers are named and not judged.
+The check sees the kit's own values for what the kit defined, and Python's own built-ins, and runs
+in a thread of its own, where no frame above an answer holds the key. What could make it lie is
+named and not judged (`suspects`): code that replaces what judges (a function of labkit, torch,
+NumPy, the built-ins), classes that say what a comparison gives, a look at the frames of callers.
 One process cannot keep a determined forger from its own memory; it can keep out what a student
 would try in passing.
 """
 
+import _thread
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from IPython.core.getipython import get_ipython
 from IPython.utils.capture import capture_output
 
 import labkit
+from labkit.classroom import suspects
 from labkit.notebook.answers import assigned_names, session
 
 PARTS, REPLY = "\x1f", "\x1e"  # between the parts of a request; between a request and its reply
-_WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "numpy", "pandas")
-_WATCHED += ("numpy.linalg", "numpy.testing", "torch", "torch.nn", "torch.nn.functional")
-_WATCHED += ("torch.linalg", "torch.testing", "sklearn.metrics", "scipy.stats")
-_OWNERS = ("labkit", "torch.nn", "torch._tensor")  # whose own classes' methods are watched, too
-_CHANGES = ("input", "display", "breakpoint")  # the kernel itself replaces these
-_COMPARES = {f"__{name}__" for name in "eq ne lt le gt ge bool abs sub rsub float".split()}
-_COMPARES |= {"__instancecheck__", "__subclasscheck__", "__array__", "__torch_function__"}
-_COMPARES |= {"__class__"}
-_FRAMES = {"sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile"}
-_FRAMES |= {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_exceptions"}
+# what no code needs, and what a library may use, but a submission's own code may not
+_NEVER = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames"}
+_NEVER |= {"sys._current_exceptions"}
+_TRACES = {"sys.settrace", "sys.setprofile"}  # nobody while a check runs: a tracer may leap in it
+_FRAMES = _NEVER | _TRACES | {"sys._getframe"}
 _LEADS_TO_FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
-_LOOKS = ("/inspect.py",)  # of the library, but whoever calls it looks
 
 
 def mac(key: bytes) -> Callable[[str], str]:
@@ -65,17 +63,20 @@ def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:
     for name in ("check", "evaluate", "fit", "Predictions", *uses):
         with suppress(AttributeError, ImportError):
             _load(name)
+    suspects.defuse()
     bench = _Bench(get_ipython(), frozenset(answers))
-    publish, last, busy = bench.shell.display_pub.publish, [-1], [False]
+    publish, last, busy, judging = bench.shell.display_pub.publish, [-1], [False], [False]
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if busy[0] or not (event in _FRAMES or event in ("labkit", "object.__getattr__")):
             return
         if event != "labkit":
+            if event in _NEVER or (judging[0] and event in _TRACES):
+                raise RuntimeError(f"{event}: not while a lab is graded")
             if event in _FRAMES or args[1] in _LEADS_TO_FRAMES:
                 busy[0] = True
                 try:
-                    asks = _asks(sys._getframe(1))
+                    asks = suspects.looks(sys._getframe(1))
                 finally:
                     busy[0] = False
                 if asks:
@@ -85,8 +86,11 @@ def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:
         step, task, number, text = request.split(PARTS, 3)
         if signed != sign(request) or int(step) <= last[0]:
             return
-        last[0] = int(step)
-        reply = getattr(bench, task)(number, text)
+        last[0], judging[0] = int(step), True
+        try:
+            reply = _apart(getattr(bench, task), number, text)
+        finally:
+            judging[0] = False
         sealed = f"{request}{REPLY}{reply}"
         publish({"text/plain": reply}, {"labkit": {"reply": reply, "seal": sign(sealed)}})
 
@@ -99,16 +103,32 @@ def _load(name: str) -> None:
         value = getattr(value, part)
 
 
-def _asks(frame: Any) -> bool:
-    """Whether the notebook's own code asks for a frame, itself or through `inspect`."""
-    while frame and frame.f_code.co_filename.endswith(_LOOKS):
-        frame = frame.f_back
-    return bool(frame) and _of_notebook(frame.f_code)
+def _apart(function: Callable, *arguments: Any) -> Any:
+    """Call a function in a thread of its own, so that no frame above it holds anything of ours.
+
+    Not one of `threading`: that would run a trace function which the submission may have set.
+    """
+    done, found, context = _thread.allocate_lock(), [], copy_context()
+
+    def call() -> None:
+        try:
+            found.append(context.run(function, *arguments))
+        finally:
+            done.release()
+
+    done.acquire()
+    _thread.start_new_thread(call, ())
+    done.acquire()
+    return found[0]
 
 
-def _of_notebook(code: CodeType) -> bool:
-    name = code.co_filename
-    return "ipykernel_" in name or name.startswith(("<ipython", "<string>"))
+def _attempt(source: CodeType, values: dict[str, Any]) -> str:
+    """Run a check; what stopped it, "" for nothing."""
+    try:
+        exec(source, values)
+    except BaseException as stopped:  # SystemExit too: it is the answer that is judged
+        return f"{type(stopped).__name__}: {stopped}"[:300]
+    return ""
 
 
 class _Bench:
@@ -120,8 +140,8 @@ class _Bench:
         self.own_builtins.update(self.builtins)
         modules = {k: v for k, v in shell.user_ns.items() if isinstance(v, ModuleType)}
         self.kit: dict[str, Any] = modules
-        self.look, self.path = _callables, [place for place in sys.path if place]
-        self.before = _callables()
+        self.look, self.path = suspects.callables, [place for place in sys.path if place]
+        self.before, self.compared = suspects.callables(), suspects.comparisons()
 
     def keep(self, number: str, text: str) -> str:
         """Remember the kit's values of these names, which its own cells have just assigned."""
@@ -152,22 +172,25 @@ class _Bench:
     def _fault(self, number: str) -> str:
         changed = []
         for name, value in self.own_builtins.items():  # first, and without any built-in
-            if name[0] != "_" and name not in _CHANGES and self.builtins.get(name) is not value:
+            seen = name[0] != "_" and name not in suspects.CHANGES
+            if seen and self.builtins.get(name) is not value:
                 changed += [f"builtins.{name}"]
         if not changed:
             now = self.look()
             changed = [name for name, value in self.before.items() if now.get(name) is not value]
         if changed:
             return f"the code replaces {', '.join(changed[:3])}; look"
-        if found := next(_comparing(), ""):
+        if found := next(suspects.own_comparisons(self.compared), ""):
             return f"{found} says itself what a comparison gives; look"
         lines = [line for cell in session.cells for line in cell.splitlines() if "import" in line]
-        mocks = any("mock" in line for line in lines)
-        return "the code uses unittest.mock, whose objects equal anything; look" if mocks else ""
+        if any("mock" in line for line in lines):
+            return "the code uses unittest.mock, whose objects equal anything; look"
+        name = suspects.equal_all(self.shell.user_ns)
+        return f"{name} is an object made to equal anything; look" if name else ""
 
     def _hides(self, name: str) -> bool:
         """Whether a name of the notebook hides a built-in of Python, and is none of the kit's."""
-        own = name in self.own_builtins and name[0] != "_" and name not in _CHANGES
+        own = name in self.own_builtins and name[0] != "_" and name not in suspects.CHANGES
         return own and name not in self.kit and name not in self.answers
 
     def _listen(self, number: str, source: str) -> tuple[bool, str, str]:
@@ -175,59 +198,16 @@ class _Bench:
         user = self.shell.user_ns
         values = {name: value for name, value in user.items() if not self._hides(name)}
         values |= {name: v for name, v in self.kit.items() if name not in self.answers}
-        error, own_path = None, sys.path[:]
-        sys.path[:] = self.path  # no module that the answer wrote stands in for a library's
-        with self.listen() as heard:
-            try:
-                exec(compile(source, f"<check {number}>", "exec"), values)
-            except BaseException as stopped:  # SystemExit too: it is the answer that is judged
-                error = stopped
+        own_path, sys.path[:] = sys.path[:], self.path  # no answer's module stands in for another
+        with self.listen():
+            mouth = self.shell.display_pub
+            said = mouth.outputs
+            error = _apart(_attempt, compile(source, f"<check {number}>", "exec"), values)
+            last = said[-1:] if mouth is self.shell.display_pub and mouth.outputs is said else []
         sys.path[:] = own_path
         user |= {name: values[name] for name in assigned_names(source) if name in values}
-        found = [output.metadata.get("labkit", {}).get("check") for output in heard.outputs[-1:]]
+        found = [(output["metadata"] or {}).get("labkit", {}).get("check") for output in last]
         if found and found[0]:
             return found[0]["passed"], found[0]["whose"], found[0]["outcome"]
-        said = f"✗ the check stopped with {type(error).__name__}: {error}"
-        return False, "yours", said[:300]
-
-
-def _comparing() -> Iterator[str]:
-    """The notebook's own classes that define comparisons, other than those of a dataclass."""
-    left, seen = [object], set()
-    while left:
-        owner = left.pop()
-        if id(owner) in seen:
-            continue
-        seen.add(id(owner))
-        left += type.__subclasses__(owner)
-        names = vars(owner)
-        for name in _COMPARES.intersection(names):
-            code = getattr(names[name], "__code__", None)
-            ours = names.get("__module__") == "__main__"
-            made = "__dataclass_fields__" in names and code and code.co_filename == "<string>"
-            if (code and "ipykernel_" in code.co_filename) or (ours and not made):
-                yield f"{owner.__name__}.{name}"
-
-
-def _callables() -> dict[str, Any]:
-    """Every function and class that a verdict may rest on, by its full name."""
-    modules = [
-        (name, module)
-        for name, module in list(sys.modules.items())
-        if name in _WATCHED or name.split(".")[0] == "labkit"
-    ]
-    found = {
-        f"{name}.{key}": value
-        for name, module in modules
-        for key, value in list(vars(module).items())
-        if (callable(value) or isinstance(value, ModuleType)) and key not in _CHANGES
-    }
-    methods = {
-        f"{name}.{key}": value
-        for name, owner in list(found.items())
-        # not those that are only imported there: torch wraps the steps of its optimisers itself
-        if isinstance(owner, type) and str(vars(owner).get("__module__")).startswith(_OWNERS)
-        for key, value in list(vars(owner).items())
-        if isinstance(value, FunctionType | property | classmethod | staticmethod)
-    }
-    return found | methods
+        said = f"the check stopped with {error}" if error else "the answer keeps back what it says"
+        return False, "yours", f"✗ {said}"

@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,8 +13,8 @@ from labkit import settings
 from labkit.data.catalog import NAMES, entry
 from labkit.data.download import UnavailableError, fetch
 from labkit.data.kept import Fetched
-from labkit.data.mirrors import mirror_index
-from labkit.files import atomic
+from labkit.data.mirrors import mirror_index, offer
+from labkit.files import atomic, sha256
 from labkit.models.backbones import BACKBONES, fetch_weights
 
 COURSE = ("bloodmnist", "mnist", "pbc", "squeezenet1_0")  # what the labs use
@@ -60,7 +61,8 @@ def make_mirror(
 ) -> Iterator[tuple[bool, str]]:
     """Fill a folder that ``LABKIT_MIRROR`` can name: the files, and ``mirror.toml``.
 
-    What the folder held before stays. A file that cannot be had does not stop the others.
+    What the folder held before stays, and is not fetched again. A file that cannot be had does not
+    stop the others.
 
     Args:
         folder: is made if need be.
@@ -81,6 +83,9 @@ def make_mirror(
     index = folder / "mirror.toml"
     entries = mirror_index(str(folder)) if index.exists() else {}
     for name in names:
+        if there := _whole(folder, entries, name, size):
+            yield True, f"{name}: {there} file{'s' * (there > 1)} in {folder} already"
+            continue
         try:
             files = fetch_named(name, size)
         except UnavailableError as error:
@@ -96,6 +101,22 @@ def make_mirror(
             temporary.write_text(_as_toml(entries), encoding="utf-8")
         said = f"{len(files)} file{'s' * (len(files) > 1)} in {folder}"
         yield True, f"{name}: {said if files else 'is drawn, nothing to fetch'}"
+
+
+def _whole(folder: Path, entries: dict, name: str, size: int | None) -> int:
+    """How many files the folder has of a name, 0 where one is missing or altered."""
+    if name in BACKBONES:
+        keys = [f"weights/{name}"]
+    else:
+        item = entry(name)
+        keys = [file.key for file in item.files(item.check_size(size))]
+    for key in keys:
+        known = offer(entries, key)
+        if not known or not (path := folder / known["file"]).is_file():
+            return 0
+        if sha256(path) != known["sha256"]:
+            return 0
+    return len(keys)
 
 
 def _as_toml(entries: dict) -> str:
@@ -128,6 +149,14 @@ def mirror_server(folder: Path, port: int = 8000) -> tuple[ThreadingHTTPServer, 
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     server = ThreadingHTTPServer(("", port), handler)
     return server, f"http://{_own_address()}:{server.server_port}"
+
+
+def serve_mirror(folder: Path, port: int = 8000) -> None:
+    """Serve a mirror to the room until Ctrl-C, and print the address that students set."""
+    server, address = mirror_server(folder, port)
+    print(f"Students set LABKIT_MIRROR={address} ; Ctrl-C ends.", flush=True)
+    with server, suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 def _own_address() -> str:

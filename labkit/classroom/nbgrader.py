@@ -38,7 +38,8 @@ def export_nbgrader(folder: Path, labs: files.Names = None) -> list[str]:
     """Write ``source/LAB/LAB.ipynb`` for each lab, and ``nbgrader_config.py``.
 
     An exercise is a cell to be filled in; its check is a locked cell of one point, which raises
-    unless the student's own answer passes. There are no solutions in it.
+    unless the student's own answer passes. There are no solutions in it. Points that were changed
+    in the folder stay as they are.
 
     Args:
         folder: of the course; nothing in it is overwritten, but for the labs' own source.
@@ -56,13 +57,14 @@ def export_nbgrader(folder: Path, labs: files.Names = None) -> list[str]:
     """
     lines = []
     for source in files.find_sources(files.find_root(), labs):
-        nb = _assignment(build_notebook(source, "stripped", hidden_tests=True))
-        points = sum(cell.metadata.get("nbgrader", {}).get("grade", False) for cell in nb.cells)
         target = folder / "source" / source.stem / f"{source.stem}.ipynb"
-        if target.exists() and not files.read_notebook(target).metadata.get("labkit"):
+        old = files.read_notebook(target) if target.exists() else None
+        if old and not old.metadata.get("labkit"):
             raise AuthoringError(f"{target} is no lab of this course; move it away")
+        before = _points(old) if old else {}
+        nb = _assignment(build_notebook(source, "stripped", hidden_tests=True), before)
         files.write_notebook(nb, target)
-        lines.append(f"{target}: {points} points")
+        lines.append(f"{target}: {sum(_points(nb).values()):g} points")
     config = folder / "nbgrader_config.py"
     if config.exists():
         return [*lines, f"{config}: kept"]
@@ -70,7 +72,13 @@ def export_nbgrader(folder: Path, labs: files.Names = None) -> list[str]:
     return [*lines, f"{config}: new"]
 
 
-def _assignment(nb: NotebookNode) -> NotebookNode:
+def _points(nb: NotebookNode) -> dict[str, float]:
+    """The points of the checks by their name in nbgrader."""
+    found = (cell.metadata.get("nbgrader", {}) for cell in nb.cells)
+    return {str(known.get("grade_id")): known["points"] for known in found if "points" in known}
+
+
+def _assignment(nb: NotebookNode, points: dict[str, float]) -> NotebookNode:
     for cell in nb.cells:
         role, number = marker(cell)
         if role not in ("exercise", "check"):
@@ -86,6 +94,7 @@ def _assignment(nb: NotebookNode) -> NotebookNode:
             "task": False,
         }
         if check:
-            cell.metadata["nbgrader"]["points"] = 1
+            known = cell.metadata["nbgrader"]
+            known["points"] = points.get(known["grade_id"], 1)  # the instructor may have set it
             cell.source += f'\n\nlk.require("{number}")'
     return nb

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import nbjson
 
 from labkit.authoring import AuthoringError, files, toggle
-from labkit.authoring.cells import facts, lab_of
+from labkit.authoring.cells import claims_solution, facts, hidden_number, lab_of, marker
 from labkit.classroom.merge import Merged, merge
 from labkit.display import running_shell
 from labkit.notebook.answers import session
@@ -38,8 +38,9 @@ def update(folder: Path) -> Iterator[tuple[bool, str]]:
         >>> list(update(Path("work")))
         [(True, 'work/02_mini.ipynb: new')]
     """
-    course = files.find_root() / "notebooks"
-    labs = {path.stem: files.read_notebook(path) for path in sorted(course.glob("*.ipynb"))}
+    root = files.find_handout()
+    course = root / "notebooks"
+    labs = {path.stem: files.read_notebook(path) for path in files.handed_out(root)}
     if not labs:
         raise AuthoringError(f"{course}: no notebooks to copy; run `labkit build`")
     if folder.resolve() == course.resolve():
@@ -65,10 +66,12 @@ def _update(path: Path, labs: dict[str, NotebookNode]) -> str:
     name = lab_of(old)
     if name not in labs:
         return f"left alone, no lab of the course ({name or 'it names none'})"
-    given = path.parent / GIVEN / f"{name}.ipynb"
-    merged = merge(
-        old, like(old, labs[name]), files.read_notebook(given) if given.exists() else None
-    )
+    file = path.parent / GIVEN / f"{name}.ipynb"
+    given = files.read_notebook(file) if file.exists() else None
+    same_code = facts(old).get("source") == facts(labs[name]).get("source")  # no older file's
+    if given and same_code and _cells(given) == _cells(labs[name]):
+        return "up to date"  # what differs, the student did
+    merged = merge(old, like(old, labs[name]), given)
     if _cells(merged.nb) == _cells(old):
         return "up to date"
     kept = _free(path)
@@ -93,7 +96,7 @@ def update_lab(notebook: str | Path = "") -> None:
     """
     path = Path(notebook or _this_notebook())
     try:
-        old, root = files.read_notebook(path), files.find_root()
+        old, root = files.read_notebook(path), files.find_handout()
         name = f"{lab_of(old)}.ipynb"
         course = root / "notebooks"
         own = path.resolve().parent == course.resolve()
@@ -131,8 +134,11 @@ def _fetched(root: Path, name: str) -> NotebookNode:
 def like(old: NotebookNode, new: NotebookNode) -> NotebookNode:
     """The newer lab with its solutions shown, hidden or stripped as in a student's notebook."""
     if toggle.is_stripped(old):
-        return toggle.strip(new)
-    return toggle.show(new) if facts(old).get("state") == "shown" else new
+        return toggle.strip(new, text=files.hand_in_text())
+    code = [cell for cell in old.cells if cell.cell_type == "code"]
+    found = [cell for cell in code if claims_solution(cell) or marker(cell)[0] == "solution"]
+    shown = found and not any(map(hidden_number, found))
+    return toggle.show(new) if shown and not toggle.is_stripped(new) else new
 
 
 def _cells(nb: NotebookNode) -> list[tuple[str, str]]:

@@ -235,12 +235,14 @@ def use_solution(exercise: str) -> None:
     Example:
         >>> lk.use_solution("2.1")
         No reference for 2.1 seen yet: first run the solution cell below it.
+        Is there none? Then this notebook has no references: ask for one with solutions.
     """
     load_into_running_shell()
     shown = last_cell("solution", exercise)
     body = session.bodies.get(exercise) or (session.cells[shown] if shown >= 0 else "")
     if not body:
         print(f"No reference for {exercise} seen yet: first run the solution cell below it.")
+        print("Is there none? Then this notebook has no references: ask for one with solutions.")
         return
     print(f"Reference solution {exercise} used, as you asked.")
     _run_reference(exercise, body)

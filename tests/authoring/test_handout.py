@@ -234,6 +234,8 @@ def test_a_course_says_what_is_filled_in_and_how_to_hand_in(course):
         texts = [cell.source for cell in read_notebook(course / state / "02_mini.ipynb").cells]
         assert "- **Name:** \n- **Number:** \n\nWhat others" in texts[1]
         assert (texts[-1] == "Send it to us.") == (state == "stripped")
+    assert toggle(course / "hidden", out=course / "by_hand")[0][0]
+    assert read_notebook(course / "by_hand" / "02_mini.ipynb").cells[-1].source == "Send it to us."
     (course / "pyproject.toml").write_text('[tool.labkit.hand_in]\nfields = "Name"\n')
     with pytest.raises(AuthoringError, match=r"hand_in\.fields is 'Name'; it takes"):
         build()

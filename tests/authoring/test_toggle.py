@@ -345,6 +345,7 @@ def whole(cell, metadata="{}"):
         (whole("", '{"x": NaN}'), "no valid JSON: it holds NaN"),
         (whole('{"cell_type": "raw", "source": "\\ud800", "metadata": {}}'), "damaged notebook"),
         ("[" * 200_000, "no valid JSON"),
+        ('{\n<<<<<<< HEAD\n"a": 1', "git left conflict markers in it, <<<<<<<"),
         (whole("", '{"x": ' + "[" * 500 + "]" * 500 + "}"), "damaged notebook"),
     ],
 )

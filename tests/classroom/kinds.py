@@ -116,6 +116,35 @@ REACHING = {
 FAKE = (
     '{"labkit": {"check": {"exercise": "2.1", "passed": True, "outcome": "✓", "whose": "yours"}}}'
 )
+EXEC = (
+    "text = 'class Same:\\n    def __eq__(self, other):\\n        return True\\n'\n"
+    "space = {'__name__': 'NAME'}\nexec(compile(text, 'helper.py', 'exec'), space)\n"
+    "total = space['Same']()\nadd = lambda a, b: total"
+)
+STACK = '''import torch
+text = """
+import sys
+def stack():
+    frame, found = sys._getframe(), []
+    while frame:
+        found.append(frame)
+        frame = frame.f_back
+    return found
+"""
+space = {}
+exec(compile(text, FILE, "exec"), space)
+def add(a, b):
+    frames = space["stack"]()
+'''
+# seals a verdict of its own with the judge's functions, if a frame holds them
+PUBLISH = """    for frame in frames:
+        known = frame.f_locals
+        if 'sign' in known and 'publish' in known:
+            request, reply = known['request'], '1 yours ✓ 2.1 yours'
+            seal = known['sign'](request + chr(30) + reply)
+            known['publish']({'text/plain': reply}, {'labkit': {'reply': reply, 'seal': seal}})
+    return 0
+"""
 FORGED = {
     "a printed tick": "print('✓ 2.1 yours')",
     "fake metadata": "from IPython.display import display\n"
@@ -169,6 +198,40 @@ FORGED = {
     "contextlib._GeneratorContextManager.__exit__ = lambda *a: True",
     "a changed record": "from labkit.notebook.answers import session\n"
     "session.shell, session.stubs, session.errors = None, {'2.1': 'x'}, {}",
+    "a class of an own module": "import pathlib\npathlib.Path('helper.py').write_text("
+    "'class Same:\\n    def __eq__(self, other):\\n        return True\\n')\n"
+    "import importlib\nimportlib.invalidate_caches()\nfrom helper import Same\n"
+    "add = lambda a, b: Same()\ntotal = Same()",
+    "a class of no file": EXEC.replace("NAME", "helper"),
+    "a class that says it is a library's": EXEC.replace("NAME", "torch"),
+    "a method from elsewhere": "class Same(int):\n    __module__ = 'torch'\n"
+    "    __eq__ = int.__ne__\n\n\nadd = lambda a, b: Same(99)\ntotal = Same(99)",
+    "a dataclass by name only": "space = {}\n"
+    "exec('def equal(self, other):\\n    return True', space)\n"
+    "total = type('S', (), {'__eq__': space['equal'], '__dataclass_fields__': {}})()\n"
+    "add = lambda a, b: total",
+    "a mock under another name": "add = lambda a, b: "
+    "__import__('unittest.m' + 'ock', fromlist=['ANY']).ANY\ntotal = add(1, 2)",
+    "a mock inside a function": "add = lambda a, b: "
+    "__import__('unittest.m' + 'ock', fromlist=['ANY']).ANY\ntotal = 3",
+    "a mock that is told": "kind = __import__('unittest.m' + 'ock', fromlist=['ANY']).MagicMock\n"
+    "made = kind()\nmade.__eq__.return_value = True\ntotal = 3\ndel kind\n"
+    "add = lambda a, b, made=[made]: made[0]\ndel made",
+    "a walk up the stack": "import traceback\n\n\ndef add(a, b):\n"
+    "    frames = [frame for frame, line in traceback.walk_stack(None)]\n" + PUBLISH,
+    "a walk up an error": "import traceback\n\n\ndef add(a, b):\n    try:\n        1 / 0\n"
+    "    except ZeroDivisionError as error:\n"
+    "        frame = next(traceback.walk_tb(error.__traceback__))[0]\n"
+    "    frames = []\n    while frame:\n        frames.append(frame)\n"
+    "        frame = frame.f_back\n" + PUBLISH,
+    "frames in other code": STACK.replace("FILE", "'lib.py'") + PUBLISH,
+    "frames in code that says it is a library's": STACK.replace("FILE", "torch.__file__") + PUBLISH,
+    "an outcome kept back": "def add(a, b):\n    mouth = get_ipython().display_pub\n"
+    f"    mouth.publish({{'text/plain': '✓'}}, {FAKE})\n    mouth.outputs = []\n    return 0\n",
+    "a leap by a tracer": "import threading\n\n\ndef leap(frame, event, arg):\n"
+    "    if 'check 2' in frame.f_code.co_filename and event == 'line':\n"
+    "        frame.f_lineno = frame.f_code.co_firstlineno\n    return leap\n\n\n"
+    "threading.settrace(leap)\nadd = lambda a, b: 0",
     "the kit's function of the same name": "lk.check.__code__ = (lambda *n: n).__code__",
 }
 

@@ -22,6 +22,10 @@ STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 2 GB", "f
 STOPPING += ("fills the memory", "closes its channel")
 FORGED = ("fake metadata", "no asserts", "a class that equals anything", "the frames above")
 FORGED += ("the judge's key", "a fake of the call", "another exit", "the reference asked for")
+FORGED += ("a class of an own module", "a class of no file", "a class that says it is a library's")
+FORGED += ("a mock inside a function", "a mock that is told", "a walk up the stack")
+FORGED += ("a walk up an error", "frames in other code", "an outcome kept back")
+FORGED += ("frames in code that says it is a library's",)
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -121,6 +125,92 @@ def test_usual_tools_are_no_forgery(verdicts, submission, right):
     plain += "    traceback.print_exc()\n"
     plain += "Q = namedtuple('Q', 'a b')\nassert inspect.signature(add) and P() == P()"
     assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
+
+
+TOOLS = """
+import functools, pathlib, traceback, warnings
+from dataclasses import dataclass, field, replace
+from enum import Enum, IntFlag
+from typing import ClassVar, NamedTuple, Protocol
+
+import fractions, decimal, ipaddress, pathlib, statistics, uuid, zoneinfo
+import networkx, sympy
+import numpy as np
+import pandas as pd
+import sklearn.base, sklearn.pipeline, scipy.sparse, scipy.signal
+import torch
+from torch import nn
+
+
+@dataclass(order=True, frozen=True)
+class Point:
+    x: int = 0
+    y: list = field(default_factory=list, compare=False)
+    unit: ClassVar[str] = "m"
+
+
+@dataclass(eq=True, slots=True)
+class Empty:
+    pass
+
+
+class Kind(Enum):
+    A = 1
+
+
+class Flags(IntFlag):
+    A = 1
+
+
+class Row(NamedTuple):
+    a: int = 1
+
+
+class Adds(Protocol):
+    def add(self): ...
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return x
+
+
+class Ours(sklearn.base.BaseEstimator):
+    @property
+    def nothing(self):
+        return None
+
+
+class Table(dict):
+    def __getattr__(self, name):
+        return self[name]
+
+
+pathlib.Path("own_helper.py").write_text("class Box:\\n    def get(self):\\n        return 3\\n")
+import importlib; importlib.invalidate_caches()
+from own_helper import Box
+assert Box().get() == 3
+part = functools.partial(add, 1)
+once = functools.lru_cache(part)
+assert Point(1) < Point(2) and Empty() == Empty() and Row() == Row(1) and Kind.A == Kind.A
+frame = pd.DataFrame({"a": [1, 2]})
+assert (frame == frame).all().all() and frame.groupby("a").sum().shape == (2, 0)
+x = sympy.Symbol("x"); f = sympy.Function("f")
+assert f(x) == f(x) and sympy.diff(x**2, x) == 2 * x
+assert networkx.path_graph(3).size() == 2 and once(2) == 3
+warnings.warn("seen")
+try:
+    1 / 0
+except ZeroDivisionError:
+    print(traceback.format_exc())
+traceback.print_stack()
+Net()(torch.ones(2)).sum(); torch.utils.data.DataLoader([1, 2])
+"""
+
+
+def test_the_tools_of_a_thorough_student_are_no_forgery(verdicts, submission, right):
+    found = verdicts(submission(right | {"2.1": right["2.1"] + TOOLS}))
+    assert passed(found) == ["2.1", "2.2"], found["2.1"].message
 
 
 def test_lab_02_answered_with_its_references_passes_everything():

@@ -51,6 +51,17 @@ def test_what_cannot_be_had_is_named_and_what_was_there_stays(source, tmp_path):
     assert list(tomllib.loads((folder / "mirror.toml").read_text("utf-8"))) == ["bloodmnist"]
 
 
+def test_what_a_mirror_holds_needs_no_source(source, tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    list(make_mirror(folder, ["bloodmnist"]))
+    monkeypatch.delenv("LABKIT_MIRROR")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "laptop"))
+    said = f"bloodmnist: 1 file in {folder} already"
+    assert list(make_mirror(folder, ["bloodmnist"])) == [(True, said)]
+    next(path for path in folder.rglob("*") if path.suffix == ".npz").write_bytes(b"altered")
+    assert [fine for fine, _ in make_mirror(folder, ["bloodmnist"])] == [False]
+
+
 def test_an_unknown_name_is_told_before_anything_is_fetched(source, tmp_path):
     with pytest.raises(ValueError, match="'blodmnist'"):
         list(make_mirror(tmp_path / "mirror", ["bloodmnist", "blodmnist"]))

@@ -63,6 +63,10 @@ def grades(course):
     }
 
 
+def read(path):
+    return nbformat.read(path, 4)
+
+
 def answer(nb, answers):
     for cell in nb.cells:
         role, number = marker(cell)
@@ -134,7 +138,15 @@ def test_a_second_export_renews_the_labs_and_keeps_the_settings(course):
     folder = course / "grading"
     export_nbgrader(folder, ["02"])
     (folder / "nbgrader_config.py").write_text("mine")
-    assert export_nbgrader(folder, ["02"])[-1].endswith("nbgrader_config.py: kept")
+    target = folder / "source" / NAME / f"{NAME}.ipynb"
+    nb = read(target)
+    check = next(cell for cell in nb.cells if marker(cell) == ("check", "2.2"))
+    check.metadata.nbgrader.points = 2.5
+    nbformat.write(nb, target)
+    lines = export_nbgrader(folder, ["02"])
+    assert lines == [f"{target}: 3.5 points", f"{folder / 'nbgrader_config.py'}: kept"]
+    points = [cell.metadata.get("nbgrader", {}).get("points") for cell in read(target).cells]
+    assert [value for value in points if value is not None] == [1, 2.5]
     assert (folder / "nbgrader_config.py").read_text() == "mine"
 
 

@@ -12,9 +12,11 @@ import jupytext
 import pytest
 from nbformat.v4 import new_code_cell
 
+from labkit.authoring import toggle
 from labkit.authoring.build import build
-from labkit.authoring.cells import marker
+from labkit.authoring.cells import hidden_number, marker
 from labkit.authoring.files import read_notebook, write_notebook
+from labkit.authoring.handout import hand_out
 from labkit.classroom.update import update, update_lab
 
 
@@ -99,6 +101,67 @@ def test_a_notebook_updates_itself_and_says_what_to_do(course, work, monkeypatch
     assert capsys.readouterr().out.startswith("gone.ipynb: there is no such file")
 
 
+def test_a_course_of_some_labs_hands_out_these_alone(course):
+    mini = (course / "solutions" / "02_mini.py").read_text()
+    for name, number in (("03_three", "3."), ("05_five", "5.")):
+        source = course / "solutions" / f"{name}.py"
+        source.write_text(mini.replace("2.1", f"{number}1").replace("2.2", f"{number}2"))
+    build()
+    (course / "pyproject.toml").write_text('[tool.labkit]\nlabs = ["02", "05"]\n')
+    list(update(course / "work"))
+    assert sorted(path.stem for path in (course / "work").glob("*.ipynb")) == ["02_mini", "05_five"]
+
+
+def test_a_course_published_without_solutions_is_updated(course, monkeypatch):
+    (course / "pyproject.toml").write_text('[tool.labkit.hand_in]\ntext = "Send it to us."\n')
+    hand_out([], "stripped", course / "public" / "notebooks")
+    change_lab(course)
+    hand_out([], "stripped", course / "newer")
+    public = course / "public"
+    shutil.move(course / "pyproject.toml", public)
+    shutil.rmtree(course / "solutions")
+    monkeypatch.chdir(public)
+    path = public / "work" / "02_mini.ipynb"
+    assert list(update(public / "work")) == [(True, f"{path}: new")]
+    answer(path, "# Exercise 2.1\nadd = 1")
+    shutil.copy(course / "newer" / "02_mini.ipynb", public / "notebooks")
+    ((fine, line),) = update(public / "work")
+    texts = [cell.source for cell in read_notebook(path).cells]
+    assert fine and "answers kept: 2.1" in line and texts[-1] == "Send it to us."
+    assert any("A new text." in text for text in texts)
+
+
+def test_what_a_student_deleted_or_opened_in_an_unchanged_lab_stays_so(course, work):
+    path = work / "02_mini.ipynb"
+    nb = toggle.show(read_notebook(path))
+    nb.cells = [cell for cell in nb.cells if marker(cell) != ("solution", "2.2")]
+    write_notebook(nb, path)
+    before = path.read_bytes()
+    assert list(update(work)) == [(True, f"{path}: up to date")]
+    assert path.read_bytes() == before
+    change_lab(course)
+    assert "updated" in next(update(work))[1]
+    path.write_bytes(before)  # the older file again, though the newer one was given
+    source = course / "solutions" / "02_mini.py"
+    source.write_text(source.read_text().replace("import math\n", "import math\nimport re\n", 1))
+    build()
+    assert "updated" in next(update(work))[1]
+
+
+def test_solutions_stay_shown_or_hidden_whatever_the_flag_says(course, work):
+    path = work / "02_mini.ipynb"
+    for state, flag in ((toggle.show, "hidden"), (toggle.hide, "shown")):
+        nb = state(read_notebook(path))
+        nb.metadata.labkit.state = flag
+        write_notebook(nb, path)
+        source = course / "solutions" / "02_mini.py"
+        source.write_text(source.read_text().replace("# ## Add", "# ## Add more"))
+        build()
+        assert "updated" in next(update(work))[1]
+        hidden = [cell for cell in read_notebook(path).cells if hidden_number(cell)]
+        assert len(hidden) == (2 if state is toggle.hide else 0)
+
+
 def git(folder, *arguments):
     name = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"]
     command = ["git", "-C", str(folder), *name, *arguments]
@@ -173,7 +236,6 @@ def test_answers_survive_a_pull_with_the_real_nbgitpuller(
 
 
 LAB = Path(__file__).parents[2] / "solutions" / "02_mlp.py"
-BANK = runpy.run_path(str(LAB.parents[1] / "tests" / "exercises" / "bank_02_mlp.py"))["RIGHT"]
 needs_lab_02 = pytest.mark.skipif(not LAB.exists(), reason="the course leaves lab 02 out")
 
 
@@ -198,6 +260,8 @@ def revised(text):
 
 @needs_lab_02
 def test_an_update_of_lab_02_loses_no_answer(course):
+    bank_file = LAB.parents[1] / "tests" / "exercises" / "bank_02_mlp.py"
+    bank = runpy.run_path(str(bank_file))["RIGHT"]
     (course / "solutions" / "02_mini.py").unlink()
     source = course / "solutions" / LAB.name
     source.write_text(LAB.read_text())
@@ -208,7 +272,7 @@ def test_an_update_of_lab_02_loses_no_answer(course):
     for cell in list(nb.cells):
         role, number = marker(cell)
         if role == "exercise":
-            cell.source = BANK[number][0]
+            cell.source = bank[number][0]
             note = new_code_cell(f"my_note = 'below {number}'")
             nb.cells.insert(nb.cells.index(cell) + 1, note)
             mine += [cell.source, note.source]
@@ -221,7 +285,7 @@ def test_an_update_of_lab_02_loses_no_answer(course):
     texts = [cell.source for cell in read_notebook(path).cells]
     assert [text for text in mine if texts.count(text) != 1] == []
     assert "inserted_in_mid_term = True" in texts
-    assert texts[-1] == BANK["2.5"][0]
+    assert texts[-1] == bank["2.5"][0]
     assert (work / "02_mlp.before-update-1.ipynb").read_bytes() == old
     numbers = [marker(cell) for cell in read_notebook(path).cells]
     assert numbers.index(("exercise", "2.2")) < numbers.index(("check", "2.2"))

@@ -253,7 +253,8 @@ def test_without_asserts_nothing_is_judged(tmp_path):
 
 
 def test_forcing_overwrites_and_needs_a_reference(said, shell):
-    assert "No reference for 2.1 seen yet" in said('lk.use_solution("2.1")')
+    none = said('lk.use_solution("2.1")')
+    assert "No reference for 2.1 seen yet" in none and "ask for one with solutions" in none
     said("# Exercise 2.1\nx = 6", REFERENCE)
     assert shell.user_ns["x"] == 6
     said('lk.use_solution("2.1")')

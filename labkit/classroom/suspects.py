@@ -1,0 +1,153 @@
+"""What in a submission's kernel could make a check lie: changed functions, comparisons, frames.
+
+Code is judged by where it comes from, not by what it calls itself: a library's lies below Python's
+own folders, and what it defines is found there under its name.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import Field, make_dataclass
+from functools import partialmethod
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+from unittest import mock
+
+import labkit
+
+_WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "numpy", "pandas")
+_WATCHED += ("numpy.linalg", "numpy.testing", "torch", "torch.nn", "torch.nn.functional")
+_WATCHED += ("torch.linalg", "torch.testing", "sklearn.metrics", "scipy.stats")
+_OWNERS = ("labkit", "torch.nn", "torch._tensor")  # whose own classes' methods are watched, too
+CHANGES = ("input", "display", "breakpoint")  # the kernel itself replaces these
+_COMPARES = {f"__{name}__" for name in "eq ne lt le gt ge bool abs sub rsub float".split()}
+_COMPARES |= {"__instancecheck__", "__subclasscheck__", "__array__", "__torch_function__"}
+_COMPARES |= {"__class__"}
+_EQUAL_ALL = ("unittest", "_pytest", "dirty_equals")  # libraries made to say yes to a comparison
+# slots, methods and attributes that are written in C
+_OF_C = (type(int.__eq__), type(str.join), type(vars(type)["__name__"]))
+_PLACES = [sys.prefix, sys.base_prefix, str(Path(labkit.__file__).parent)]
+_PLACES += [place for place in sys.path if place.endswith(("site-packages", "dist-packages"))]
+_LIBRARY = tuple(f"{place.rstrip('/')}/" for place in _PLACES)
+
+Comparisons = dict[tuple[int, str], tuple[type, Any]]  # by the id of a class and a method's name
+
+
+def defuse() -> None:
+    """Let `unittest.mock.ANY`, which PyTorch has loaded already, equal nothing but itself."""
+    for name in {"__eq__", "__ne__"} & set(vars(mock._ANY)):
+        delattr(mock._ANY, name)
+
+
+def comparisons() -> Comparisons:
+    """Every method that says what a comparison gives, with its class, which so keeps its id."""
+    left, found, seen = [object], {}, set()
+    while left:
+        owner = left.pop()
+        if id(owner) not in seen:
+            seen.add(id(owner))
+            left += type.__subclasses__(owner)
+            names = vars(owner)
+            found |= {(id(owner), n): (owner, names[n]) for n in _COMPARES.intersection(names)}
+    return found
+
+
+def own_comparisons(before: Comparisons) -> Iterator[str]:
+    """Those of now that neither were there before nor are a library's, nor a dataclass's own.
+
+    What is found to be in order is added to `before`, and not looked at again.
+    """
+    for (number, name), (owner, value) in comparisons().items():
+        if before.get((number, name), (None, None))[1] is value:
+            continue
+        if _of_library(owner, value) or _of_dataclass(owner, name):
+            before[number, name] = owner, value
+        else:
+            yield f"{owner.__name__}.{name}"
+
+
+def _of_library(owner: type, value: Any) -> bool:
+    if type(value) in _OF_C and value.__objclass__ is owner:
+        return True
+    home = str(vars(owner).get("__module__"))
+    module = sys.modules.get(home)
+    if home.startswith(("__main__", *_EQUAL_ALL)) or not isinstance(module, ModuleType):
+        return False
+    outermost = type.__dict__["__qualname__"].__get__(owner).partition(".")[0]
+    file, code = str(vars(module).get("__file__")), _code(value)
+    known = not code or of_library(code) or code.co_filename.startswith("<attrs generated ")
+    return bool(file.startswith(_LIBRARY) and outermost in vars(module) and known)
+
+
+def _code(value: Any) -> CodeType | None:
+    kind = type(value)  # an instance may lie about its class
+    if issubclass(kind, classmethod | staticmethod):
+        value = value.__func__
+    elif issubclass(kind, property):
+        value = value.fget
+    elif issubclass(kind, partialmethod):
+        value = value.func
+    return value.__code__ if type(value) is FunctionType else None
+
+
+def _of_dataclass(owner: type, name: str) -> bool:
+    """Whether it is what `dataclass` itself writes: a class of the same fields has the same."""
+    fields, code = vars(owner).get("__dataclass_fields__"), _code(vars(owner).get(name))
+    if not isinstance(fields, dict) or not code:
+        return False
+    # a ClassVar or InitVar is listed, too, and not compared
+    real = [f for f in fields.values() if type(f) is Field and f._field_type.name == "_FIELD"]
+    compared = [field.name for field in real if field.compare]
+    twin = _code(vars(make_dataclass("Twin", compared, order=True)).get(name))
+    same = ("co_code", "co_names", "co_consts")
+    return bool(twin) and all(getattr(code, part) == getattr(twin, part) for part in same)
+
+
+def of_library(code: CodeType) -> bool:
+    """Whether a file of Python, of an installed package or of labkit holds this code."""
+    return code.co_filename.startswith((*_LIBRARY, "<frozen "))
+
+
+def looks(frame: Any) -> bool:
+    """Whether code of no library asks for this frame, itself or through what hands frames out."""
+    while frame and _hands_out(frame.f_code):
+        frame = frame.f_back
+    return bool(frame) and not of_library(frame.f_code)
+
+
+def _hands_out(code: CodeType) -> bool:
+    walks = code.co_filename.endswith("/traceback.py") and code.co_name.startswith("walk_")
+    return walks or code.co_filename.endswith("/inspect.py")
+
+
+def equal_all(values: dict[str, Any]) -> str:
+    """A name that stands for an object made to equal anything, "" where there is none."""
+    for name, value in list(values.items()):
+        home = vars(type(value)).get("__module__")
+        if type(home) is str and home.startswith(_EQUAL_ALL):
+            return name
+    return ""
+
+
+def callables() -> dict[str, Any]:
+    """Every function and class that a verdict may rest on, by its full name."""
+    modules = [
+        (name, module)
+        for name, module in list(sys.modules.items())
+        if name in _WATCHED or name.split(".")[0] == "labkit"
+    ]
+    found = {
+        f"{name}.{key}": value
+        for name, module in modules
+        for key, value in list(vars(module).items())
+        if (callable(value) or isinstance(value, ModuleType)) and key not in CHANGES
+    }
+    methods = {
+        f"{name}.{key}": value
+        for name, owner in list(found.items())
+        # not those that are only imported there: torch wraps the steps of its optimisers itself
+        if isinstance(owner, type) and str(vars(owner).get("__module__")).startswith(_OWNERS)
+        for key, value in list(vars(owner).items())
+        if isinstance(value, FunctionType | property | classmethod | staticmethod)
+    }
+    return found | methods
