@@ -1600,7 +1600,7 @@ if len(examples):
 #
 # They are no random pairs. In our runs there were about 200 on the test images, and well over half
 # had to do with one class, the immature granulocyte. Most often it and the monocyte were taken for
-# each other (about a quarter of all), then it and the basophil, it and the neutrophil. It is the
+# each other (a fifth to a quarter of all), then it and the basophil, it and the neutrophil. It is the
 # young form of the granulocytes, to which basophils and neutrophils belong, so there is no sharp
 # border, and at 28 pixels granules and the texture of the nucleus are hardly left. The confident
 # right answers show what is typical of a class: a lobed nucleus, a pink cell, a small platelet
