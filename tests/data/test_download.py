@@ -554,7 +554,7 @@ def _weights(**options):
     [
         ("weights/tiny-%s.pth", _weights(_use_new_zipfile_serialization=False), ""),
         ("weights/tiny-00000000.pth", _weights(), "laid into the cache by hand"),
-        ("mnist/labels.gz", gzip.compress(bytes(100), 1), "laid into the cache by hand"),
+        ("mnist/labels.gz", gzip.compress(bytes(100), 1, mtime=0), "laid into the cache by hand"),
     ],
 )
 def test_weights_and_digits_laid_there_by_hand_are_used(
@@ -572,7 +572,7 @@ def test_weights_and_digits_laid_there_by_hand_are_used(
 
 @pytest.mark.parametrize("name", ["tiny-00000000.pth", "labels.gz"])
 def test_half_a_file_laid_there_by_hand_is_set_aside(remote, folder, name):
-    whole = _weights() if name.endswith("pth") else gzip.compress(os.urandom(100))
+    whole = _weights() if name.endswith("pth") else gzip.compress(os.urandom(100), mtime=0)
     folder.mkdir()
     (folder / name).write_bytes(whole[:-20])
     with pytest.warns(UserWarning, match="set aside"):
