@@ -1,5 +1,6 @@
 """The exported course, in the hands of the real nbgrader."""
 
+import getpass
 import importlib.util
 import os
 import re
@@ -113,6 +114,27 @@ def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
         nb.cells.insert(3, nbformat.v4.new_code_cell("print('my own')"))
         nb.cells.append(nbformat.v4.new_markdown_cell("my notes"))
 
+    def run_again(nb):
+        for number, cell in enumerate(answer(nb, right).cells):
+            if cell.cell_type == "code":
+                said = nbformat.v4.new_output("stream", text="✓ 2.1 yours\n")
+                cell.execution_count, cell.outputs = 20 + number, [said]
+
+    def through_the_exchange(exchange, home):
+        """What a student does where nbgrader itself hands out and collects."""
+        exchange.mkdir()
+        home.mkdir()
+        exchange.chmod(0o777)  # nbgrader insists: every student writes here
+        place = f"--Exchange.root={exchange}"
+        nbgrader(folder, "release_assignment", NAME, place)
+        course_id = "--CourseDirectory.course_id=labkit"
+        nbgrader(home, "fetch_assignment", NAME, place, course_id)
+        nbformat.write(
+            answer(read(home / NAME / released.name), right), home / NAME / released.name
+        )
+        nbgrader(home, "submit", NAME, place, course_id)
+        nbgrader(folder, "collect", NAME, place)
+
     wrong = {"2.2": "# Exercise 2.2\nroot = total**2"}
     hand_in("untouched", lambda nb: None)
     hand_in("right", lambda nb: answer(nb, right))
@@ -122,11 +144,14 @@ def test_real_nbgrader_gives_points_for_own_right_answers_only(course, right):
     hand_in("reordered", reordered)
     hand_in("forged", forged)
     hand_in("added", more_cells)
+    hand_in("run again", run_again)
+    through_the_exchange(course / "exchange", course / "student")
     nbgrader(folder, "autograde", NAME)
     points = {student: sum(cells.values()) for student, cells in grades(folder).items()}
     assert points == {
         **{"untouched": 0, "forged": 0},
         **{"right": 2, "nameless": 2, "added": 2, "reordered": 2, "wrong": 1, "fixed": 1},
+        **{"run again": 2, getpass.getuser(): 2},
     }
     assert grades(folder)["wrong"] == {"check-2-1": 1, "check-2-2": 0}
     nbgrader(folder, "generate_feedback", NAME)
