@@ -23,7 +23,7 @@ def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
     """
     array = np.asarray(_without_torch(value))
     if dtype and array.dtype.kind in "SU":  # NumPy would read "0.5" as a number
-        raise TypeError(f"{array.ravel()[:1]} holds a text")
+        raise ValueError(f"{array.ravel()[:1]} holds a text")
     return array.astype(dtype) if dtype else array
 
 
