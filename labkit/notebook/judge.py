@@ -22,7 +22,7 @@ def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
         (2, 2)
     """
     array = np.asarray(_without_torch(value))
-    if dtype and array.dtype.kind in "SU":  # NumPy would read "0.5" as a number
+    if dtype not in (None, object) and array.dtype.kind in "SU":  # NumPy would read "0.5"
         raise ValueError(f"{array.ravel()[:1]} holds a text")
     return array.astype(dtype) if dtype else array
 
