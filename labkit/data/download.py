@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,6 @@ from labkit.data.kept import Fetched, is_archive, keep_record, recognised, set_a
 from labkit.data.mirrors import in_this_network, mirror_index, offer
 from labkit.files import DiskError, atomic, is_whole_zip, sha256
 
-ATTEMPTS_PER_SOURCE = 2
 SILENT_SECONDS = 300  # so long a mirror that did not answer is not asked again
 _SILENT: dict[str, float] = {}  # by mirror, the time until which it is left alone
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def _from_network(file: RemoteFile) -> Fetched:
     end = time.monotonic() + deadline_seconds(file.megabytes)
     for url in file.urls:
         try:
-            return _patiently(lambda: _retrieve(url, file.known_hash, file, end))  # noqa: B023
+            return _patiently(partial(_retrieve, url, file.known_hash, file, end))
         except DiskError:
             raise
         except (OSError, ValueError) as error:  # requests' errors are OSErrors
@@ -170,18 +170,16 @@ def _from_network(file: RemoteFile) -> Fetched:
 
 def _patiently(question: Callable[[], T]) -> T:
     """Ask once more what failed, when a busy server said; not where time was the fault."""
-    wait: float | None = 0.0
-    for left in reversed(range(ATTEMPTS_PER_SOURCE)):
-        time.sleep(wait)
-        try:
-            return question()
-        except (DiskError, FileNotFoundError, TimeoutError):
+    try:
+        return question()
+    except (DiskError, FileNotFoundError, TimeoutError):
+        raise
+    except (OSError, ValueError) as error:
+        wait = transfer.asked_to_wait(error)
+        if wait is None:
             raise
-        except (OSError, ValueError) as error:
-            wait = transfer.asked_to_wait(error)
-            if wait is None or not left:
-                raise
-    raise UnavailableError("no attempt was allowed")
+    time.sleep(wait)
+    return question()
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labkit.data.download import RemoteFile, UnavailableError, fetch
-from labkit.data.kept import Fetched, discard, hash_prefix
+from labkit.data.kept import Fetched, discard, hash_prefix, set_aside
 from labkit.data.load import load_dataset
 from labkit.data.origin import Origin
 from labkit.data.transforms import normalizer
@@ -123,7 +123,7 @@ def _trained_on_imagenet(name: str) -> tuple[nn.Module, Fetched]:
     except ValueError:
         aside = fetched.path.with_name(f"{fetched.path.name}.damaged")
         with suppress(OSError):  # a cache that a class shares may be read-only
-            fetched.path.replace(aside)
+            set_aside(fetched.path)
         if fetched.path.exists():
             raise
         warnings.warn(

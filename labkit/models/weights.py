@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from labkit import settings
 from labkit.data.image_data import ImageData
+from labkit.data.kept import set_aside
 from labkit.data.load import load_dataset
 from labkit.data.transforms import pixel_transform
 from labkit.display import front_end
@@ -93,7 +94,7 @@ def kept_or_new(
         except ValueError:
             aside = file.with_name(f"{file.name}.damaged")
             with suppress(OSError):  # a cache that cannot be written
-                file.replace(aside)
+                set_aside(file)
             now = file if file.exists() else aside
             print(f"The weights of {name} were damaged (now {now.name}).", end=" ")
             print(f"It is trained anew, which takes {time}.")

@@ -446,7 +446,7 @@ def test_a_busy_server_is_asked_again_when_it_said(server, remote, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     assert fetch(remote("busy")).sha256 == SHA
-    assert waits == [0, 1]
+    assert waits == [1]
 
 
 @pytest.mark.parametrize(("said", "waited"), [("1.5", 1.5), ("", 1)])
@@ -457,7 +457,7 @@ def test_a_busy_server_that_says_little_gets_a_second_once(
     monkeypatch.setattr(download.time, "sleep", waits.append)
     monkeypatch.setattr(server, "retry_after", said)
     assert fetch(remote("busy")).sha256 == SHA
-    assert waits == [0, waited]
+    assert waits == [waited]
 
 
 def test_a_busy_mirror_is_asked_again_when_it_said(server, remote, monkeypatch):
@@ -467,7 +467,7 @@ def test_a_busy_mirror_is_asked_again_when_it_said(server, remote, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     assert fetch(remote("missing")).source == "mirror"
-    assert waits == [0, 0, 1]
+    assert waits == [1]
 
 
 def test_a_server_may_say_when_with_a_date(server, remote, monkeypatch):
@@ -475,7 +475,7 @@ def test_a_server_may_say_when_with_a_date(server, remote, monkeypatch):
     monkeypatch.setattr(download.time, "sleep", waits.append)
     monkeypatch.setattr(server, "retry_after", formatdate(time.time() + 50, usegmt=True))
     assert fetch(remote("busy")).sha256 == SHA
-    assert len(waits) == 2 and 0 < waits[1] <= 50
+    assert len(waits) == 1 and 0 < waits[0] <= 50
 
 
 # the fourth is a digit, but no number
@@ -485,7 +485,7 @@ def test_a_wait_that_is_none_is_no_wait(server, remote, monkeypatch, said):
     monkeypatch.setattr(download.time, "sleep", waits.append)
     monkeypatch.setattr(server, "retry_after", said)
     assert fetch(remote("busy")).sha256 == SHA
-    assert waits == [0, 0]
+    assert waits == [0]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")

@@ -12,7 +12,6 @@ from torch import nn
 from torchvision.models import get_model
 
 from labkit import models
-from labkit.data import download
 from labkit.models import backbones
 from labkit.models.backbones import StandInBackboneWarning, imagenet_transform, load_backbone
 from labkit.models.transfer import freeze, new_head, parameter_groups
@@ -42,7 +41,6 @@ def served(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr(download, "ATTEMPTS_PER_SOURCE", 1)
     yield folder, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
