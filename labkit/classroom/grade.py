@@ -62,10 +62,9 @@ def grade(submission: NotebookNode, lab: NotebookNode, limits: sandbox.Limits) -
     """
     steps = plan(submission, lab)
     run = _Run(steps, limits, _uses(lab), _answers(lab))
-    while run.again():
+    while run.is_open() and run.again():
         pass
-    numbers = dict.fromkeys(step.unit for step in steps if step.kind == "check")
-    return [run.verdicts[number] for number in numbers]
+    return [run.verdicts[number] for number in run.numbers]
 
 
 class _Run:
@@ -75,13 +74,23 @@ class _Run:
         self, steps: list[Step], limits: sandbox.Limits, uses: list[str], answers: list[str]
     ) -> None:
         self.steps, self.limits, self.uses, self.answers = steps, limits, uses, answers
-        self.verdicts: dict[str, Verdict] = {}
+        self.numbers = dict.fromkeys(step.unit for step in steps if step.kind == "check")
+        tried = {step.unit for step in steps if step.kind == "own"}
+        self.verdicts = {
+            number: Verdict(number, "nobody", False, "○ not attempted")
+            for number in self.numbers
+            if number not in tried
+        }
         self.seconds: dict[str, float] = {}
         self.left_out: set[str] = set()
         self.end = time.monotonic() + limits.total
 
+    def is_open(self) -> bool:
+        """Whether an exercise is left to be judged."""
+        return not self.numbers.keys() <= self.verdicts.keys()
+
     def again(self) -> bool:
-        """Run everything in a fresh kernel; False where it came to the end."""
+        """Run what leads to the last open exercise in a fresh kernel; False at the end."""
         with tempfile.TemporaryDirectory(prefix="lk", ignore_cleanup_errors=True) as name:
             client, step = sandbox.start(Path(name), self.limits), self.steps[0]
             self.trusted = True  # nothing but the kit's own has run in this kernel
@@ -89,7 +98,8 @@ class _Run:
                 self._run(client, step, step.source)
                 self._arm(client, Path(name) / "home" / "key")
                 for step in self.steps[1:]:
-                    self._take(client, step)
+                    if self.is_open():
+                        self._take(client, step)
                 return False
             except _Stopped as why:
                 return self._blame(step, str(why))
@@ -151,9 +161,6 @@ class _Run:
     def _judge(self, client: sandbox.SafeClient, step: Step) -> None:
         number = step.unit
         if number in self.verdicts:
-            return
-        if not any(other.kind == "own" and other.unit == number for other in self.steps):
-            self.verdicts[number] = Verdict(number, "nobody", False, "○ not attempted")
             return
         reply = self._ask(client, step, "judge", step.source)
         passed, whose, message = reply.split(" ", 2)
