@@ -2,12 +2,12 @@
 # # Lab 05 · A ladder of convolutional networks
 #
 # **You will learn** what a convolution is, by writing one; to build convolutional networks, from one
-# filter to a residual network; to change one thing at a time; and to tell a finding from luck.
+# filter to a residual network; to measure one change at a time; and to tell a finding from luck.
 #
 # **You should know** lab 02 (training and measuring) and lab 03 (what goes on inside).
 #
 # **Time:** about five hours for you. For the computer about 12 minutes on two cores with fast bf16,
-# about 25 on others, less on a GPU; each long cell says what it takes before it starts.
+# about 30 on others, less on a GPU; each long cell says what it takes before it starts.
 
 # %%
 import time
@@ -40,8 +40,8 @@ def epochs(n):
 # rung taught you, you write yourself at the end.
 #
 # **Long trainings are recorded.** What you would only watch for minutes is not run: the lab shows a
-# **recording**, the history of a real training, and says so, with data, seed, processor and recipe.
-# (Its seconds are another machine's.) One switch in the next cell trains the same recipe here.
+# **recording**, the history of a real training, and says so, with data, seed, processor and recipe (its
+# seconds are another machine's). One switch in the next cell trains it here.
 #
 # **SimpleCNN, DeeperCNN and what the switch trains are kept**, in a **checkpoint** after each epoch: run
 # the notebook again, and they go on where they stopped. After a change of settings the old checkpoint
@@ -202,13 +202,8 @@ with lk.check("5.1", "convolve"):
                 _f.conv2d(_x[None, :1], _weight[:, :1], _bias)[0]
             ),
         }
-        if not torch.allclose(_got, _true, atol=1e-4):
-            for _message, _other in _slips.items():
-                assert not torch.allclose(_got, _other, atol=1e-4), _message
-            raise AssertionError(
-                "F.conv2d gives other numbers: window times filter, added up over channels, rows "
-                "and columns, plus the filter's bias"
-            )
+        _else = "F.conv2d gives other numbers: window times filter, added up over channels, rows "
+        lk.judge.compare(_got, _true, _slips, _else + "and columns, plus the filter's bias", 1e-4)
 
 # %% [markdown]
 # Your loops and PyTorch, on one cell:
@@ -274,8 +269,7 @@ lk.explore(draw, kernel_name=["edges across", "edges down", "detail", "blur"], p
 #
 # The weights of the edge filters and of *detail* add up to zero, so one colour gives zero; red and
 # blue are the two signs. *Blur* has only positive weights that add up to one: it keeps the brightness.
-# A larger window smears thin details, and it fits less often: 28 pixels become $28 - k + 1$. A network
-# finds its own numbers by gradient descent; nobody tells it to look for edges.
+# A larger window smears thin details, and it fits less often: 28 pixels become $28 - k + 1$.
 # </details>
 #
 # **Padding and stride.** Pixels of zero around the image (*padding*, grey below) let the window reach
@@ -340,13 +334,8 @@ one_filter_parameters = (3 * 2 * 2 + 1) + (after_pooling**2 * 8 + 8)
 
 # %%
 with lk.check("5.2", "out_side", "trace", "one_filter_parameters"):
-    for _side, _kernel, _padding, _stride in [
-        (28, 2, 0, 1),
-        (27, 2, 0, 2),
-        (32, 3, 1, 1),
-        (28, 5, 2, 2),
-        (224, 7, 3, 2),
-    ]:
+    _cases = [(28, 2, 0, 1), (27, 2, 0, 2), (32, 3, 1, 1), (28, 5, 2, 2), (224, 7, 3, 2)]
+    for _side, _kernel, _padding, _stride in _cases:
         _layer = nn.Conv2d(1, 1, _kernel, stride=_stride, padding=_padding)
         _true = _layer(torch.zeros(1, 1, _side, _side)).shape[-1]
         _got = out_side(_side, _kernel, _padding, _stride)
@@ -456,16 +445,19 @@ with lk.check("5.3", "accuracy", "guess_evenly", "guess_largest"):
         raise AssertionError(f"you return {_got:.2f}, but {_true:.2f} of these answers are right")
     assert abs(float(guess_evenly) - 12.5) > 1e-3, "guess_evenly is a share from 0 to 1"
     assert abs(float(guess_evenly) - 1 / 8) < 1e-3, "guess_evenly: one of eight classes is right"
+    _labels = {"the training split": blood.train.labels, "the validation split": blood.val.labels}
+    _labels |= {"all three splits": torch.cat([blood.test.labels, *_labels.values()])}
     _class = int(torch.bincount(blood.train.labels).argmax())
-    _in_train = float((blood.train.labels == _class).float().mean())
     _in_test = float((blood.test.labels == _class).float().mean())
     _got = float(guess_largest)
     assert not 1 < _got <= 100, "guess_largest is a share from 0 to 1"
     assert _got <= 1, "guess_largest: divide the images of this class by all test images"
-    assert abs(_got - _in_test) < 2e-5 or abs(_got - _in_train) > 2e-5, (
-        "this is the share in the training split: which share has the class in the test split?"
-    )
-    assert abs(_got - _in_test) < 2e-4, "guess_largest: count this class in test"
+    for _name, _of in _labels.items():
+        _share = float((_of == _class).float().mean())
+        assert abs(_got - _in_test) < 2e-5 or abs(_got - _share) > 2e-5, (
+            f"this is the share in {_name}: which share has the class in the test split?"
+        )
+    assert abs(_got - _in_test) < 6e-4, "guess_largest: count this class in test"
 
 # %%
 lk.seed_everything(SEED)
@@ -598,7 +590,7 @@ with lk.check("5.4", "receptive_field"):
         _got = receptive_field(list(_layers))
         assert _got is not None, "receptive_field returns nothing: is `return` missing?"
         _got = float(_got)
-        _late = _early = 1
+        _early = 1
         _sum = sum(_k - 1 for _k, _ in _layers) + 1
         _distance, _product = 1, 1
         for _k, _s in _layers:
@@ -930,13 +922,11 @@ with lk.check("5.6", "SimpleCNN"):
                 mean=lambda x: x.amax((2, 3))
             ),
         }
-        if not torch.allclose(_sure, _logits(), atol=1e-4):
-            for _message, _other in _slips.items():
-                assert not torch.allclose(_sure, _other, atol=1e-4), _message
-            raise AssertionError(
-                "with the same weights the plan gives other logits: three times convolution "
-                "(padding 1), ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
-            )
+        _else = (
+            "with the same weights the plan gives other logits: three times convolution (padding "
+        )
+        _else += "1), ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
+        lk.judge.compare(_sure, _logits(), _slips, _else, 1e-4)
 
 # %% [markdown]
 # **Which learning rate?** A *range test* asks the network: train it for 150 batches, let the rate grow
@@ -977,8 +967,7 @@ figure
 #
 # At the left the steps are too small to change anything: the loss stays at that of guessing, ln 8. Then
 # it falls, until the steps are too large and it jumps up. A good rate is where it falls, three to
-# ten times below the place where it turns: too close to the edge, and a long training breaks. If yours
-# turns near 1e-2, then 1e-3 is such a rate. Another optimiser or network has another curve.
+# ten times below the place where it turns: too close to the edge, and a long training breaks.
 # </details>
 #
 # Twenty epochs. We keep the weights of the epoch with the best **validation** accuracy. **While it
@@ -1012,7 +1001,8 @@ size = lk.models.count_parameters(simple)
 ladder.add("SimpleCNN", size, simple_result, simple_history)
 
 # %% [markdown]
-# Compare it with `two_blocks`, the epochs too: was it the plan or the patience? Now class by class:
+# Compare it with `two_blocks`, the epochs too. (The plan, or the patience? One training each, of 20 epochs
+# and of 5, cannot say.) Now class by class:
 
 # %%
 simple_result.report().round(3)
@@ -1091,21 +1081,22 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 # augmentation. We measure them apart.
 #
 # **Class weights.** The classes are not equally frequent. In the loss, each image counts the same,
-# so frequent classes count more. Weights $w_c$ turn that round: each *class* counts the same.
+# so frequent classes count more. A weight $w_c$ a class can turn that round ($\ell_i$ is the
+# cross-entropy of image $i$, $y_i$ its class):
 #
-# $$L = \frac{\sum_i w_{y_i} \, \ell_i}{\sum_i w_{y_i}}, \qquad w_c = \frac{N}{C \, n_c}$$
-#
-# $\ell_i$ is the cross-entropy of image $i$, $y_i$ its class, $n_c$ the images of class $c$, $N$ all
-# images, $C$ the number of classes.
+# $$L = \frac{\sum_i w_{y_i} \, \ell_i}{\sum_i w_{y_i}}$$
 
 # %% [markdown]
 # ### Exercise 5.7: class weights
 #
-# Write `class_weights(labels, num_classes)`: a float tensor (C,) with $w_c = N / (C \, n_c)$.
+# Write `class_weights(labels, num_classes)`: a float tensor (C,), one weight for each of the `num_classes`
+# classes. All images of a class together must weigh the same, whichever class; and the mean weight of
+# all images is one.
 #
 # <details><summary>Hint: the idea</summary>
 #
-# Count the images of each class; the formula then works on all counts at once.
+# Of $N$ images, $n_c$ are of class $c$. If $n_c w_c$ is the same for all $C$ classes and their sum is
+# $N$, then $n_c w_c = N/C$.
 # </details>
 # <details><summary>Hint: the names</summary>
 #
@@ -1129,9 +1120,8 @@ def class_weights(labels, num_classes):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# All images of class $c$ together weigh $n_c \, w_c = N/C$: the same for each class. The factor $N/C$
-# makes the weights one on average over the images. `nn.CrossEntropyLoss(weight=…)` divides by the sum
-# of the weights in a batch, so a constant factor changes nothing there.
+# $w_c = N / (C \, n_c)$. `nn.CrossEntropyLoss(weight=…)` divides by the sum of the weights in a batch, so
+# the factor $N/C$ changes nothing there; it only makes the weights easy to read.
 # </details>
 
 # %%
@@ -1142,6 +1132,10 @@ with lk.check("5.7", "class_weights"):
     assert isinstance(_got, torch.Tensor), "return a tensor: nn.CrossEntropyLoss needs one"
     assert _got.shape == (3,), f"one weight a class: the shape is {tuple(_got.shape)}, not (3,)"
     assert _got.is_floating_point(), "the weights are whole numbers: divide with / , not //"
+    try:
+        assert len(class_weights(_labels[:9], 3)) == 3, "`num_classes` weights, also of no image"
+    except ZeroDivisionError:
+        pass  # no weight is right for a class of no image
     _true = torch.tensor([10 / 18, 10 / 9, 10 / 3])
     assert _got[0] < _got[2], "the rare class must get the larger weight: divide by n_c"
     _scaled = _got.float() / _got.float()[0] * _true[0]
@@ -1257,14 +1251,9 @@ with lk.check("5.8", "sharpness", "blurring"):
         ),
         "the sum of the channels is three times their mean": 9 * _true,
     }
-    if not np.allclose(_got, _true, rtol=1e-3):
-        _population = _edges.var(1, unbiased=False).numpy()
-        if not np.allclose(_got, _population, rtol=1e-3):
-            for _message, _other in _slips.items():
-                assert not np.allclose(_got, _other, rtol=1e-2), _message
-            raise AssertionError(
-                "the variance over the image of: four neighbours minus four times the pixel"
-            )
+    if not np.allclose(_got, _edges.var(1, unbiased=False).numpy(), rtol=1e-3):  # 1/n is right, too
+        _else = "the variance over the image of: four neighbours minus four times the pixel"
+        lk.judge.compare(_got, _true, _slips, _else, 1e-3)
     _names = {blurring} if isinstance(blurring, str) else set(blurring)
     assert _names <= set(changes), f"blurring holds names of changes, not {_names - set(changes)}"
     assert _names, "measure all four: one of them blurs"
@@ -1272,7 +1261,7 @@ with lk.check("5.8", "sharpness", "blurring"):
         "one change mixes neighbouring pixels and is not in your list: measure them all"
     )
     _wrong = _names - {"rotation within 15°"}
-    assert not _wrong, f"{', '.join(sorted(_wrong))} only moves pixels: its median hardly changes"
+    assert not _wrong, f"{', '.join(sorted(_wrong))} only moves pixels"
 
 # %%
 sharp = blood.val.images[:500].float() / 255
@@ -1328,10 +1317,11 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # pay only later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
-# **whatever your table says**: it is the plan of an earlier course run, fixed beforehand. We test
-# its claim that rare classes recover. Would your table have chosen it? The learning rate falls
-# along a cosine from 1e-3 to zero, so that the last epochs take small steps. **While it runs:**
-# which two classes had the lowest recall with SimpleCNN, and how many training images have they?
+# **whatever your table says**: an earlier course run claimed that with both the rare classes recover, and
+# we test that. Would your table have chosen it? (Ours not: *both* was best in no column, and the
+# ranges overlap.) The learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take
+# small steps. **While it runs:** which two classes had the lowest recall with SimpleCNN, and how many
+# training images have they?
 
 # %%
 lk.say_cost(155, 500)
@@ -1465,24 +1455,14 @@ with lk.check("5.9", "plan", "effects"):
     assert hasattr(plan, "__len__"), "plan is used up after one look: make it a list, list(…)"
     _runs = [tuple(_run) for _run in plan]
     assert all(len(_run) == 2 for _run in _runs), "each run is a pair: network and optimiser"
-    _all = {(n, o) for n in ("LightCNN", "WideCNN") for o in ("SGD", "Adam")}
+    _pairs = [(n, o) for n in ("LightCNN", "WideCNN") for o in ("SGD", "Adam")]
+    _all = set(_pairs)
     assert set(_runs) <= _all, f"these are no runs: {sorted(map(str, set(_runs) - _all))}"
     assert len(set(_runs)) > 2, "these runs leave open which change did it: add the mixed pairs"
-    assert set(_runs) == _all, f"one combination is missing: {sorted(_all - set(_runs))}"
-    assert len(_runs) == 4, "a combination comes twice: four runs are enough"
+    assert set(_runs) == _all, f"one is missing: {sorted(_all - set(_runs))}"
+    assert len(_runs) == 4, "a run comes twice: four are enough"
     for _numbers, _width, _optimizer in [((30, 80, 40, 92), 11, 51), ((50, 40, 70, 30), 5, -25)]:
-        _table = dict(
-            zip(
-                [
-                    ("LightCNN", "SGD"),
-                    ("LightCNN", "Adam"),
-                    ("WideCNN", "SGD"),
-                    ("WideCNN", "Adam"),
-                ],
-                _numbers,
-                strict=True,
-            )
-        )
+        _table = dict(zip(_pairs, _numbers, strict=True))
         _got = effects(_table)
         assert isinstance(_got, dict), "effects returns a dict"
         assert set(_got) == {"width", "optimizer"}, 'the keys are "width" and "optimizer"'
@@ -1731,9 +1711,8 @@ def train_broken(model, train, val, epochs):
 
 
 lk.seed_everything(SEED)
-print(
-    f"validation accuracy {100 * train_broken(BrokenCNN().to(lk.get_device()), train, val, epochs(2)):.1f} %"
-)
+broken = train_broken(BrokenCNN().to(lk.get_device()), train, val, epochs(2))
+print(f"validation accuracy {100 * broken:.1f} %")
 
 # %% [markdown]
 # ### Exercise 5.11: find three faults
@@ -1813,9 +1792,9 @@ with lk.check("5.11", "MendedCNN", "train_mended"):
     from torch.optim.optimizer import register_optimizer_step_pre_hook as _before_steps
 
     torch.manual_seed(0)
-    _y = torch.arange(96) % 8
+    _y = torch.randperm(96) % 8
     _x = torch.randn(96, 3, 28, 28) * 0.3 + (_y / 4 - 1)[:, None, None, None]
-    _batches = list(zip(_x.split(32), _y.split(32), strict=True))
+    _batches = list(zip(_x.split(40), _y.split(40), strict=True))
     _net = MendedCNN()
     _out = _net(_x)
     assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
@@ -1863,8 +1842,12 @@ with lk.check("5.11", "MendedCNN", "train_mended"):
         "training ran in eval mode: call model.train() at the start of each epoch"
     )
     with torch.no_grad():
-        _true = float((_net.eval()(_x).argmax(1) == _y).float().mean())
+        _right = (_net.eval()(_x).argmax(1) == _y).float()
+    _true, _each = float(_right.mean()), float(np.mean([r.mean() for r in _right.split(40)]))
     assert abs(float(_got) - 100 * _true) > 1e-3 or _true == 0, "a share from 0 to 1, not per cent"
+    assert abs(float(_got) - _each) > 1e-4 or abs(_true - _each) < 1e-4, (
+        "this is the mean of the batches' accuracies, and the last batch is smaller: count images"
+    )
     assert abs(float(_got) - _true) < 1e-4, (
         f"the accuracy is {_true:.3f}, you return {float(_got):.3f}"
     )
@@ -1888,7 +1871,8 @@ except ValueError as error:
 #
 # Learning rate, width, dropout, weight decay: who chooses them? A search tries many and looks at the
 # **validation** accuracy. Optuna draws the first trials at random and later ones near what went well. The
-# trials must be cheap: a small network, a third of the training images, two epochs.
+# trials must be cheap: a small network, a third of the training images, two epochs. **Meanwhile:** which
+# of the four matters most?
 
 
 # %%
@@ -2085,12 +2069,8 @@ with lk.check("5.12", "Residual"):
                 _x + _norms[1](_convs[1](_norms[0](_convs[0](_x).relu())))
             ).relu(),
         }
-        if not torch.allclose(_got, (_x + _change).relu(), atol=1e-5):
-            for _message, _other in _slips.items():
-                assert not torch.allclose(_got, _other, atol=1e-5), _message
-            raise AssertionError(
-                "the order is: convolution, norm, ReLU, convolution, norm, + input, ReLU"
-            )
+        _else = "the order is: convolution, norm, ReLU, convolution, norm, + input, ReLU"
+        lk.judge.compare(_got, (_x + _change).relu(), _slips, _else)
 
 # %% [markdown]
 # **What does the shortcut bring?** Everything else must stay the same: `plain` has the same layers and
@@ -2149,8 +2129,8 @@ training_loss.round(2).rename_axis("training loss of the last epoch, by seed")
 # <details><summary>How to read it</summary>
 #
 # A deeper plain network *contains* the shallow one: its further blocks would only have to hand their
-# input on. If it ends with a **higher training loss**, it did not overfit; it was harder to train. With
-# two blocks there is little that a shortcut could mend. The *one-cycle* schedule here lets the learning
+# input on. If it ends with a **higher training loss**, it did not overfit; it was harder to train. The
+# *one-cycle* schedule here lets the learning
 # rate rise and fall step by step; `AdamW` shrinks all weights a little at each step.
 # </details>
 #
@@ -2212,30 +2192,28 @@ with lk.check("5.13", "eight_views"):
         _logits = torch.stack([_net(v) for v in _views])
         _true = _logits.softmax(2).mean(0)
 
-        def _close(other):
-            return torch.allclose(_got.float(), other, atol=1e-4)
-
-        assert not _close(_logits.mean(0)), "these are logits: softmax first, then the mean"
-        assert not _close(_logits.mean(0).softmax(1)), "softmax each view first, then the mean"
-        assert not _close(_true * 8), "this is the sum: divide by 8"
-        _votes = nn.functional.one_hot(_logits.argmax(2), 8).float()
-        assert not _close(_votes.mean(0)), "these are votes: average the probabilities"
-        _product = _logits.log_softmax(2).mean(0)
-        assert not _close(_product) and not _close(_product.exp()), (
-            "the mean of logarithms is another mean: average the probabilities themselves"
-        )
-        assert not _close(_logits.softmax(1).mean(0)), (
-            "the softmax runs over the images: it belongs over the classes, softmax(1) of (B, C)"
-        )
-        assert not _close(_true.log()), "these are logarithms: return the probabilities"
-        assert not _close(_logits[::2].softmax(2).mean(0)), "only the four turns: mirror each, too"
         _flips = [_x, _x.flip(2), _x.flip(3), _x.flip((2, 3))]
-        assert not _close(torch.stack([_net(v).softmax(1) for v in _flips]).mean(0)), (
-            "only flips: quarter turns are missing"
-        )
-        assert _close(_true), (
-            "the mean over four quarter turns, each plain and mirrored, is another"
-        )
+        _product = "the mean of logarithms is another mean: average the probabilities themselves"
+        _slips = {
+            "these are logits: softmax first, then the mean": _logits.mean(0),
+            "softmax each view first, then the mean": _logits.mean(0).softmax(1),
+            "this is the sum: divide by 8": _true * 8,
+            "these are votes: average the probabilities": (
+                nn.functional.one_hot(_logits.argmax(2), 8).float().mean(0)
+            ),
+            _product: _logits.log_softmax(2).mean(0),
+            f"{_product}, not exp": _logits.log_softmax(2).mean(0).exp(),
+            "the softmax runs over the images: it belongs over the classes, softmax(1) of (B, C)": (
+                _logits.softmax(1).mean(0)
+            ),
+            "these are logarithms: return the probabilities": _true.log(),
+            "only the four turns: mirror each, too": _logits[::2].softmax(2).mean(0),
+            "only flips: quarter turns are missing": (
+                torch.stack([_net(v).softmax(1) for v in _flips]).mean(0)
+            ),
+        }
+        _else = "the mean over four quarter turns, each plain and mirrored, is another"
+        lk.judge.compare(_got.float(), _true, _slips, _else, 1e-4)
 
 # %% [markdown]
 # Does it help? We ask the **validation** images, with the last network trained above, ten residual
@@ -2266,13 +2244,14 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # | mixing images or cutting out a square (mixup, CutMix, cutout), with AdamW | 98.07 | 97.66, 97.37, 97.78 |
 #
 # Compare within a row only: the rows stand on different divisions. 0.2 points are three or four images:
-# take the small differences as hints. Nothing that mixes or covers parts of the cell helped. (The lab
-# takes 34 epochs, so that a training stays within ten minutes.)
+# take the small differences as hints. (The lab takes 34 epochs, so
+# that a training stays within ten minutes.)
 #
 # **Muon.** The gradient of a convolution's weights, written as a matrix, has few large directions and many
 # small ones. A step of plain gradient descent follows mostly the large ones. Adam scales each *number*;
-# Muon scales the *directions*: it steps along the nearest matrix whose singular values are all nearly one
-# (lab 03), so each direction counts nearly the same. All but the kernels get AdamW. See it on one matrix:
+# Muon scales the *directions*: it steps along the nearest matrix whose singular values are all about one
+# (lab 03). It finds that matrix in five rough steps, so "about" means 0.6 to 1 times the largest. All
+# but the kernels get AdamW. See it on one matrix:
 
 # %%
 torch.manual_seed(0)
@@ -2334,7 +2313,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 # <details><summary>What to look for</summary>
 #
 # Most are labelled monocyte, neutrophil or immature granulocyte: neighbours, between which people drew
-# the border. Would you have said what the label says? No recipe mends a doubtful label.
+# the border. Would you have said what the label says? No recipe mends a doubtful label. So the two stay
+# at 97.7 and 98.0 %, though *validation* images, which had chosen the recipe, gave 98.5.
 # </details>
 #
 # For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not
@@ -2348,8 +2328,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 lk.figures.ladder_chart(ladder.frame(), origin=blood.origin)
 
 # %% [markdown]
-# Do more parameters alone lead upwards? Compare rungs of about equal size, and of about equal
-# height. Rungs were not trained equally long.
+# Do more parameters alone lead upwards? (No: VGG16 has the most, and four smaller networks stand above
+# it. But rungs were not trained equally long.)
 #
 # Now the column that only you can write: one sentence a rung, what it taught you, with a number from
 # your table in it. Beware of sentences that name one cause where several things changed.
@@ -2376,7 +2356,7 @@ ladder.table(lessons)
 # - softmax regression: one template a class; a cell two pixels further left meets other weights.
 # - one filter: a fourteenth of the parameters of softmax regression, for so many points less.
 # - two blocks: combinations of parts; but 94 % of the parameters sit in one linear layer that knows places.
-# - SimpleCNN: with four times the epochs as good as two blocks, and a shift of 6 pixels costs it less.
+# - SimpleCNN: with four times the epochs about as good as two blocks (one seed each); 6 pixels cost it less.
 # - DeeperCNN: plan, normalisation, schedule, weights and augmentation changed; basophils gained most.
 # - LightCNN and WideCNN: with SGD 1e-4 neither was done after 40 epochs; the optimiser with its rate, not
 #   the width, made the larger part of the difference.
@@ -2388,15 +2368,10 @@ ladder.table(lessons)
 # ## A second data set: grey images of 32 pixels
 #
 # White cells in grey, five classes. Each image is standardised by itself: mean 0, standard deviation 1.
-# The same plans have other sizes here: the image is larger and has one channel.
 
 # %%
-with warnings.catch_warnings(record=True) as said:  # the card below says it in red
+with warnings.catch_warnings(action="ignore"):  # the card says it in red
     cells = lk.load_dataset("bloodcells")
-if said:
-    print(
-        "Drawn cells stand in for this data set here: the numbers below say nothing of real cells."
-    )
 cells
 
 # %%
@@ -2413,7 +2388,7 @@ for name, net in grey.items():
     print(f"{name}: {lk.models.count_parameters(net):,} parameters")
 
 # %% [markdown]
-# Two trainings where the real images are there; on drawn cells an accuracy would say nothing.
+# Two trainings; on drawn cells an accuracy would say nothing.
 
 # %%
 if cells.origin.stand_in:
@@ -2511,9 +2486,18 @@ print(getsource(lk.models.quick_net), getsource(lk.models.quick_training), sep="
 
 # %%
 with lk.check("5.14", "challenge"):
-    _limit = 2.0
+    from torch.optim.optimizer import register_optimizer_step_post_hook as _after_steps
+
+    _limit, _stepped = 2.0, set()
+    _other = lk.ImageSplit(blood.train.images, (blood.train.labels + 1) % 8, blood.classes)
+    _handle = _after_steps(
+        lambda o, *_: _stepped.update(id(p) for g in o.param_groups for p in g["params"])
+    )
     _start = time.perf_counter()
-    _net = challenge(blood.train, _limit)
+    try:
+        _net = challenge(_other, _limit)
+    finally:
+        _handle.remove()
     _took = time.perf_counter() - _start
     assert _net is not None, "challenge returns nothing: is `return` missing?"
     assert isinstance(_net, nn.Module), "challenge returns the network"
@@ -2526,8 +2510,14 @@ with lk.check("5.14", "challenge"):
         f"asked for {_limit:.0f} s, it took {_took:.1f} s: use `seconds`, not a number of your own"
     )
     assert not _net.training, "return the network in eval mode: .eval()"
-    assert lk.evaluate(_net, blood.val.loader(256)).logits.shape == (len(blood.val), 8), (
-        "the network must give 8 logits an image"
+    _said = lk.evaluate(_net, blood.val.loader(256))
+    assert _said.logits.shape == (len(blood.val), 8), "the network must give 8 logits an image"
+    _as_train = float((_said.predicted == (_said.labels + 1) % 8).mean())
+    assert _said.accuracy < _as_train + 0.15, (
+        "this check changes the labels in `train`, and your network says others: learn from `train`"
+    )
+    assert _as_train > 0.3 or _stepped & {id(p) for p in _net.parameters()}, (
+        "nothing was learnt: is optimizer.step() called, with this network's parameters?"
     )
 
 # %% [markdown]
@@ -2550,7 +2540,8 @@ print(f"only yours right: {only_mine} images; only the reference: {only_mark}; p
 
 # %% [markdown]
 # Below the mark? Change one thing and run both cells again; the validation images may be asked as often
-# as you like, though the best of many tries is flattered. When you have chosen, once:
+# as you like, though the best of many tries is flattered, and $p$ knows of images, not of seeds. When you
+# have chosen, once:
 
 # %%
 challenge_result = lk.evaluate(mine, test)
@@ -2576,8 +2567,8 @@ challenge_result
 # %% [markdown] tags=["solution"]
 # <details><summary>Model answers</summary>
 #
-# 1. Read it from the table: points gained over the rung before, divided by seconds. A good answer also
-#    says that the order of the steps matters: the first points are cheap, whatever brings them.
+# 1. Read it from the table: points gained over the rung before, divided by seconds, among rungs trained on
+#    one machine. A good answer also says that the order of the steps matters: the first points are cheap.
 # 2. It depends on what counts. Accuracy counts images, so it may fall with class weights while the mean
 #    recall rises. A good answer names the column, and says that one seed and a point or two decide nothing.
 # 3. The same test images; no choice made on them; several seeds, with their spread; the same image size and

@@ -45,9 +45,7 @@ result
 # Eight test images, the first of each class, with the network's answer and its probability.
 
 # %%
-prepare = (
-    model.transform
-)  # from stored images to what the network was trained on: pixels in [-1, 1]
+prepare = model.transform  # from stored images to pixels in [-1, 1], as it was trained on
 first = [int((blood.test.labels == k).nonzero()[0, 0]) for k in range(8)]
 pictures, truth = blood.test.images[first], blood.test.labels[first]
 images = prepare(pictures)
@@ -58,7 +56,7 @@ captions = [
     f"{blood.classes[t]}; said {blood.classes[p]}, {row.max():.2f}"
     for t, p, row in zip(truth, predicted, probabilities, strict=True)
 ]
-lk.figures.image_grid(pictures, captions, title="Right, but why?", origin=blood.origin)
+lk.figures.image_grid(pictures, captions, title="Why these answers?", origin=blood.origin)
 
 # %% [markdown]
 # ## Grad-CAM, by hand
@@ -301,6 +299,10 @@ with lk.check("7.2", "cam_from"):
             "leave `align_corners` at False: pixels are areas, not points"
         )
         raise AssertionError("the maps are not right: check weights, sum and order of steps")
+    _dark = cam_from(_A.clone(), -torch.ones_like(_G), (20, 26))
+    assert np.isfinite(np.asarray(torch.as_tensor(np.asarray(_dark)))).all(), (
+        "a map on which nothing speaks for the class becomes 0 / 0, NaN: add 1e-7 to the divisor"
+    )
 
 # %% [markdown]
 # The `grad-cam` library does the same with more options. `lk.explain.grad_cam` calls it and cleans
@@ -730,6 +732,10 @@ with lk.check("7.4", "largest_gap"):
         raise AssertionError(
             f"the shares must be {_true.round(3).tolist()}, not {_got.round(3).tolist()}"
         )
+
+# %% [markdown]
+# **Guess:** how many drawn points does gradient SHAP need to come as near as Deep SHAP? (The cell takes
+# some twenty seconds.)
 
 # %%
 logits = lk.inference.outputs_of(model, chosen).numpy()
@@ -1663,6 +1669,14 @@ pd.DataFrame(lines).T
 # - Do deletion and insertion rank the methods as they did on the real images above?
 # - All methods saw the same pictures. Where two intervals overlap, look at the differences picture by
 #   picture (lab 06, exercise 6.9) before you call one method better, or no better.
+#
+# <details><summary>What we saw</summary>
+#
+# In deletion *random* is as good as every method: the game measures what blurring does. In insertion *the
+# middle*, which never asked the network, is beaten by Grad-CAM alone: a compact patch is rewarded. Pointing
+# and the share in the cell tell the methods apart, but *edges* point well, too: only with the test of random
+# weights beside it does a good score speak of the network.
+# </details>
 #
 # These are drawn cells and one small network. The ranking may differ for another network; the
 # *way of asking* is what you take with you.

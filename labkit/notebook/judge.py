@@ -124,12 +124,12 @@ def near(a: Any, b: Any, tolerance: float = 1e-5) -> bool:
 
 
 def compare(
-    got: Any, true: np.ndarray, slips: dict[str, Any], otherwise: str, tolerance: float = 1e-5
+    got: Any, true: Any, slips: dict[str, Any], otherwise: str, tolerance: float = 1e-5
 ) -> None:
     """Assert that an answer is true; a usual slip gets its own words.
 
     Args:
-        got: the answer, as an array.
+        got: the answer, an array or a tensor.
         true: what it must be, in the same shape.
         slips: what each usual slip would give, by the words that it gets.
         otherwise: the words for any other wrong answer.
@@ -141,10 +141,12 @@ def compare(
     Example:
         >>> compare(np.array([2.0]), np.array([2.0]), {"the sign is wrong": -2.0}, "no")
     """
+    got, true = as_array(got), as_array(true)
     for words, slip in slips.items():
+        slip = as_array(slip)
         same = near(true, slip, tolerance)  # here the slip makes no difference
         assert same or not near(got, slip, tolerance), words
-    off = np.abs(np.asarray(got) - true).max()
+    off = np.abs(got - true).max()
     assert near(got, true, tolerance), f"{otherwise} (largest difference {off:.2g})"
 
 

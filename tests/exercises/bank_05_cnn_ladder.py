@@ -279,6 +279,9 @@ WRONG = {
         (sixty(until="time.perf_counter() - start < 0.1"), "use `seconds`"),
         (sixty(end="return model.train()"), "eval mode"),
         (sixty(end="pass"), "return"),
+        (sixty().replace("optimizer.step()", "pass"), "nothing was learnt"),
+        (sixty().replace("Adam(model", "Adam(nn.Linear(2, 2)"), "nothing was learnt"),
+        (sixty().replace("train.loader", "blood.test.loader"), "learn from `train`"),
         (sixty(end="return model.state_dict()"), "returns the network"),
         (sixty(end="return nn.Sequential(model, nn.Flatten(), nn.Linear(8, 5)).eval()"), "8"),
     ],
@@ -312,7 +315,9 @@ WRONG = {
         (score(evenly="0.5"), "one of eight"),
         (score(evenly="12.5"), "from 0 to 1"),
         (score(largest="int((blood.test.labels == blood.train.labels.mode().values).sum())"), "guess_largest"),
-        (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "split"),
+        (score(largest="float(torch.bincount(blood.train.labels).max() / len(blood.train))"), "in the training split"),
+        (score(largest="float((blood.val.labels == 6).float().mean())"), "in the validation split"),
+        (score(largest="sum(int((s.labels == 6).sum()) for s in (blood.train, blood.val, blood.test)) / 17_092"), "in all three"),
         (score(largest="0.5"), "count this class"),
     ],
     "5.5": [
@@ -359,6 +364,8 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n)).tolist()"), "tensor"),
         (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
         (weigh("len(labels) / (num_classes * n)"), "return"),
+        (weigh("n = torch.bincount(labels); return len(labels) / (num_classes * n)"), "also of no image"),
+        (weigh("return len(labels) / (len(labels.unique()) * labels.unique(return_counts=True)[1])"), "also of no image"),
     ],
     "5.9": [
         (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
@@ -396,6 +403,7 @@ WRONG = {
         (mend(context="contextlib.nullcontext()"), "no_grad"),
         (mend(result="100 * right / seen"), "per cent"),
         (mend(result="right / len(val)"), "you return"),
+        (mend().replace("int((model(x).argmax(1) == y).sum())", "float((model(x).argmax(1) == y).float().mean())").replace("+= len(y)", "+= 1"), "count images"),
         (mend(result="None"), "must return"),
     ],
     "5.12": [
@@ -448,6 +456,7 @@ RIGHT = {
     "5.14": [
         sixty(),
         sixty(end="return lk.models.EightViews(model).eval()"),
+        sixty(end="return __import__('copy').deepcopy(model).eval()"),
         "# Exercise 5.14\nchallenge = lk.models.quick_training",
         "# Exercise 5.14\ndef challenge(train, seconds):\n    return lk.models.quick_training(train, 0.9 * seconds, peak=0.003)",
     ],
@@ -461,7 +470,7 @@ RIGHT = {
         ),
     ],
     "5.3": [
-        score(evenly="0.125"),
+        score(evenly="0.125", largest="round(float((blood.test.labels == 6).float().mean()), 3)"),
         score("return sum(int(a) == int(b) for a, b in zip(logits.max(1).indices, labels)) / len(labels)"),
         score("return np.mean(logits.numpy().argmax(1) == labels.numpy())", "torch.tensor(1 / 8)"),
     ],

@@ -208,6 +208,7 @@ WRONG = {
         ),
         (cam(first="m / m.max()", second="m / m.max()"), "each map by itself"),
         (cam(end="pass"), "return"),
+        (cam().replace(" + 1e-7", ""), "add 1e-7"),
     ],
     "7.3": [
         (three(hand="[6, 3, 0]"), "alone"),
@@ -439,9 +440,9 @@ def cam_from(activations, gradients, size):
     maps = []
     for a, g in zip(A, G):
         m = np.maximum(np.tensordot(g.mean((1, 2)), a, axes=1), 0)
-        m = (m - m.min()) / (m - m.min()).max()
+        m = (m - m.min()) / ((m - m.min()).max() + 1e-7)
         m = cv2.resize(m, size[::-1])
-        maps.append((m - m.min()) / (m - m.min()).max())
+        maps.append((m - m.min()) / ((m - m.min()).max() + 1e-7))
     return np.stack(maps)
 """,
         cam(total="torch.einsum('nkij,nkhw->nhw', w, activations).clamp_min(0)"),

@@ -228,9 +228,23 @@ return n
         ),
         (
             candidates(
-                'candidates["other seed"] = lk.models.SoftmaxRegression(count, channels, side)'
+                'candidates["other seed"] = train_candidate(lk.models.SoftmaxRegression(count, channels, side), lr=1e-4)'
             ),
             "is no other model",
+        ),
+        (candidates(f'candidates["CNN"] = {SIMPLE}'), "has not been trained"),
+        (
+            candidates(
+                f'candidates["CNN"] = net\ntrain_candidate({SIMPLE}, epochs=1)', f"net = {SIMPLE}"
+            ),
+            "has not been trained",
+        ),
+        (
+            candidates(
+                'candidates["MLP"] = train_candidate(net, epochs=1, lr=1e-4)',
+                "net = nn.Sequential(nn.Flatten(), nn.Linear(channels * side**2, 16), nn.ReLU(), nn.Linear(16, count))",
+            ),
+            "add a convolutional network",
         ),
         (candidates('candidates["CNN"] = lk.evaluate(softmax, val)'), "must be a network"),
         (
@@ -335,6 +349,13 @@ return n
         (
             recall(
                 HITS
+                + "share, *ends = lk.statistics.wilson_interval(hits, int(of.sum()))\nreturn share, ends"
+            ),
+            "(recall, low, high)",
+        ),
+        (
+            recall(
+                HITS
                 + "return lk.statistics.wilson_interval(hits, int((result.predicted == c).sum()))"
             ),
             "precision",
@@ -420,6 +441,12 @@ return np.isin(v, t).sum() + np.isin(e, t + v).sum()
     ],
     "8.5": [
         candidates(f'candidates["CNN"] = train_candidate({SIMPLE}, epochs=1)'),
+        "# Exercise 8.5\ncandidates = {'softmax': softmax}\n"
+        f"candidates['plain'] = train_candidate({SIMPLE}, epochs=1)\n"
+        f"candidates['flips'] = train_candidate({SIMPLE}, lk.Augment(flip=True), 1)\n",
+        candidates(
+            'candidates["by hand"] = net', f"net = {SIMPLE}\nlk.fit(net, train, val, epochs=1)"
+        ),
         candidates(
             'candidates |= {"a": a, "b": b}',
             "a = train_candidate(lk.models.LightCNN(count, channels), lk.Augment(flip=True), 1)\nb = train_candidate(lk.models.SimpleCNN(count, channels), epochs=1)",
