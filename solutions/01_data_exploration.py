@@ -232,8 +232,7 @@ with lk.check("1.2", "majority_class", "baseline_accuracy"):
     except (TypeError, ValueError):
         raise AssertionError("baseline_accuracy must be one number, a share") from None
     _right = _test[_name] / len(blood.test)
-    if abs(_value - 100 * _right) < 5e-3:  # per cent
-        _value /= 100
+    assert not 1 < _value <= 100, "baseline_accuracy is a share from 0 to 1, not per cent"
     assert abs(_value - 1 / 8) > 1e-9, "1/8 is right only where all classes are equally frequent"
     assert abs(_value - _test[_name]) > 0.5, "this is a number of images: divide by all of them"
     assert abs(_value - (1 - _right)) > 5e-5, "this is the share of wrong answers"
@@ -347,7 +346,8 @@ with lk.check("1.3", "channel_mean", "channel_std"):
         return max(abs(_mean - table[0]).max(), abs(_std - table[1]).max())
 
     _right = _table("train")
-    for _names in (("test",), ("val",), ("val", "test"), ("train", "val", "test")):
+    _parts = (("test",), ("val",), ("val", "test"), ("train", "val"), ("train", "test"))
+    for _names in (*_parts, ("train", "val", "test")):
         assert _off(_right) < 1e-5 or _off(_table(*_names)) > _off(_right) / 4, (
             f"these are numbers of {' and '.join(_names)}: use the training images, blood.train, only"
         )
@@ -372,6 +372,7 @@ with lk.check("1.3", "channel_mean", "channel_std"):
 
 # %%
 figure, axes = lk.figures.new_figure(height=3.0, origin=blood.origin)
+print("mean:", channel_mean, "standard deviation:", channel_std)
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2"}  # told apart by anyone
 for channel, (name, colour) in enumerate(CHANNELS.items()):
     values = torch.bincount(blood.train.images[:, channel].flatten().int(), minlength=256)
@@ -841,14 +842,15 @@ with lk.check("1.6", "best_threshold_accuracy"):
         "this is the plain accuracy, in which the larger group counts more: take the mean of "
         "both recalls"
     )
+    _area = (np.subtract.outer(_many, _few) > 0).mean()
+    assert abs(_got - _area) > 1e-6, (
+        "this is the area under the ROC curve (the share of pairs in order), not one threshold's"
+    )
     assert abs(_got - 0.9) < 1e-6, f"4 of 5 below all 50 others make (0.8 + 1)/2, not {_got:.3f}"
     # two tight groups and a far point of each: neither means nor medians are the best place
     _a, _b = [1, 2, 3, 4, 5, 6, 100], [5.5, 7, 8, 9, 10, 11, 12]
     _got = _best(_a, _b)
     _true = (6 / 7 + 6 / 7) / 2
-    assert abs(_got - max((np.subtract.outer(_b, _a) > 0).mean(), 0.5)) > 1e-6, (
-        "this is the area under the ROC curve (the share of pairs in order), not one threshold's"
-    )
     assert abs(_got - _true) < 1e-6, (
         f"for {_a} and {_b} the best threshold reaches {_true:.3f}, not {_got:.3f}: try every "
         "value that occurs, in both groups, not only the middle of the means"
@@ -996,6 +998,7 @@ with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
 
 # %%
 figure, axes = lk.figures.new_figure(height=2.8, origin=photos.origin)
+print(f"{telling_measure}: median {odd_median:.1f} (odd size), {usual_median:.1f} (usual)")
 edges = np.histogram_bin_edges(batch["hue"], 30)
 for is_odd, colour, label in ((False, COLOURS[4], "usual size"), (True, COLOURS[5], "odd size")):
     values = batch.loc[batch["odd size"] == is_odd, "hue"]
@@ -1389,8 +1392,8 @@ pd.DataFrame(table).T.infer_objects().round(2)
 # - **224 px** is what most pretrained networks expect; **ImageNet-normalised** is how their
 #   training images were scaled (lab 06). It costs no memory, only a little time.
 # - **Native size** loses nothing and takes the most memory.
-# - **Grey** takes a third, and throws away the stain's colour. Is colour the cell or the
-#   laboratory? Both, as exercise 1.7 has shown: so try a network with and without it.
+# - **Grey** takes a third, and throws away the colour. Colour may tell of the cell, and of the
+#   laboratory too (exercise 1.7): so try a network with and without it.
 # - **Flips** are free variety: a cell has no up and down. They are drawn anew for each image.
 #
 # The times are one measurement on this computer. Run the cell again to see how much they vary.

@@ -1070,7 +1070,7 @@ with lk.check("4.7", "gradient_check"):
         """A network of the check, y = tanh(x A + a) B, one entry of one gradient spoilt."""
 
         def __init__(self, part="", entry=0, factor=1.0):
-            self.training, self.layers = True, [self]
+            self.training = True
             random = np.random.RandomState(1)
             self.p = {"0.weight": random.randn(4, 3), "0.bias": random.randn(3),
                       "1.weight": random.randn(3, 3)}  # fmt: skip
@@ -1101,6 +1101,10 @@ with lk.check("4.7", "gradient_check"):
         def gradients(self):
             return dict(self.g)
 
+        @property
+        def layers(self):
+            raise AssertionError("not every network has layers: use parameters() and gradients()")
+
         def train(self):
             self.training = True
 
@@ -1114,7 +1118,8 @@ with lk.check("4.7", "gradient_check"):
             self.d = y - (np.eye(3)[t] if np.ndim(t) == 1 else t)
             return 50 * np.mean(np.cosh(self.d))
 
-        __call__ = forward
+        def __call__(self, *_):
+            raise AssertionError("the losses of this lab have no call: loss.forward(…)")
 
         def backward(self):
             return 50 * np.sinh(self.d) / self.d.size
@@ -1441,7 +1446,8 @@ for step in range(201):
 # 1. $-\ln 0.1 = \ln 10 \approx 2.30$. Ours tends to begin above it: He's rule makes the logits
 #    about as large as the inputs, so the untrained network already has opinions, and wrong ones.
 #    With small weights in the last layer all logits are near 0. Here a few steps mend it; a start
-# at 20 would be a warning. 2. It should: the loss falls towards 0 and all 16 are right.
+#    at 20 would be a warning.
+# 2. It should: the loss falls towards 0 and all 16 are right.
 # </details>
 #
 # The loop is the one of lab 02. Only now each line is yours, down to the last derivative.
@@ -1706,7 +1712,12 @@ with lk.check("4.9", "Dropout"):
         "after a forward in evaluation mode, backward returns grad as it is (an old mask?)"
     )
     _layer.train()
-    assert np.any(_layer.forward(_x) == 0), "after train() it must drop again"
+    _y = _layer.forward(_x)
+    assert np.any(_y == 0), "after train() it must drop again"
+    _layer.eval()
+    assert np.allclose(_layer.backward(_g.copy()), _g * _y / _x), (
+        "backward belongs to the last forward, also where the mode has changed since"
+    )
     assert np.array_equal(Dropout(0.0).forward(_x), _x), "with p = 0 nothing is dropped"
     assert not _layer.parameters() and not _layer.gradients(), "Dropout has no parameters"
 
@@ -1973,7 +1984,7 @@ print("with batch normalisation, all gradients below 1e-6:", bool(error < 1e-6))
 
 # %%
 class Adam:
-    """Lab 00's optimiser, unchanged."""
+    """As in lab 00: one step for each parameter, in place."""
 
     def __init__(self, parameters, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         self.parameters = parameters

@@ -671,6 +671,7 @@ class Adam:
     ],
     "0.11": [
         speeds(WALK),
+        "class Adam:\n    pass\n" + speeds(WALK),
         speeds(
             momentum="sum(gradients) / len(gradients) * lr / (1 - momentum)",
             adam="lr * gradients.sum(0) / np.linalg.norm(gradients, axis=0) / len(gradients)**0.5",

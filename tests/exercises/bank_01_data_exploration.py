@@ -107,6 +107,10 @@ WRONG = {
         (baseline("0.19", "('neutrophil', 2330)"), "name of the class alone"),
         (baseline("1 - blood.test.counts().max() / len(blood.test)"), "wrong answers"),
         (baseline("'19.5 %'"), "one number"),
+        (
+            baseline("100 * (blood.test.labels == majority_class).float().mean()", "6"),
+            "not per cent",
+        ),
         (baseline("blood.train.counts().max() / len(blood.train)"), "share in the train split"),
         (baseline("blood.test.counts().max()"), "number of images"),
         (baseline("round(blood.test.counts().max() / len(blood.test), 2)"), "four decimals"),
@@ -129,6 +133,14 @@ WRONG = {
         (
             moments(*CHANNELS, "torch.cat([s.images for s in blood.splits.values()])"),
             "blood.train, only",
+        ),
+        (
+            moments(*CHANNELS, "torch.cat([blood.train.images, blood.test.images])"),
+            "numbers of train and test",
+        ),
+        (
+            moments(*CHANNELS, "torch.cat([blood.train.images, blood.val.images])"),
+            "numbers of train and val",
         ),
     ],
     "1.4": [
@@ -250,7 +262,7 @@ RIGHT = {
     "1.2": [
         baseline("torch.tensor(blood.test.counts().max() / len(blood.test))"),
         baseline(
-            "100 * (blood.test.labels == majority_class).float().mean()",
+            "(blood.test.labels == majority_class).float().mean()",
             "torch.bincount(blood.train.labels).argmax()",
         ),
         baseline("round(float((blood.test.labels == 6).float().mean()), 4)", "'neutrophil'"),

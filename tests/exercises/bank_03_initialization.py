@@ -157,6 +157,9 @@ WRONG = {
         (_init().replace("torch.zeros(shape)", "torch.zeros(shape[::-1])"), "the shape is"),
     ],
     "3.2": [
+        ("# Exercise 3.2\ndef predict_std(s, f, v):\n    return (s * f * v) ** 0.5\n"
+         "def relu_mean_squares(depth, s, width, v):\n    return [s * (256 * v / 2) ** (k + 1) for k in range(depth)]",
+         ", not ["),
         ("# Exercise 3.2\ndef predict_std(mean_square, fan_in, weight_variance):\n"
          "    return mean_square * fan_in * weight_variance\n"
          "def relu_mean_squares(depth, mean_square, width, weight_variance):\n    return []",
@@ -249,6 +252,7 @@ WRONG = {
         (_shares(saturated="(outputs.abs() < limit).float().mean()"), "not saturated"),
         (_shares(dead="(outputs == 0).any(0).float().mean()"), "for some image"),
         (_shares(dead="(outputs == 0).all(0).sum()"), "a count"),
+        (_shares(dead="(outputs.std(0) == 0).float().mean()"), "always gives 0.3"),
         (_shares(dead="(outputs == 0).all(0).sum() / len(outputs)"), "not of images"),
         (_shares(dead="(outputs.abs() < 1e-3).all(0).float().mean()"), "1e-4 is small"),
         (_shares(dead="(outputs != 0).any(0).float().mean()"), "share that is alive"),
@@ -272,6 +276,12 @@ WRONG = {
         (_diagnose().replace("stds[0] == 0", "stds[-1] == 0"), "but not all"),
         (_diagnose().replace("stds[0] == 0", "max(stds) < 1e-5"), "not exactly 0"),
         (_diagnose(backward="gradients[-1] / gradients[0]"), "from the last layer to the first"),
+        (_diagnose(small="min(min(stds) / stds[0], backward)"), "only the first and the last"),
+        (_diagnose(small="min(forward, backward, min(gradients) / gradients[-1])"), "only the first and the last"),
+        (_diagnose().replace("max(forward, backward)", "max(forward, backward, max(gradients) / gradients[-1])"), "only the first and the last"),
+        (_diagnose().replace("> 100", ">= 100"), "is not more than 100"),
+        (_diagnose().replace("< 0.01", "<= 0.01"), "is not more than 100"),
+        (_diagnose().replace("> 0.5", ">= 0.5"), "half is not more than half"),
         (_diagnose(small="forward"), "vanishing, not"),
         (_diagnose(rest="return 'healthy'"), "saturated, not healthy"),
         (_diagnose(rest="return 'saturated' if saturated > 0.5 else 'healthy'"), "dead, not"),

@@ -586,6 +586,12 @@ WRONG = {
     ],
     "4.7": [
         (check(result="max(errors) < 1e-6"), "not whether it is small"),
+        (
+            check().replace(
+                "    p, g = model", "    for layer in model.layers: pass\n    p, g = model"
+            ),
+            "not every network has layers",
+        ),
         (check().replace("a.reshape(-1), d", "a.flatten(), d"), "flatten() makes a copy"),
         (check(input="[]"), "of the input goes unnoticed"),
         (check(keys="[k for k in p if 'weight' in k]"), "of the bias goes unnoticed"),
@@ -646,6 +652,10 @@ WRONG = {
     "4.9": [
         (dropout(back="grad * (self.m > 0)"), "backward needs the division"),
         (dropout(scale="1"), "to keep the mean"),
+        (
+            dropout(back="grad * self.m if self.training else grad"),
+            "also where the mode has changed",
+        ),
         (dropout(scale="self.p"), "not by p"),
         (dropout(scale="1 / (1 - self.p)"), "do not multiply"),
         (dropout(draw="< self.p"), "not the share that is kept"),
