@@ -122,7 +122,7 @@ def faults() -> Outcome:
     server = module.Server(("127.0.0.1", 0), module.Handler)
     server.closing, server.asked, server.bodies = module.threading.Event(), [], {}
     module.threading.Thread(target=server.serve_forever, daemon=True).start()
-    module.transfer.READ_SECONDS = 0.5
+    module.stream.READ_SECONDS = 0.5
     module.download.deadline_seconds = lambda megabytes: 2.5
     items = [catalog.entry(name) for name in catalog.NAMES]
     files = {file for item in items for file in item.files(item.default_size)}
