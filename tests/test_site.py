@@ -1,5 +1,6 @@
 """The site: how pages are made from files, and what `make site` has left in build/site."""
 
+import inspect
 import re
 import sys
 from html.parser import HTMLParser
@@ -9,10 +10,13 @@ from urllib.parse import unquote
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import labkit as lk
+
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
 sys.path.insert(0, str(ROOT / "docs"))
-from pages import page_names, relink, students_edition  # noqa: E402 - docs is no package
+from api import public_names  # noqa: E402 - docs is no package
+from pages import page_names, relink, students_edition  # noqa: E402
 
 LAB = "solutions/02_mlp.ipynb"
 PAGES = sorted(set(SITE.rglob("*.html")) - set(SITE.glob("_static/**/*.html")))
@@ -33,6 +37,13 @@ REFERENCE = "(the reference: try the exercise first)"  # begins every solution
 )
 def test_a_link_leads_to_the_page_of_a_file(text, file, page):
     assert relink(text, file, page_names()) == page
+
+
+def test_the_reference_lists_of_each_module_what_tab_shows():
+    modules = [getattr(lk, name) for name in dir(lk) if inspect.ismodule(getattr(lk, name))]
+    assert len(modules) > 8
+    for module in modules:
+        assert sorted(public_names(module.__name__)) == dir(module), module.__name__
 
 
 def test_the_students_edition_folds_every_solution():
