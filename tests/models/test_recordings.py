@@ -69,8 +69,10 @@ def test_neither_a_fast_training_nor_stand_ins_are_shipped(few, monkeypatch):
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no recipe 'GPT'.*VGG16"):
-        record("GPT")
+    asked = [recorded, recordings.train_and_test, train_recipe, lambda name, data: record(name)]
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"no recipe 'GPT'; choose 'BloodMLP', .*'VGG16'"):
+            ask("GPT", None)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
