@@ -23,6 +23,7 @@ from labkit.training import checkpoint as checkpoints
 from labkit.training import slips
 from labkit.training.bar import TrainingBar
 from labkit.training.batches import (
+    NO_BATCH,
     check_loader,
     check_logits,
     class_names,
@@ -58,6 +59,8 @@ def fit(
 
     The loss of an epoch is the mean over images, not over batches; accuracy and macro precision,
     recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
+    However a training ends, also by Ctrl-C or an error, the network is then in ``eval`` mode, ready
+    to predict; a loop of one's own begins with ``model.train()``.
 
     Args:
         model: gives logits (B, C) for images (B, …); it is trained in place.
@@ -160,13 +163,14 @@ def _new_history(
 
 @contextmanager
 def _ending(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[None]:
-    """Whatever ends the training: the best weights come back, and every callback hears of it."""
+    """Whatever ends it: eval mode, the best weights come back, and every callback hears of it."""
     with ExitStack() as stack:
         stack.callback(lambda: bar.finish(run.summary()))
         for callback in reversed(callbacks):
             if hasattr(callback, "on_fit_end"):
                 stack.callback(callback.on_fit_end, run.history)
         stack.callback(run.give_back_best_weights)
+        stack.callback(run.model.eval)
         yield
 
 
@@ -215,7 +219,7 @@ def evaluate(
             logits.append(engine.logits(images))
             labels.append(truth)
     if not labels:
-        raise ValueError("The loader gives no batch: the split is empty.")
+        raise ValueError(NO_BATCH)
     classes = class_names(loader)
     check_logits(logits[0], labels[0], classes)
     result = Predictions(
