@@ -170,7 +170,11 @@ def record(name: str, seed: int = SEED, folder: Path = FOLDER, commit: str = "")
     find_recipe(name)  # before the data are fetched
     data = load_dataset("bloodmnist")
     if folder == FOLDER and (settings.fast() or data.stand_in):
-        raise ValueError("A recording for the labs needs full mode and the real data.")
+        mode = "fast" if settings.fast() else "full"
+        raise ValueError(
+            "A recording for the labs needs full mode and the real data: unset LABKIT_FAST and see "
+            f"`labkit doctor`, or give another folder (now {mode} mode; data: {data.origin})."
+        )
     training = train_and_test(name, data, seed)
     if commit:
         training.made["commit"] = commit
