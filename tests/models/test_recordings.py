@@ -64,9 +64,7 @@ def test_neither_a_fast_training_nor_stand_ins_are_shipped(few, monkeypatch):
     monkeypatch.delenv("LABKIT_FAST")
     drawn = dataclasses.replace(few, origin=Origin("drawn", stand_in=True))
     monkeypatch.setattr(recordings, "load_dataset", lambda name: drawn)
-    with pytest.raises(
-        ValueError, match=r"full mode and the real data.*full mode; data: drawn"
-    ):
+    with pytest.raises(ValueError, match=r"full mode and the real data.*full mode; data: drawn"):
         record("toy")
 
 
