@@ -1,4 +1,4 @@
-"""`make soak`: many faults instead of one of each; not part of CI, because it takes half an hour.
+"""`make soak`: many faults instead of one of each; about 15 minutes, so not part of CI.
 
 Trainings are killed at random moments and must end with the same bits; a server commits every fault
 on every file of the catalogue; files are mutilated by hypothesis, and whatever reads them must say
