@@ -1,10 +1,11 @@
-# make lab    set up and open the labs          make test   set up and run all that CI runs
+# make lab    set up and open the labs      make test   set up and run all tests (CI: after site)
 # make build  rebuild and execute notebooks     make lint   only the style checks
 # make results  every lab in full, RESULTS.md   make bench  speed and sizes, as ratios
-# make colab-test  LivePlot and lab 02 with Colab's versions
+# make colab-test  LivePlot and every lab in fast mode with Colab's versions
 # make other-processors  numbers, answers and labs under other kinds of arithmetic
 # make site   the pages in build/site, from the executed labs; runs nothing
-# make soak   kill -9, faulty servers, mutilated files, other-processors (an hour)
+# make soak   two hours: other-processors about 75 minutes, classroom.py (submissions of every kind)
+#             about 25, soak.py (kill -9, faulty servers, mutilated files) about 15
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -86,18 +87,22 @@ site: $(VENV)/.site-installed
 
 # An environment of its own with the versions that Colab has; 5 GB, so no part of `make test`.
 COLAB := build/colab
-$(COLAB)/.installed: pyproject.toml tests/colab/requirements.txt
+$(COLAB)/.installed: pyproject.toml $(wildcard tests/colab/*.*)
 	$(PYTHON) -m venv $(COLAB)
 	$(COLAB)/bin/python -m pip install --quiet --upgrade pip
-	$(COLAB)/bin/python -m pip install --quiet -r tests/colab/requirements.txt \
-		-e '.[instructor]' pytest hypothesis
+	$(COLAB)/bin/python -m pip install --quiet -r tests/colab/requirements.txt
+	$(COLAB)/bin/python -m pip install --quiet -e '.[colab]'  # as the labs' set-up cell does
+	$(COLAB)/bin/python tests/colab/moved.py
+	$(COLAB)/bin/python -m pip install --quiet -e '.[colab,instructor]' pytest hypothesis
 	cp -r tests/colab/google $(COLAB)/lib/python3*/site-packages
 	echo 'import google.colab' > $$(echo $(COLAB)/lib/python3*/site-packages)/colab.pth
 	@touch $@
 
 colab-test: $(COLAB)/.installed
+	$(COLAB)/bin/python tests/colab/moved.py
 	$(COLAB)/bin/python -m pytest tests/liveplot tests/test_display.py
-	LABKIT_FAST=1 LABKIT_STRICT=1 $(COLAB)/bin/labkit run 02_mlp
+	for lab in $(notdir $(basename $(wildcard solutions/*.py))); do \
+		$(COLAB)/bin/labkit run $$lab || exit 1; done
 
 # What the libraries compute with on older, newer and other processors, on this one: the order of
 # additions differs, and with it the last digits. Two kinds on real data where they are.
@@ -119,8 +124,8 @@ other-processors: $(VENV)/.installed
 	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
 		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
 
-# Not part of CI: 50 killed trainings, every fault of a server on every file, mutilated files. Its
-# last line is the count of these.
+# Not part of CI: submissions of every kind; 50 killed trainings, every fault of a server on every
+# file, mutilated files. Its last line is the count of the last three.
 soak: other-processors
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py

@@ -15,15 +15,11 @@ _ROOT = Path(labkit.__file__).parents[1]
 
 
 def public_names(module: str) -> list[str]:
-    """The names that a module shows: those of its stub, else its own functions and classes."""
+    """The names that Tab shows: those of a folder's stub, else of the module's ``__all__``."""
     stub = _ROOT / module.replace(".", "/") / "__init__.pyi"
     if stub.exists():
         return re.findall(r"^from .+ import \w+ as (\w+)$", stub.read_text(), re.M)
-    return [
-        name
-        for name, value in vars(importlib.import_module(module)).items()
-        if not name.startswith("_") and getattr(value, "__module__", "") == module
-    ]
+    return importlib.import_module(module).__all__
 
 
 def write_api(out: Path) -> None:

@@ -9,7 +9,7 @@ from pages import ROOT, write_pages
 from sphinx.cmd.build import main
 
 SOURCE, SITE = ROOT / "build" / "site-source", ROOT / "build" / "site"
-GUIDES = ("students", "does-not-learn", "instructors", "authors", "comparison", "reliability")
+GUIDES = ("students", "instructors", "authors", "comparison", "reliability")
 REFERENCE = ("api/index", "data", "glossary", "results", "speed", "changelog", "releasing")
 
 

@@ -11,7 +11,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="labkit")
+@click.version_option(package_name="bloodlabs-labkit")
 def main() -> None:
     """Labs on classifying blood cells: build, run and check them.
 

@@ -10,6 +10,20 @@ import torch
 
 from labkit import settings
 
+__all__ = [
+    "available_devices",
+    "choose_precision",
+    "fast_bf16",
+    "get_device",
+    "has_fast_bf16",
+    "machine",
+    "seed_everything",
+]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
 
 def available_devices() -> list[str]:
     """The devices of this machine, the fastest first."""

@@ -1,4 +1,4 @@
-"""Hand-made and learned features, and their projections."""
+"""Hand-made and learnt features, and their projections."""
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ def hog_features(
 
     options = _hog_options(orientations, cell, block)
     if len(images) == 0:
-        raise ValueError("There are no images.")
+        raise ValueError("There are no images: give at least one, (N, C, H, W).")
     rows = np.empty((len(images), hog(_grey(images[0]), **options).size), np.float32)
     for i, image in enumerate(track(images, "HOG")):
         rows[i] = hog(_grey(image), **options)

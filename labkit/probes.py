@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Self
@@ -116,7 +117,12 @@ class Probe:
         self._sums = {n: _Sums(m) for n, m in leaves.items() if isinstance(m, layers)}
         if not self._sums:
             there = ", ".join(sorted({type(module).__name__ for module in leaves.values()}))
-            raise ValueError(f"The network has no such layer to watch; it has: {there}.")
+            kinds = layers if isinstance(layers, tuple) else (layers,)
+            wanted = ", ".join(kind.__name__ for kind in kinds)
+            raise ValueError(
+                f"No layer of the network is one of layers= ({wanted}); it has: {there}. "
+                "Give layers= a kind that it has, such as layers=nn.Linear."
+            )
         self.saturation, self._hooks = saturation, ExitStack()
 
     def __enter__(self) -> Self:
@@ -133,7 +139,7 @@ class Probe:
     def __exit__(self, *exception: object) -> None:
         self._hooks.close()
 
-    def _watcher(self, sums: _Sums) -> object:
+    def _watcher(self, sums: _Sums) -> Callable[[nn.Module, tuple, object], None]:
         def watch(layer: nn.Module, inputs: tuple, output: object) -> None:
             if not isinstance(output, Tensor) or not output.numel():
                 return
@@ -207,11 +213,14 @@ def attention_weights(model: nn.Module, images: Tensor) -> list[Tensor]:
                 undo.callback(layer.register_forward_hook(keep).remove)
         model(images)
     if not found:
-        raise ValueError("No nn.MultiheadAttention layer ran in this network.")
+        raise ValueError(
+            f"No nn.MultiheadAttention layer ran in this {type(model).__name__}: give a "
+            "Transformer that has them, such as torchvision's ViT."
+        )
     return found
 
 
-def _recorder(squares: list[float]) -> object:
+def _recorder(squares: list[float]) -> Callable[[Tensor], None]:
     def record(gradient: Tensor) -> None:
         squares.append(gradient.detach().cpu().double().square().sum().item())
 

@@ -6,6 +6,22 @@ Each function reads its variable when it is called, so a notebook may change one
 import os
 from pathlib import Path
 
+__all__ = [
+    "data_dir",
+    "device",
+    "fast",
+    "mirror",
+    "offline",
+    "precision",
+    "seed_offset",
+    "strict",
+]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
+
 PRECISIONS = ("fp32", "bf16", "fp16")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 

@@ -36,10 +36,15 @@ def wilson_interval(hits: float, n: int) -> Interval:
         hits: how many of ``n`` (rounded to a whole number for the interval).
         n: how many in all.
 
+    Raises:
+        ValueError: when ``n`` is 0, or ``hits`` not within 0 and ``n``.
+
     Example:
         >>> [round(v, 2) for v in wilson_interval(5, 10)]
         [0.5, 0.24, 0.76]
     """
+    if n < 1 or not 0 <= round(hits) <= n:
+        raise ValueError(f"hits is {hits} and n is {n}; give n of 1 or more, and hits from 0 to n.")
     interval = binomtest(round(hits), n).proportion_ci(0.95, method="wilson")
     return Interval(float(hits / n), float(interval.low), float(interval.high))
 
@@ -52,11 +57,16 @@ def bootstrap_interval(values: np.ndarray, draws: int = 2000, seed: int = 0) -> 
         draws: how often N images are drawn with repetition.
         seed: of the draws.
 
+    Raises:
+        ValueError: when there are no values, or not one an image.
+
     Example:
         >>> bootstrap_interval(np.ones(5))
         Interval(mean=1.0, low=1.0, high=1.0)
     """
     values = np.asarray(values, float)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"values has the shape {values.shape}; give (N,), at least one number.")
     rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
@@ -126,7 +136,10 @@ def mcnemar(a: Judged, b: Judged) -> McNemar:
         McNemar(only_a=6, only_b=0, p_value=0.03125)
     """
     if not (np.array_equal(a.labels, b.labels) and np.array_equal(a.indices, b.indices)):
-        raise ValueError("The two predictions are not of the same images in the same order.")
+        raise ValueError(
+            f"The two predictions, of {len(a.labels):,} and {len(b.labels):,} images, are not of "
+            "the same images in the same order: evaluate both networks on one split."
+        )
     only_a, only_b = int((a.correct & ~b.correct).sum()), int((b.correct & ~a.correct).sum())
     p = 1.0 if only_a + only_b == 0 else binomtest(only_a, only_a + only_b).pvalue
     return McNemar(only_a, only_b, float(p))

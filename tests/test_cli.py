@@ -1,6 +1,7 @@
 """The commands: exit codes, and one line for every error."""
 
 import hashlib
+import importlib.metadata
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def test_help_has_an_example(command):
     done = call(*command, "--help")
     assert done.exit_code == 0
     assert "Example: labkit" in done.stdout
+
+
+def test_the_version_is_that_of_the_distribution(monkeypatch):
+    known = {"bloodlabs-labkit": "0.1.0"}  # PyPI's `labkit` is another project
+    monkeypatch.setattr(importlib.metadata, "version", known.__getitem__)
+    assert call("--version").stdout.endswith(", version 0.1.0\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 from itertools import pairwise
 from pathlib import Path
 
@@ -191,8 +192,11 @@ def depth(node: ast.Attribute) -> int:
     return len(parts)
 
 
-@pytest.mark.parametrize("name", ["features", "inference", "probes", "statistics"])
+MODULES = [name for name in dir(lk) if inspect.ismodule(getattr(lk, name))]
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if not hasattr(getattr(lk, n), "__path__")])
 def test_tab_shows_of_a_module_what_it_is_for_and_nothing_it_imports(name):
-    module = importlib.import_module(f"labkit.{name}")
+    module = getattr(lk, name)
     assert dir(module) == sorted(module.__all__)
     assert all(getattr(module, each).__module__ == module.__name__ for each in dir(module))

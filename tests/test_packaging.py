@@ -1,8 +1,10 @@
 """The set-up files agree with each other, and what is committed is what should be."""
 
 import re
+import runpy
 import subprocess
 import tomllib
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -53,6 +55,13 @@ def test_every_requirement_has_a_tested_version_within_its_bounds():
     for requirement in map(Requirement, chain(*wanted)):
         if requirement.name != PROJECT["name"]:
             assert Version(tested[requirement.name]) in requirement.specifier, requirement.name
+
+
+def test_colab_test_names_a_package_that_was_moved():
+    moved = runpy.run_path(str(ROOT / "tests" / "colab" / "moved.py"))["moved"]
+    now = version("numpy")
+    assert moved(["# of Colab", f"numpy=={now}"]) == []
+    assert moved(["numpy==0.1"]) == [f"numpy was 0.1, now {now}"]
 
 
 def test_pyproject_has_lower_bounds_only():

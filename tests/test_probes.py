@@ -95,7 +95,7 @@ def test_watching_changes_nothing():
 
 
 def test_what_cannot_be_watched_is_said():
-    with pytest.raises(ValueError, match="it has: Linear"):
+    with pytest.raises(ValueError, match=r"layers= \(ReLU, .*it has: Linear"):
         Probe(nn.Sequential(nn.Linear(2, 2)))
     with pytest.raises(ValueError, match="saturation is 2"):
         Probe(network(nn.Tanh()), saturation=2)

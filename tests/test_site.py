@@ -1,5 +1,6 @@
 """The site: how pages are made from files, and what `make site` has left in build/site."""
 
+import inspect
 import re
 import sys
 from html.parser import HTMLParser
@@ -9,10 +10,16 @@ from urllib.parse import unquote
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import labkit as lk
+from labkit.authoring.complete import KIT_LABS
+from labkit.authoring.files import find_sources
+from labkit.authoring.source import read_source
+
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
 sys.path.insert(0, str(ROOT / "docs"))
-from pages import page_names, relink, students_edition  # noqa: E402 - docs is no package
+from api import public_names  # noqa: E402 - docs is no package
+from pages import page_names, relink, students_edition  # noqa: E402
 
 LAB = "solutions/02_mlp.ipynb"
 PAGES = sorted(set(SITE.rglob("*.html")) - set(SITE.glob("_static/**/*.html")))
@@ -33,6 +40,13 @@ REFERENCE = "(the reference: try the exercise first)"  # begins every solution
 )
 def test_a_link_leads_to_the_page_of_a_file(text, file, page):
     assert relink(text, file, page_names()) == page
+
+
+def test_the_reference_lists_of_each_module_what_tab_shows():
+    modules = [getattr(lk, name) for name in dir(lk) if inspect.ismodule(getattr(lk, name))]
+    assert len(modules) > 8
+    for module in modules:
+        assert sorted(public_names(module.__name__)) == dir(module), module.__name__
 
 
 def test_the_students_edition_folds_every_solution():
@@ -64,6 +78,21 @@ def test_the_first_use_of_a_term_is_found_also_in_the_plural():
     assert first_use("Mini-batch, rebatched; Batches come", terms) == ("batch", 23, 30)
     assert first_use("batch normalisation", terms)[0] == "batch normalisation"
     assert first_use("none of them", terms) is None
+
+
+def test_some_lab_uses_each_term_of_the_glossary_where_it_can_be_linked():
+    pytest.importorskip("sphinx", reason="the site is not installed: make site")
+    from glossary_links import first_use, read_terms
+
+    sources = find_sources(ROOT)
+    if not set(KIT_LABS) <= {source.stem for source in sources}:
+        pytest.skip("the course leaves labs out")
+    cells = [cell for source in sources for cell in read_source(source).cells]
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    no_prose = r"<details>.*?</details>|```.*?```|`[^`]*`|\$[^$]*\$|^#.*?$"
+    prose = " ".join(re.sub(no_prose, " ", text, flags=re.S | re.M).split())
+    terms = read_terms((ROOT / "docs" / "glossary.md").read_text())
+    assert len(terms) > 60 and [term for term in terms if not first_use(prose, [term])] == []
 
 
 class Page(HTMLParser):

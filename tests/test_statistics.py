@@ -21,6 +21,21 @@ def test_intervals():
     assert mean == 0.5 and 0.44 < low < 0.46 and 0.54 < high < 0.56
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wilson_interval(0, 0), "hits is 0 and n is 0; give n of 1 or more"),
+        (lambda: wilson_interval(5, 3), "hits is 5 and n is 3"),
+        (lambda: wilson_interval(-1, 3), "hits from 0 to n"),
+        (lambda: bootstrap_interval([]), r"shape \(0,\); give \(N,\), at least one number"),
+        (lambda: bootstrap_interval([[1.0, 2.0]]), r"shape \(1, 2\)"),
+    ],
+)
+def test_an_interval_of_nothing_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 def test_the_corrected_interval_is_wider_than_the_plain_one():
     values = [0.8, 0.82, 0.81, 0.83, 0.79]
     mean, low, high = mean_interval(values, 0.25)
@@ -46,7 +61,7 @@ def test_mcnemar_of_equal_networks_finds_nothing():
 
 
 def test_mcnemar_refuses_other_images():
-    with pytest.raises(ValueError, match="not of the same images"):
+    with pytest.raises(ValueError, match="of 300 and 300 images, are not of the same images"):
         mcnemar(random_predictions(), random_predictions(seed=1))
     with pytest.raises(ValueError, match="not of the same images"):
         mcnemar(random_predictions(), random_predictions(indices=np.arange(1, 301)))

@@ -27,7 +27,7 @@ def open_executor(scheduler: str | None, jobs: int) -> Executor:
         from distributed import Client
     except ModuleNotFoundError:
         raise AuthoringError(
-            '--scheduler needs Dask: pip install "bloodlabs-labkit[cluster]"'
+            "--scheduler needs Dask: in the course folder, pip install -e '.[cluster]'"
         ) from None
     try:
         client = Client(scheduler, timeout=10)

@@ -101,7 +101,7 @@ def save_figures(nb: NotebookNode, folder: Path) -> None:
 
 
 def trained_since(moment: float) -> list[Path]:
-    """The weights that a lab wrote into ``trained/`` of the data folder since `time.time()` was so.
+    """The weights that a lab wrote into ``trained/`` of the data folder since this `time.time()`.
 
     Example:
         >>> trained_since(0)

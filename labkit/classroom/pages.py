@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from labkit.files import atomic
+from labkit.notebook.exercise import COLOURS
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>{title}</title><style>
@@ -26,7 +27,6 @@ font:13px/1.4 ui-monospace,monospace}} .side{{display:flex;gap:1rem;overflow-x:a
 .side>div{{flex:1 0 22rem}} td.message{{overflow-wrap:anywhere}}
 </style></head><body><h1>{title}</h1>
 """
-_COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#59636e"}
 Rows = list[dict[str, Any]]
 
 
@@ -172,7 +172,7 @@ def _code(source: str) -> str:
 
 def _chip(message: str) -> str:
     mark = message[:1]
-    colour = _COLOURS.get(mark, "#59636e")
+    colour = COLOURS.get(mark, COLOURS["·"])
     return f'<span class="chip" style="background:{colour}">{escape(mark)}</span>'
 
 

@@ -15,7 +15,7 @@ import pooch
 import requests
 
 from labkit import settings
-from labkit.data import transfer
+from labkit.data import stream
 from labkit.data.kept import Fetched, is_archive, keep_record, recognised, set_aside
 from labkit.data.mirrors import in_this_network, mirror_index, offer
 from labkit.files import DiskError, atomic, is_whole_zip, sha256
@@ -46,7 +46,7 @@ class RemoteFile:
 
 
 def deadline_seconds(megabytes: int) -> float:
-    """The longest a download may take, all sources together: 2 min and what 0.3 MB/s needs."""
+    """The longest that mirror and network may take together: 2 min and what 0.3 MB/s needs."""
     return 120 + megabytes / 0.3
 
 
@@ -57,8 +57,8 @@ def fetch(file: RemoteFile) -> Fetched:
         UnavailableError: when no source has it; the message says what was tried and what to do.
             `DataFolderError` when it could not be written.
     """
-    tried = []
-    for step in (_from_cache, _from_mirror, _from_network):
+    tried, end = [], time.monotonic() + deadline_seconds(file.megabytes)
+    for step in (_from_cache, partial(_from_mirror, end=end), partial(_from_network, end=end)):
         try:
             if step is not _from_cache:
                 _check_folder(file)
@@ -109,7 +109,7 @@ def _check_folder(file: RemoteFile) -> None:
         raise DiskError(folder, os.strerror(errno.EACCES))
 
 
-def _from_mirror(file: RemoteFile) -> Fetched:
+def _from_mirror(file: RemoteFile, end: float) -> Fetched:
     mirror = settings.mirror()
     if not mirror:
         raise UnavailableError("no mirror set")
@@ -120,14 +120,13 @@ def _from_mirror(file: RemoteFile) -> Fetched:
         raise UnavailableError(f"the mirror {mirror} did not answer a moment ago")
     path = settings.data_dir() / file.path
     try:
-        index = _patiently(lambda: mirror_index(mirror, transfer.READ_SECONDS))
+        index = _patiently(lambda: mirror_index(mirror, stream.READ_SECONDS))
         item = offer(index, file.key)
         if item is None:
             raise UnavailableError(f"the mirror does not have {file.key}")
         if remote:
             url = f"{mirror.rstrip('/')}/{item['file']}"
             hash_, note = f"sha256:{item['sha256']}", item.get("note", "")
-            end = time.monotonic() + deadline_seconds(file.megabytes)
             return _patiently(lambda: _retrieve(url, hash_, file, end, "mirror", note))
         fetched = Fetched(path, "mirror", item["sha256"], item.get("note", ""))
         return _copy(settings.expanded(mirror) / item["file"], fetched)
@@ -153,11 +152,10 @@ def _copy(source: Path, fetched: Fetched) -> Fetched:
         return keep_record(fetched)
 
 
-def _from_network(file: RemoteFile) -> Fetched:
+def _from_network(file: RemoteFile, end: float) -> Fetched:
     if settings.offline():
         raise UnavailableError("LABKIT_OFFLINE is set")
     failures: list[str] = []
-    end = time.monotonic() + deadline_seconds(file.megabytes)
     for url in file.urls:
         try:
             return _patiently(partial(_retrieve, url, file.known_hash, file, end))
@@ -175,7 +173,7 @@ def _patiently(question: Callable[[], T]) -> T:
     except (DiskError, FileNotFoundError, TimeoutError):
         raise
     except (OSError, ValueError) as error:
-        wait = transfer.asked_to_wait(error)
+        wait = stream.asked_to_wait(error)
         if wait is None:
             raise
     time.sleep(wait)
@@ -203,7 +201,7 @@ def _retrieve(
     if (seconds := end - time.monotonic()) <= 0:
         raise TimeoutError("no time left for it")
     with atomic(path) as temporary:
-        transfer.stream(url, temporary, seconds, most=int(3e6 * file.megabytes + 1e7))
+        stream.stream(url, temporary, seconds, most=int(3e6 * file.megabytes + 1e7))
         if known_hash:
             pooch.hashes.hash_matches(temporary, known_hash, strict=True, source=path.name)
         elif is_archive(path) and not is_whole_zip(temporary):

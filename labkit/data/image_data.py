@@ -125,7 +125,9 @@ class ImageSplit(Dataset):
         augment: Callable[[Tensor], Tensor] | None = None,
         indices: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> BatchLoader:
-        """Make a batch loader of this split on the lab's device; see ``BatchLoader``.
+        """Make a batch loader of this split on the lab's device; settings as in ``BatchLoader``.
+
+        A batch is float (B, C, H, W), normalised, and int64 (B,), its labels.
 
         Example:
             >>> train = blood.train.loader(batch_size=64, shuffle=True)  # doctest: +SKIP

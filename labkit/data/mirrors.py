@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from urllib3.exceptions import HTTPError
 
 from labkit import settings
-from labkit.data.transfer import READ_SECONDS, receive
+from labkit.data.stream import READ_SECONDS, receive
 
 LARGEST_INDEX = 1_000_000  # bytes; the course's own has 2,000
 

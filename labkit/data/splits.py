@@ -58,8 +58,12 @@ def split_indices(
         raise ValueError(f"There are {len(labels)} labels but {len(groups)} groups.")
     units, first = np.unique(groups, return_index=True)
     unit_labels = labels[first]
-    if np.bincount(np.unique(unit_labels, return_inverse=True)[1]).min() < 3:
-        raise ValueError("A class has fewer than 3 separate images: it cannot be in every part.")
+    names, counts = np.unique(unit_labels, return_counts=True)
+    if (count := counts.min()) < 3:
+        raise ValueError(
+            f"A class has fewer than 3 separate images: class {names[counts.argmin()]} has "
+            f"{count}, and cannot be in every part. Add images of it, or leave it out."
+        )
     share = fractions[2] / (fractions[1] + fractions[2])
     try:
         train, rest = train_test_split(

@@ -111,7 +111,10 @@ class Augment:
             images = _where(_coin(images), images.flip(2), images)
         if self.turn:
             if images.shape[2] != images.shape[3]:
-                raise ValueError(f"turn needs square images, not {tuple(images.shape[2:])}.")
+                raise ValueError(
+                    f"turn needs square images, not {tuple(images.shape[2:])}: crop them, or "
+                    "leave turn out."
+                )
             images = _where(_coin(images), images.transpose(2, 3).flip(3), images)
             images = _where(_coin(images), images.flip((2, 3)), images)
         if self.rotate:

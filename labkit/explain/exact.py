@@ -1,7 +1,7 @@
 """Exact Shapley values: every coalition of a few players is tried."""
 
 from itertools import product
-from math import comb
+from math import comb, isqrt
 
 import numpy as np
 import torch
@@ -75,7 +75,10 @@ def coalition_worths(
     """
     players = grid**2
     if players > PLAYERS:
-        raise ValueError(f"{players} players have 2^{players} coalitions; at most {PLAYERS}.")
+        raise ValueError(
+            f"grid is {grid}: {players} players have 2^{players} coalitions. At most {PLAYERS} "
+            f"players can be tried, so give grid={isqrt(PLAYERS)} at most."
+        )
     chosen = class_numbers(targets, outputs_of(model, images))
     coalitions = torch.tensor(list(product((False, True), repeat=players)), device=images.device)
     numbers = squares(grid, *images.shape[2:])

@@ -1,4 +1,4 @@
-"""The randomisation test: does a map change when the network forgets what it learned?"""
+"""The randomisation test: does a map change when the network forgets what it learnt?"""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,9 +107,12 @@ def _refuse_fixed(net: nn.Module) -> None:
             f"These layers have weights but no reset_parameters: {', '.join(fixed)}. "
             "Give them one, or test a network without them."
         )
-    first = next(iter(owners.values()), None)
+    name, first = next(iter(owners.items()), ("", None))
     if isinstance(first, nn.modules.batchnorm._BatchNorm):
-        raise ValueError("The network begins with batch normalisation, before any other weights.")
+        raise ValueError(
+            f"The network begins with batch normalisation ({name}), before any other weights: "
+            "there is no layer with which it could be randomised. Test a network without it."
+        )
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:

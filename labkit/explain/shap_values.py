@@ -124,9 +124,10 @@ def additivity_gap(
 
     Args:
         model: the network.
-        background: the images compared with.
-        images: the images explained.
-        values: what ``deep_shap`` or ``gradient_shap`` returned, with the same ``targets``.
+        background: (B, C, H, W), the images compared with.
+        images: (N, C, H, W), the images explained.
+        values: (N, classes, C, H, W), or (N, C, H, W) where ``targets`` is given: what
+            ``deep_shap`` or ``gradient_shap`` returned.
         targets: as given there.
 
     Returns:

@@ -43,7 +43,9 @@ def class_numbers(targets: Targets, logits: Tensor) -> np.ndarray:
     chosen = np.asarray(torch.as_tensor(targets).cpu())
     chosen = np.full(count, chosen) if chosen.ndim == 0 else chosen
     if chosen.shape != (count,) or not np.issubdtype(chosen.dtype, np.integer):
-        raise ValueError(f"targets must be a class number, or {count} of them, one an image.")
+        raise ValueError(
+            f"targets is {targets!r:.60}; give a class number, or {count} of them, one an image."
+        )
     if count and not 0 <= chosen.min() <= chosen.max() < classes:
         raise ValueError(
             f"targets go from {chosen.min()} to {chosen.max()}; the network has the classes "

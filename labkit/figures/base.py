@@ -5,6 +5,7 @@ from io import BytesIO
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import Image as Shown
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
@@ -93,10 +94,8 @@ def as_png(picture: Image.Image, colours: int) -> bytes:
     return file.getvalue()
 
 
-def as_jpeg(figure: Figure) -> object:
+def as_jpeg(figure: Figure) -> Shown:
     """A figure of photographs as a JPEG, which takes a fifth of the room of a PNG."""
-    from IPython.display import Image as Shown
-
     buffer = BytesIO()
     smaller = {"optimize": True, "progressive": True}  # by a tenth, with the same pixels
     # JPEG works on squares of 8 pixels: what is drawn in that of the frame would blur it

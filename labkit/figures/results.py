@@ -9,20 +9,20 @@ from sklearn.metrics import auc, roc_curve
 
 from labkit.data.classes import short_name
 from labkit.figures.base import PALETTE, new_figure
+from labkit.liveplot.painting import per_cent, row_shares
 from labkit.metrics import Predictions
 from labkit.training.history import History
 
 
 def draw_confusion_matrix(ax: Axes, matrix: np.ndarray, classes: Sequence[str]) -> None:
     """Draw counts (C, C) on given axes, coloured and labelled with per cents of each row."""
-    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    shares = row_shares(matrix)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*matrix.shape):
         if matrix[row, column]:
-            value = shares[row, column]
-            text = f"{value:.0f}" if value >= 1 else "<1"
-            colour = "white" if value > 55 else "black"
-            ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+            share = shares[row, column]
+            ink = {"fontsize": 8, "color": "white" if share > 0.55 else "black"}
+            ax.text(column, row, per_cent(share), ha="center", va="center", **ink)
     names = [short_name(name) for name in classes]
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
     ax.set_yticks(range(len(names)), names, fontsize=8)

@@ -32,6 +32,26 @@ def colour_of(curve: Curve) -> str | None:
     return (*PALETTE[:7], None)[curve.number % 8]
 
 
+def row_shares(matrix: np.ndarray) -> np.ndarray:
+    """A confusion matrix (C, C) as shares of each row; a class without images has a row of zeros.
+
+    Example:
+        >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
+        [[0.75, 0.25], [0.0, 0.0]]
+    """
+    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+
+
+def per_cent(share: float) -> str:
+    """The share of a cell that has images, in whole per cents; a little is no "0".
+
+    Example:
+        >>> per_cent(0.128), per_cent(0.004)
+        ('13', '<1')
+    """
+    return f"{100 * share:.0f}" if share >= 0.01 else "<1"
+
+
 def _height_axis(panel: str, heights: list[float]) -> tuple[list[float], float, float]:
     """Ticks, lower and upper end of the axis for values of a panel."""
     least = 0.05 * max(abs(heights[0]), 1e-6)  # a level line is no mountain range
@@ -111,7 +131,7 @@ def _matrix(record: Record) -> Sheet:
 
 def _cells(matrix: np.ndarray, left: float, side: float) -> list[Box | Text]:
     """A box for each cell that has images, the bluer the larger its share of the row; per cents."""
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    shares = row_shares(matrix)
     boxes, labels = [], {False: [], True: []}
     shown = shares > (0 if len(matrix) <= MANY else 0.02)  # faint cells of many classes fill a file
     for row, column in zip(*np.nonzero(shown), strict=True):
@@ -121,7 +141,6 @@ def _cells(matrix: np.ndarray, left: float, side: float) -> list[Box | Text]:
         strong = share >= 0.7
         opacity = 0.78 + 0.22 * (share - 0.7) / 0.3 if strong else 0.65 * share / 0.7
         boxes.append(Box(x, y, side, side, "#08519c", opacity))
-        label = f"{100 * share:.0f}" if share >= 0.01 else "<1"
-        colour = "#ffffff" if strong else None
+        label, colour = per_cent(share), "#ffffff" if strong else None
         labels[strong].append(Text(x + side / 2, y + side / 2 + 4, label, 10, "middle", colour))
     return [*boxes, *labels[False], *labels[True]] if side >= 11 else boxes

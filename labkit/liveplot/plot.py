@@ -204,4 +204,7 @@ def _check_choice(argument: str, value: str, allowed: Sequence[str]) -> None:
 
 def _check_names(names: Sequence[str] | None, classes: int) -> None:
     if names is not None and len(names) != classes:
-        raise ValueError(f"LivePlot got {len(names)} class names for {classes} classes.")
+        raise ValueError(
+            f"LivePlot got {len(names)} class names for {classes} classes: give one a class, "
+            "in the order of their numbers, or none."
+        )

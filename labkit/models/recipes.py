@@ -104,6 +104,22 @@ RECIPES = {
 }
 
 
+def find_recipe(name: str) -> Recipe:
+    """Look up a recipe.
+
+    Raises:
+        ValueError: for an unknown name; lists those that there are.
+
+    Example:
+        >>> find_recipe("VGG16").epochs
+        5
+    """
+    if name not in RECIPES:
+        names = ", ".join(map(repr, RECIPES))  # some hold a comma
+        raise ValueError(f"There is no recipe {name!r}; choose {names}.")
+    return RECIPES[name]
+
+
 def train_recipe(
     name: str,
     data: ImageData,
@@ -125,10 +141,13 @@ def train_recipe(
     Returns:
         The trained network and its history.
 
+    Raises:
+        ValueError: for a name that is no recipe.
+
     Example:
         >>> model, history = train_recipe("DeeperCNN", blood)  # doctest: +SKIP
     """
-    recipe = RECIPES[name]
+    recipe = find_recipe(name)
     epochs = min(recipe.epochs, FAST_EPOCHS) if settings.fast() else recipe.epochs
     train, val, _ = data.loaders(recipe.batch_size, augment=recipe.augment)
     weight = None

@@ -24,7 +24,7 @@ from labkit.files import atomic
 from labkit.liveplot.plot import LivePlot
 from labkit.metrics import Predictions
 from labkit.models.mlp import count_parameters
-from labkit.models.recipes import RECIPES, train_recipe
+from labkit.models.recipes import find_recipe, train_recipe
 from labkit.models.residual import EightViews
 from labkit.models.weights import SEED, checkpoint_file
 from labkit.training.fit import evaluate
@@ -94,11 +94,12 @@ def recorded(
         The training; its history and its test predictions can be drawn as any others.
 
     Raises:
-        KeyError: for a name that is no recipe.
+        ValueError: for a name that is no recipe.
 
     Example:
         >>> vgg = recorded("VGG16", blood)  # doctest: +SKIP
     """
+    find_recipe(name)
     if anew or not file_of(name, seed).exists():
         checkpoint = checkpoint_file(f"05-{file_of(name, seed).stem}")
         plot = LivePlot(data.classes)
@@ -125,9 +126,9 @@ def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any)
     Example:
         >>> training = train_and_test("VGG16", blood)  # doctest: +SKIP
     """
-    seed = seed_everything(seed)
+    recipe, seed = find_recipe(name), seed_everything(seed)
     model, history = train_recipe(name, data, **options)
-    judge = EightViews(model) if RECIPES[name].eight_views else model
+    judge = EightViews(model) if recipe.eight_views else model
     test = evaluate(judge, data.loaders(batch_size=256)[2])
     device = get_device()
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else machine().split(",")[0]
@@ -145,7 +146,7 @@ def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any)
             "numpy": np.__version__,
         },
     }
-    return Recording(name, str(RECIPES[name]), count_parameters(model), history, test, made, True)
+    return Recording(name, str(recipe), count_parameters(model), history, test, made, True)
 
 
 def record(name: str, seed: int = SEED, folder: Path = FOLDER, commit: str = "") -> Path:
@@ -166,11 +167,14 @@ def record(name: str, seed: int = SEED, folder: Path = FOLDER, commit: str = "")
     Example:
         >>> record("VGG16")  # doctest: +SKIP
     """
-    if name not in RECIPES:
-        raise ValueError(f"There is no recipe {name!r}; choose of: {'; '.join(RECIPES)}.")
+    find_recipe(name)  # before the data are fetched
     data = load_dataset("bloodmnist")
     if folder == FOLDER and (settings.fast() or data.stand_in):
-        raise ValueError("A recording for the labs needs full mode and the real data.")
+        mode = "fast" if settings.fast() else "full"
+        raise ValueError(
+            "A recording for the labs needs full mode and the real data: unset LABKIT_FAST and see "
+            f"`labkit doctor`, or give another folder (now {mode} mode; data: {data.origin})."
+        )
     training = train_and_test(name, data, seed)
     if commit:
         training.made["commit"] = commit

@@ -17,7 +17,7 @@ from labkit.data.load import load_dataset
 from labkit.data.transforms import pixel_transform
 from labkit.display import front_end
 from labkit.files import DiskError, atomic
-from labkit.models.recipes import RECIPES, train_recipe
+from labkit.models.recipes import find_recipe, train_recipe
 
 SEED = 42  # of all labs
 
@@ -59,17 +59,15 @@ def trained(name: str, data: ImageData | None = None) -> nn.Module:
         >>> network = trained("DeeperCNN")  # doctest: +SKIP
         >>> logits = network(network.transform(blood.test.images[:8]))  # doctest: +SKIP
     """
-    if name not in RECIPES:
-        names = ", ".join(map(repr, RECIPES))  # some hold a comma
-        raise ValueError(f"There is no network {name!r} to load; choose {names}.")
+    recipe = find_recipe(name)
     data = data or load_dataset("bloodmnist")
-    model = RECIPES[name].network(len(data.classes))
+    model = recipe.network(len(data.classes))
 
     def train_now() -> nn.Module:
         torch.manual_seed(SEED + settings.seed_offset())
         return train_recipe(name, data)[0]
 
-    time = f"{RECIPES[name].time} on two cores"
+    time = f"{recipe.time} on two cores"
     file = trained_file(name, model, data)
     model.load_state_dict(kept_or_new(file, name, time, train_now, lambda weights: model))
     model.transform = pixel_transform("half")

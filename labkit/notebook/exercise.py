@@ -21,8 +21,8 @@ from labkit.notebook.answers import (
     stale,
 )
 
-# white on each of these has a contrast above 4.5, whatever the page's own colours
-_COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#59636e", "·": "#59636e"}
+# of the mark of an outcome: white on each has a contrast above 4.5, on a page of any colours
+COLOURS = {"✓": "#1a7f37", "✗": "#cf222e", "○": "#59636e", "·": "#59636e"}
 
 
 class CheckFailed(AssertionError):
@@ -150,7 +150,7 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
 
 
 def _chip(outcome: str) -> str:
-    style = f"background:{_COLOURS[outcome[0]]};color:#fff;padding:0 4px;border-radius:3px"
+    style = f"background:{COLOURS[outcome[0]]};color:#fff;padding:0 4px;border-radius:3px"
     return f'<span style="{style};font-weight:600">{outcome[0]}</span>'
 
 

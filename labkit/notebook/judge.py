@@ -5,6 +5,15 @@ from typing import Any
 
 import numpy as np
 
+__all__ = [
+    *("adam_slips", "as_array", "call", "compare"),
+    *("near", "optimizer_path", "read_array", "read_pair"),
+]
+
+
+def __dir__() -> list[str]:  # what Tab shows after the module's name
+    return __all__
+
 
 def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
     """An answer in any form as a NumPy array.
@@ -14,8 +23,7 @@ def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
         dtype: of the result; None leaves it to NumPy.
 
     Raises:
-        ValueError, TypeError: where there are no numbers (a text is none), or rows of several
-            lengths.
+        ValueError, TypeError: for what is no number (a text is none), or rows of several lengths.
 
     Example:
         >>> as_array([[1, 2], (3, 4)]).shape
@@ -101,9 +109,6 @@ def call(function: Callable, *arguments: Any, **settings: Any) -> Any:
 def read_pair(answer: Any, parts: str) -> tuple | list:
     """The two parts of an answer, such as "first the gradient for A, then the one for b".
 
-    Raises:
-        AssertionError: it has not two parts.
-
     Example:
         >>> read_pair((1, 2), "a number and the next one")
         (1, 2)
@@ -134,9 +139,6 @@ def compare(
         slips: what each usual slip would give, by the words that it gets.
         otherwise: the words for any other wrong answer.
         tolerance: as in `near`.
-
-    Raises:
-        AssertionError: with the words for this answer.
 
     Example:
         >>> compare(np.array([2.0]), np.array([2.0]), {"the sign is wrong": -2.0}, "no")

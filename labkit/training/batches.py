@@ -13,6 +13,8 @@ from torch.utils.data import BatchSampler, Dataset
 
 from labkit.data.image_data import ImageData, ImageSplit
 
+NO_BATCH = "The loader gives no batch: the split is empty."
+
 
 def check_loader(loader: object, name: str) -> None:
     """Raise TypeError unless the object can be a loader; the message says how to make one."""

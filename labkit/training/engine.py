@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.training.batches import (
+    NO_BATCH,
     check_labels,
     check_logits,
     check_output,
@@ -119,7 +120,7 @@ class PassTotals:
             NotFiniteLossError: when a loss is NaN or infinite.
         """
         if not self._losses:
-            raise ValueError("The loader gives no batch: the split is empty.")
+            raise ValueError(NO_BATCH)
         losses = torch.stack(self._losses).double().cpu()
         if not losses.isfinite().all():
             raise NotFiniteLossError(int((~losses.isfinite()).nonzero()[0]), len(losses))

@@ -23,6 +23,7 @@ from labkit.training import checkpoint as checkpoints
 from labkit.training import slips
 from labkit.training.bar import TrainingBar
 from labkit.training.batches import (
+    NO_BATCH,
     check_loader,
     check_logits,
     class_names,
@@ -58,6 +59,8 @@ def fit(
 
     The loss of an epoch is the mean over images, not over batches; accuracy and macro precision,
     recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
+    However a training ends that has begun, also by Ctrl-C or an error, the network is then in
+    ``eval`` mode, ready to predict; a loop of one's own begins with ``model.train()``.
 
     Args:
         model: gives logits (B, C) for images (B, …); it is trained in place.
@@ -115,9 +118,7 @@ def fit(
     saver = checkpoints.Saver(Path(checkpoint), run) if checkpoint else None
     bar = TrainingBar(epochs, length_hint(train) or None, len(history), progress)
     try:
-        with _ending(run, callbacks, bar):
-            _call(callbacks, "on_fit_begin", history)
-            run.look_at_validation()
+        with _begun(run, callbacks, bar):
             while not run.finished():
                 with explaining_memory(train):
                     run.one_epoch(bar)
@@ -159,14 +160,17 @@ def _new_history(
 
 
 @contextmanager
-def _ending(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[None]:
-    """Whatever ends the training: the best weights come back, and every callback hears of it."""
+def _begun(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[None]:
+    """A training begins; whatever ends it, the best weights come back, and every callback hears."""
     with ExitStack() as stack:
         stack.callback(lambda: bar.finish(run.summary()))
         for callback in reversed(callbacks):
             if hasattr(callback, "on_fit_end"):
                 stack.callback(callback.on_fit_end, run.history)
         stack.callback(run.give_back_best_weights)
+        _call(callbacks, "on_fit_begin", run.history)
+        run.look_at_validation()
+        stack.callback(run.model.eval)  # not before: a slip in the data leaves the network alone
         yield
 
 
@@ -215,7 +219,7 @@ def evaluate(
             logits.append(engine.logits(images))
             labels.append(truth)
     if not labels:
-        raise ValueError("The loader gives no batch: the split is empty.")
+        raise ValueError(NO_BATCH)
     classes = class_names(loader)
     check_logits(logits[0], labels[0], classes)
     result = Predictions(

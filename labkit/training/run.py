@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from labkit.inference import evaluating
 from labkit.training.bar import TrainingBar
-from labkit.training.batches import explaining_memory
+from labkit.training.batches import NO_BATCH, explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
 from labkit.training.randomness import random_state, set_random_state
@@ -75,7 +75,7 @@ class Run:
                 for images, labels in self.engine.batches(self.val):
                     totals.check(self.engine.logits(images), labels)
                     return
-            raise ValueError("The loader gives no batch: the split is empty.")
+            raise ValueError(NO_BATCH)
         except Exception as error:
             error.add_note("This is about the validation data, val.")
             raise

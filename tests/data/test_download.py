@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from labkit.data import download, kept, transfer
+from labkit.data import download, kept, stream
 from labkit.data.catalog import RemoteFile
 from labkit.data.download import UnavailableError, fetch
 
@@ -113,7 +113,7 @@ def server():
 def folder(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LABKIT_OFFLINE")
-    monkeypatch.setattr(transfer, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(stream, "READ_SECONDS", 0.3)
     monkeypatch.setattr(download, "_SILENT", {})
     return tmp_path / "data"
 
@@ -200,7 +200,7 @@ def test_a_drip_between_the_chunks_meets_the_deadline(
 
 
 def test_a_server_that_sends_too_little_is_left_for_the_next(server, remote, monkeypatch):
-    monkeypatch.setattr(transfer, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(stream, "SLOW_SECONDS", 0.3)
     assert fetch(remote("drip", "good")).sha256 == SHA
     assert [path.split("/")[1] for path in server.asked] == ["drip", "good"]
 
@@ -214,7 +214,7 @@ def test_all_sources_share_one_deadline(server, remote, monkeypatch):
 
 
 def test_headers_get_less_time_than_the_whole(remote, monkeypatch):
-    monkeypatch.setattr(transfer, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(stream, "HEADER_SECONDS", 0.3)
     with pytest.raises(UnavailableError, match="no answer after 0 s"):
         fetch(remote("slow_headers"))
 
@@ -354,6 +354,17 @@ def test_the_network_serves_when_a_mirror_url_fails(server, remote, monkeypatch,
     with pytest.warns(UserWarning, match=r"the mirror http.* failed"):
         fetched = fetch(remote("good"))
     assert (fetched.source, fetched.path.read_bytes()) == ("official", CONTENT)
+
+
+def test_a_mirror_and_the_network_share_one_deadline(server, remote, monkeypatch):
+    server.bodies["/mirror.toml"] = f'[cells]\nfile = "drip/b.bin"\nsha256 = "{SHA}"\n'.encode()
+    monkeypatch.setenv("LABKIT_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(download, "deadline_seconds", lambda megabytes: 0.4)
+    with (
+        pytest.warns(UserWarning, match="not finished"),
+        pytest.raises(UnavailableError, match=r"network: .*no time left"),
+    ):
+        fetch(remote("good"))
 
 
 @pytest.mark.parametrize("known", [KNOWN, None], ids=["known", "unknown"])
@@ -588,7 +599,7 @@ def die(url, file, *args, **options):
     file.write_bytes(bytes(1000))
     os.kill(os.getpid(), signal.SIGKILL)
 
-download.transfer.stream = die
+download.stream.stream = die
 download.fetch(RemoteFile("cells", "cells.npz", (sys.argv[1],), None, 1))
 """
 
@@ -632,7 +643,7 @@ def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again
         def full(*_args, **_kwargs):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(download.transfer, "stream", full)
+        monkeypatch.setattr(download.stream, "stream", full)
     with pytest.raises(UnavailableError, match=r"cannot be written .*LABKIT_DATA") as caught:
         fetch(remote("good"))
     assert "Connect to the network" not in str(caught.value)

@@ -173,7 +173,7 @@ def test_each_image_gets_a_draw_of_its_own(change):
 
 
 def test_turning_needs_square_images():
-    with pytest.raises(ValueError, match=r"turn needs square images, not \(4, 6\)"):
+    with pytest.raises(ValueError, match=r"turn needs square images, not \(4, 6\): crop them"):
         Augment(turn=True)(torch.rand(1, 3, 4, 6))
 
 

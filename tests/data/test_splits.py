@@ -66,7 +66,7 @@ def test_bad_fractions_are_named(fractions):
 
 
 def test_too_small_a_class_and_unequal_lengths_are_named():
-    with pytest.raises(ValueError, match="fewer than 3 separate images"):
+    with pytest.raises(ValueError, match=r"fewer than 3 separate images: class 1 has 2,"):
         split_indices([0] * 20 + [1] * 2)
     with pytest.raises(ValueError, match="fewer than 3 separate images"):
         split_indices([0] * 20 + [1] * 9, [*range(20), *[20] * 9])

@@ -123,7 +123,7 @@ def test_wrong_layers_and_classes_are_named(net, images):
         grad_cam(net, nn.ReLU(), images)
     with pytest.raises(ValueError, match="classes 0 … 7"):
         grad_cam(net, net.features[2], images, 8)
-    with pytest.raises(ValueError, match="5 of them"):
+    with pytest.raises(ValueError, match=r"targets is \[1, 2\]; give a class number, or 5 of them"):
         saliency(net, images, [1, 2])
 
 

@@ -104,5 +104,5 @@ def test_the_predicted_class_is_taken_and_too_many_players_are_refused(net):
     some = coalition_worths(net, background, shown, grid=2)
     assert some.shape == (3, 2, 2, 2, 2)
     np.testing.assert_array_equal(some, coalition_worths(net, background, shown, said, grid=2))
-    with pytest.raises(ValueError, match="16 players"):
+    with pytest.raises(ValueError, match=r"grid is 4: 16 players .*give grid=3 at most"):
         coalition_worths(net, background, shown, grid=4)

@@ -147,5 +147,5 @@ def test_weights_that_cannot_be_randomised_are_refused():
     with pytest.raises(ValueError, match="no reset_parameters: 1"):
         randomise_layers(attention, lambda n: {})
     first = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))
-    with pytest.raises(ValueError, match="begins with batch normalisation"):
+    with pytest.raises(ValueError, match=r"begins with batch normalisation \(0\), before"):
         randomise_layers(first, lambda n: {})

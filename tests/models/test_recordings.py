@@ -59,18 +59,20 @@ def test_the_seed_decides_and_the_recipe_is_the_one_that_labkit_trains(few):
 
 
 def test_neither_a_fast_training_nor_stand_ins_are_shipped(few, monkeypatch):
-    with pytest.raises(ValueError, match="full mode and the real data"):
+    with pytest.raises(ValueError, match=r"full mode and the real data.*now fast mode"):
         record("toy")
     monkeypatch.delenv("LABKIT_FAST")
     drawn = dataclasses.replace(few, origin=Origin("drawn", stand_in=True))
     monkeypatch.setattr(recordings, "load_dataset", lambda name: drawn)
-    with pytest.raises(ValueError, match="full mode and the real data"):
+    with pytest.raises(ValueError, match=r"full mode and the real data.*full mode; data: drawn"):
         record("toy")
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match=r"no recipe 'GPT'.*VGG16"):
-        record("GPT")
+    asked = [recorded, recordings.train_and_test, train_recipe, lambda name, data: record(name)]
+    for ask in asked:
+        with pytest.raises(ValueError, match=r"no recipe 'GPT'; choose 'BloodMLP', .*'VGG16'"):
+            ask("GPT", None)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)

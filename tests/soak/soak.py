@@ -1,4 +1,4 @@
-"""`make soak`: many faults instead of one of each; not part of CI, because it takes half an hour.
+"""`make soak`: many faults instead of one of each; about 15 minutes, so not part of CI.
 
 Trainings are killed at random moments and must end with the same bits; a server commits every fault
 on every file of the catalogue; files are mutilated by hypothesis, and whatever reads them must say
@@ -122,7 +122,7 @@ def faults() -> Outcome:
     server = module.Server(("127.0.0.1", 0), module.Handler)
     server.closing, server.asked, server.bodies = module.threading.Event(), [], {}
     module.threading.Thread(target=server.serve_forever, daemon=True).start()
-    module.transfer.READ_SECONDS = 0.5
+    module.stream.READ_SECONDS = 0.5
     module.download.deadline_seconds = lambda megabytes: 2.5
     items = [catalog.entry(name) for name in catalog.NAMES]
     files = {file for item in items for file in item.files(item.default_size)}

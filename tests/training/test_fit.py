@@ -1,3 +1,4 @@
+import contextlib
 import weakref
 from types import SimpleNamespace
 
@@ -341,6 +342,28 @@ def test_stopping_by_hand_returns_the_history_so_far(tiny, capsys):
     assert len(history) == 2
     assert recorder.calls == ["begin", 1, 2, "end"]
     assert "Stopped by hand" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("moment", ["training", "validation", "callback", "never"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_however_a_training_ends_the_network_is_in_eval_mode(tiny, moment, error):
+    class Stops(nn.CrossEntropyLoss):
+        def forward(self, logits, labels):
+            if moment == ("training" if logits.requires_grad else "validation"):
+                raise error
+            return super().forward(logits, labels)
+
+    def stop(history):
+        if moment == "callback":
+            raise error
+
+    model, (train, val, _) = make_model(dropout=0.5), tiny.loaders()
+    options = {"criterion": Stops(), "callbacks": [SimpleNamespace(on_epoch_end=stop)]}
+    for validation in (val, None):
+        model.train()
+        with contextlib.suppress(ValueError):
+            fit(model, train, validation, epochs=1, **options)
+        assert not any(module.training for module in model.modules())
 
 
 def test_an_error_in_a_callback_still_ends_the_others(tiny):
