@@ -22,6 +22,7 @@ from labkit.authoring.execute import execute
 from labkit.authoring.executor import open_executor
 from labkit.authoring.run import Report, collect, save_figures
 from labkit.device import machine
+from labkit.models.recordings import commit_of_course
 
 _HEAD = """# Results
 
@@ -127,6 +128,7 @@ def write_results(
             print(f"seed {seed}: {report}", flush=True)
             if len(done[source]) == seeds:
                 beside = f", {jobs} runs at a time" if jobs > 1 else ""
+                beside += f", commit {commit_of_course()}"
                 _record(root, source, [done[source][n] for n in range(seeds)], beside)
     if faults:
         raise AuthoringError("; ".join(sorted(faults)))

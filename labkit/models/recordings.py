@@ -139,7 +139,7 @@ def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any)
         else f"{card}, {torch.get_num_threads()} threads",
         "seconds": round(sum(history.column("seconds")), 1),
         "date": time.strftime("%Y-%m-%d"),
-        "commit": _commit(),
+        "commit": commit_of_course(),
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
@@ -234,8 +234,13 @@ def _classes_of(digits: str) -> np.ndarray:
     return np.array([int(digit) for digit in digits])
 
 
-def _commit() -> str:
-    """The short hash of the course's commit; "unknown" outside a git checkout."""
+def commit_of_course() -> str:
+    """The short hash of the course's commit; "unknown" outside a git checkout.
+
+    Example:
+        >>> bool(commit_of_course())
+        True
+    """
     command = ["git", "rev-parse", "--short", "HEAD"]
     try:
         ran = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, timeout=10)
