@@ -948,14 +948,14 @@ usual_median = batch.loc[~is_odd, telling_measure].median()
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
 #
-# If size were an accident, all medians would be about equal. On the real photographs the **hue**
-# stands out: odd ones lie near −70°, towards violet, the usual ones around 0°. (Of the whole sample
-# of 1,207 photographs, 3 of 1,173 usual ones lie below −40°, and all 34 odd ones.) So these
-# photographs are a second **batch**: taken, stained, white-balanced or saved in another way, which
-# would explain the other size, too. Which of these it was, the pictures do not say; that there is a
-# batch, nobody told us: one `groupby` did. A network could use such a hue as a shortcut wherever
-# the share of odd sizes differs between the classes. On stand-ins the sizes *are* an accident, and
-# what comes out is chance.
+# If size were an accident, all medians would be about equal. On the real photographs **blue** and
+# **hue** tell odd from usual without a mistake (both reach 1, so either name is right): odd ones lie
+# near −70°, towards violet, the usual ones around 0°. (Of the whole sample of 1,207 photographs, 3 of
+# 1,173 usual ones lie below −40°, and all 34 odd ones.) So these photographs are a second **batch**:
+# taken, stained, white-balanced or saved in another way, which would explain the other size, too. Which
+# of these it was, the pictures do not say; that there is a batch, nobody told us: one `groupby` did. A
+# network could use such a hue as a shortcut wherever the share of odd sizes differs between the classes.
+# On stand-ins the sizes *are* an accident, and what comes out is chance.
 # </details>
 
 # %%

@@ -879,9 +879,9 @@ pd.DataFrame(rows).T.round(2)
 # <details><summary>Answer</summary>
 #
 # $|z| > \operatorname{atanh}(0.97) \approx 2.09$, which a normal distribution exceeds with
-# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They differ by some tenths of a
-# point, because 256 units are a small sample: another draw of the weights gives another share. (We
-# drew Xavier twelve times: 8.2 to 9.5 %.)
+# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They differ by up to a point,
+# because 256 units are a small sample: another draw of the weights gives another share. (We drew Xavier
+# twelve times: 8.2 to 9.5 %.)
 # </details>
 
 # %% [markdown]

@@ -6,7 +6,7 @@
 #
 # **You should know** lab 02 (training and measuring) and lab 03 (what goes on inside).
 #
-# **Time:** about five hours for you. For the computer about 12 minutes on two cores with fast bf16,
+# **Time:** about five hours for you. For the computer 11 to 14 minutes on two cores with fast bf16,
 # about 30 on others, less on a GPU; each long cell says what it takes before it starts.
 
 # %%
@@ -1133,7 +1133,7 @@ with lk.check("5.7", "class_weights"):
     assert _got.shape == (3,), f"one weight a class: the shape is {tuple(_got.shape)}, not (3,)"
     assert _got.is_floating_point(), "the weights are whole numbers: divide with / , not //"
     try:
-        assert len(class_weights(_labels[:9], 3)) == 3, "`num_classes` weights, also of no image"
+        assert len(class_weights(_labels[:9], 3)) == 3, "a class without images has a place, too"
     except ZeroDivisionError:
         pass  # no weight is right for a class of no image
     _true = torch.tensor([10 / 18, 10 / 9, 10 / 3])

@@ -364,8 +364,8 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n)).tolist()"), "tensor"),
         (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
         (weigh("len(labels) / (num_classes * n)"), "return"),
-        (weigh("n = torch.bincount(labels); return len(labels) / (num_classes * n)"), "also of no image"),
-        (weigh("return len(labels) / (len(labels.unique()) * labels.unique(return_counts=True)[1])"), "also of no image"),
+        (weigh("n = torch.bincount(labels); return len(labels) / (num_classes * n)"), "class without images"),
+        (weigh("return len(labels) / (len(labels.unique()) * labels.unique(return_counts=True)[1])"), "class without images"),
     ],
     "5.9": [
         (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
