@@ -3,24 +3,27 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import nn
 
 from labkit import models
+from labkit.models.recipes import RECIPES
+from labkit.models.recordings import file_of, read
 
 _HEAD = """# All approaches side by side
 
 For students who ask "which one should I take?". Accuracies and seconds come from
-`solutions/results.json`, which `make results` writes together with this page, and parameters from
-the networks; nobody types a number. The last two columns are our judgement. Each table has its
-own data: compare within a table only.
+`solutions/results.json`, which `make results` writes together with this page, or from a recording;
+parameters come from the networks. Nobody types a number. The last two columns are our judgement.
+Each table has its own data: compare within a table only.
 
 The interval (95 %) is that of the first seed: what its n test images can tell, or, for
 cross-validation, what its folds can. Where several seeds were run, the lowest and highest stand
 behind it. Seconds are a rough guide: one training on the machine that [RESULTS.md](../RESULTS.md)
-names for the lab, or for a recording on the processor that its note there names. "lab" means that
-only the time of the whole lab was measured.
+names for the lab, or, for a recording, on the processor beside them. "lab" means that only the time
+of the whole lab was measured.
 """
 _FOOT = """
 **How to choose.** Begin with the cheapest model that could do. With few images try borrowed
@@ -37,7 +40,7 @@ class Approach:
 
     name: str
     lab: str  # that measures it
-    pattern: str  # finds it in a result's label and note
+    pattern: str  # finds it in a result's label and note; or the name of a recording
     needs: str
     when: str  # to use it
     network: Callable[[], nn.Module] | None = None  # its parameters count, where no note says them
@@ -51,6 +54,7 @@ APPROACHES = (
     Approach(
         *("Softmax regression", "00_foundations", "softmax"),
         *("pixels", "as a first model; where its weights are to be looked at"),
+        partial(models.SoftmaxRegression, 10, 1),
     ),
     Approach(
         *("MLP in NumPy", "04_numpy_framework", "NumPy"),
@@ -72,6 +76,18 @@ APPROACHES = (
         models.DeeperCNN,
     ),
     Approach(
+        *("Narrow CNN (`LightCNN`)", "05_cnn_ladder", "LightCNN, Adam"),
+        *("thousands of images", "where parameters are dear"),
+    ),
+    Approach(
+        *("Wide CNN (`WideCNN`)", "05_cnn_ladder", "WideCNN, Adam"),
+        *("thousands of images, a GPU", "when a narrow one has proved too small"),
+    ),
+    Approach(
+        *("VGG16, from random weights", "05_cnn_ladder", "VGG16"),
+        *("a GPU, and many more images than these", "to see what size alone does not buy"),
+    ),
+    Approach(
         *("Small CNN, trained for a minute", "05_cnn_ladder", "challenge"),
         *("a minute; classes that no turn changes", "when time is short"),
     ),
@@ -83,6 +99,7 @@ APPROACHES = (
     Approach(
         *("Logistic regression on borrowed features", "06_features_and_transfer", "logistic"),
         *("a pretrained network", "with few images and no GPU: the first thing to try"),
+        partial(nn.Linear, 512, 8),
     ),
     Approach(
         *("Fine-tuned network", "06_features_and_transfer", "(?i)^(?!logistic).*fine-tuned"),
@@ -113,6 +130,8 @@ def comparison_page(measured: dict[str, dict]) -> str:
     for approach in APPROACHES:
         runs = measured.get(approach.lab, {}).get("runs", [])
         results = [(found, run) for run in runs if (found := _find(approach, run))]
+        if runs and approach.pattern in RECIPES:
+            results = [(_recorded(approach.pattern), {})]
         if results:
             first = results[0][0]
             data = f"{first['origin']}, n = {first['n']:,}"
@@ -135,6 +154,17 @@ def _find(approach: Approach, run: dict) -> dict | None:
     return next((result for text, result in said if re.search(approach.pattern, text)), None)
 
 
+def _recorded(name: str) -> dict:
+    training = read(file_of(name))
+    test, made = training.test, training.made
+    return {
+        **dict(zip(("low", "high"), test.accuracy_interval(), strict=True)),
+        **{"accuracy": test.accuracy, "n": len(test.labels), "origin": str(test.origin)},
+        "note": f"{training.parameters:,} parameters",
+        "seconds": f"{made['seconds']:.0f} on {made['processor']}",
+    }
+
+
 def _row(approach: Approach, results: list[tuple[dict, dict]]) -> str:
     first, run = results[0]
     accuracy, low, high = (100 * first[key] for key in ("accuracy", "low", "high"))
@@ -143,7 +173,8 @@ def _row(approach: Approach, results: list[tuple[dict, dict]]) -> str:
         each = [100 * result["accuracy"] for result, _ in results]
         said += f"; {len(each)} seeds {min(each):.1f}–{max(each):.1f}"
     times = [_number(r"([\d.,]+) s\b", result) for result, _ in results]
-    seconds = f"{np.mean(times):.0f}" if all(times) else f"lab {run['seconds']:.0f}"
+    seconds = f"{np.mean(times):.0f}" if all(times) else f"lab {run.get('seconds', 0):.0f}"
+    seconds = first.get("seconds", seconds)
     count = _number(r"([\d,]+) parameters", first)
     if count is None and approach.network:
         count = models.count_parameters(approach.network())
