@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    *("adam_slips", "as_array", "call", "compare"),
-    *("near", "optimizer_path", "read_array", "read_pair"),
-]
+__all__ = "adam_slips as_array call compare near optimizer_path read_array read_pair".split()
 
 
 def __dir__() -> list[str]:  # what Tab shows after the module's name
@@ -143,9 +140,8 @@ def compare(
     Example:
         >>> compare(np.array([2.0]), np.array([2.0]), {"the sign is wrong": -2.0}, "no")
     """
-    got, true = as_array(got), as_array(true)
-    for words, slip in slips.items():
-        slip = as_array(slip)
+    got, true, *others = map(as_array, (got, true, *slips.values()))
+    for words, slip in zip(slips, others, strict=True):
         same = near(true, slip, tolerance)  # here the slip makes no difference
         assert same or not near(got, slip, tolerance), words
     off = np.abs(got - true).max()
