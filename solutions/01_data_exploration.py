@@ -998,7 +998,7 @@ with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
 
 # %%
 figure, axes = lk.figures.new_figure(height=2.8, origin=photos.origin)
-print(f"{telling_measure}: median {odd_median:.1f} (odd size), {usual_median:.1f} (usual)")
+print(f"{telling_measure}, medians: odd size {odd_median}, usual {usual_median}")
 edges = np.histogram_bin_edges(batch["hue"], 30)
 for is_odd, colour, label in ((False, COLOURS[4], "usual size"), (True, COLOURS[5], "odd size")):
     values = batch.loc[batch["odd size"] == is_odd, "hue"]

@@ -1032,8 +1032,7 @@ pd.DataFrame(rows).T.round(1)
 #
 # Plain SGD, learning rate 0.1, batches of 256, 10 epochs. Eight networks take a minute or two on two
 # processor cores. **Before you run it**, write down: which of the eight will learn? And which number
-# of the tables above told you? (We go by the gradient of layer 1: where it is 0, or thousands of times
-# smaller than Xavier's, the first layer cannot move.)
+# of the tables above told you?
 #
 # The test set is used here to report each network once. Nothing is chosen by it.
 
@@ -1081,6 +1080,12 @@ print(f"{mnist.origin}; SGD 0.1, batch 256, {EPOCHS} epochs, 1 seed")
 pd.DataFrame(rows).T
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The four with Xavier and He. The gradient of layer 1 told it: where it is 0, or thousands of times
+# smaller than Xavier's, the first layer cannot move.
+# </details>
+#
 # Do Xavier and He lie apart? One run each cannot say. On a log axis one sees more of the curves:
 
 # %%
@@ -1102,7 +1107,7 @@ figure
 # ## Why zero and small stay where they are
 #
 # A network that always says the same digit is right as often as that digit occurs. Which digit do the
-# networks say that predict one class only? (On MNIST 11.35 % are ones.)
+# networks say that predict one class only?
 
 # %%
 shares = 100 * mnist.test.counts() / len(mnist.test)
@@ -1121,6 +1126,12 @@ axes[0, 1].legend(fontsize=8)
 figure
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The most frequent one. In MNIST's test set that is the 1, 11.35 % of the digits: the accuracy of those
+# networks in the table.
+# </details>
+#
 # What has changed in the weights at all? Here is how far each layer's weights have moved, relative
 # to where a network with the same seed begins (for zero: the absolute length).
 

@@ -922,10 +922,10 @@ with lk.check("5.6", "SimpleCNN"):
                 mean=lambda x: x.amax((2, 3))
             ),
         }
-        _else = (
-            "with the same weights the plan gives other logits: three times convolution (padding "
+        _else = "with the same weights the plan gives other logits: three times convolution "
+        _else += (
+            "(padding 1), ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
         )
-        _else += "1), ReLU, max pooling; the mean of each map; linear, ReLU, dropout, linear"
         lk.judge.compare(_sure, _logits(), _slips, _else, 1e-4)
 
 # %% [markdown]
@@ -2130,8 +2130,8 @@ training_loss.round(2).rename_axis("training loss of the last epoch, by seed")
 #
 # A deeper plain network *contains* the shallow one: its further blocks would only have to hand their
 # input on. If it ends with a **higher training loss**, it did not overfit; it was harder to train. The
-# *one-cycle* schedule here lets the learning
-# rate rise and fall step by step; `AdamW` shrinks all weights a little at each step.
+# *one-cycle* schedule here lets the learning rate rise and fall step by step; `AdamW` shrinks all
+# weights a little at each step.
 # </details>
 #
 # A blood cell has no up and no left. So let a network that was trained on all turns look at each image
@@ -2244,8 +2244,8 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # | mixing images or cutting out a square (mixup, CutMix, cutout), with AdamW | 98.07 | 97.66, 97.37, 97.78 |
 #
 # Compare within a row only: the rows stand on different divisions. 0.2 points are three or four images:
-# take the small differences as hints. (The lab takes 34 epochs, so
-# that a training stays within ten minutes.)
+# take the small differences as hints. (The lab takes 34 epochs, so that a
+# training stays within ten minutes.)
 #
 # **Muon.** The gradient of a convolution's weights, written as a matrix, has few large directions and many
 # small ones. A step of plain gradient descent follows mostly the large ones. Adam scales each *number*;

@@ -1526,7 +1526,7 @@ with lk.check("6.8", "freeze", "train_mode"):
     def _net(*, frozen=False):
         """Three blocks with parameters, of several layers each, and two without."""
         torch.manual_seed(0)
-        _pair = lambda i: nn.Sequential(nn.Conv2d(i, 4, 3, padding=1), nn.BatchNorm2d(4))  # noqa: E731
+        _pair = lambda i: nn.Sequential(nn.Conv2d(i, 4, 3, padding=1), nn.BatchNorm2d(4))  # noqa: E731 - short
         model = nn.Sequential(
             _pair(3), nn.ReLU(), _pair(4), nn.MaxPool2d(2), _pair(4), nn.Dropout()
         )

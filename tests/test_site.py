@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
 sys.path.insert(0, str(ROOT / "docs"))
 from api import public_names  # noqa: E402 - docs is no package
-from pages import page_names, relink, students_edition  # noqa: E402
+from pages import page_names, relink, students_edition  # noqa: E402 - as above
 
 LAB = "solutions/02_mlp.ipynb"
 PAGES = sorted(set(SITE.rglob("*.html")) - set(SITE.glob("_static/**/*.html")))

@@ -22,8 +22,8 @@ Each table has its own data: compare within a table only.
 The interval (95 %) is that of the first seed: what its n test images can tell, or, for
 cross-validation, what its folds can. Where several seeds were run, the lowest and highest stand
 behind it. Seconds are a rough guide: one training on the machine that [RESULTS.md](../RESULTS.md)
-names for the lab, or, for a recording, on the processor beside them. "lab" means that only the time
-of the whole lab was measured.
+names for the lab, or, for a recording, on the processor that stands beside them or in its note
+there. "lab" means that only the time of the whole lab was measured.
 """
 _FOOT = """
 **How to choose.** Begin with the cheapest model that could do. With few images try borrowed
@@ -130,8 +130,8 @@ def comparison_page(measured: dict[str, dict]) -> str:
     for approach in APPROACHES:
         runs = measured.get(approach.lab, {}).get("runs", [])
         results = [(found, run) for run in runs if (found := _find(approach, run))]
-        if runs and approach.pattern in RECIPES:
-            results = [(_recorded(approach.pattern), {})]
+        if runs and not results and approach.pattern in RECIPES:
+            results = [(_recorded(approach.pattern), runs[0])]
         if results:
             first = results[0][0]
             data = f"{first['origin']}, n = {first['n']:,}"
@@ -157,9 +157,10 @@ def _find(approach: Approach, run: dict) -> dict | None:
 def _recorded(name: str) -> dict:
     training = read(file_of(name))
     test, made = training.test, training.made
-    return {
-        **dict(zip(("low", "high"), test.accuracy_interval(), strict=True)),
-        **{"accuracy": test.accuracy, "n": len(test.labels), "origin": str(test.origin)},
+    low, high = test.accuracy_interval()
+    found = {"accuracy": test.accuracy, "low": low, "high": high, "n": len(test.labels)}
+    return found | {
+        "origin": str(test.origin),
         "note": f"{training.parameters:,} parameters",
         "seconds": f"{made['seconds']:.0f} on {made['processor']}",
     }
@@ -173,7 +174,7 @@ def _row(approach: Approach, results: list[tuple[dict, dict]]) -> str:
         each = [100 * result["accuracy"] for result, _ in results]
         said += f"; {len(each)} seeds {min(each):.1f}–{max(each):.1f}"
     times = [_number(r"([\d.,]+) s\b", result) for result, _ in results]
-    seconds = f"{np.mean(times):.0f}" if all(times) else f"lab {run.get('seconds', 0):.0f}"
+    seconds = f"{np.mean(times):.0f}" if all(times) else f"lab {run['seconds']:.0f}"
     seconds = first.get("seconds", seconds)
     count = _number(r"([\d,]+) parameters", first)
     if count is None and approach.network:

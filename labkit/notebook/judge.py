@@ -104,7 +104,7 @@ def call(function: Callable, *arguments: Any, **settings: Any) -> Any:
 
 
 def read_pair(answer: Any, parts: str) -> tuple | list:
-    """The two parts of an answer, such as "first the gradient for A, then the one for b".
+    """The two parts of an answer, "first the gradient for A, then …"; else an AssertionError.
 
     Example:
         >>> read_pair((1, 2), "a number and the next one")

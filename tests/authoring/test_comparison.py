@@ -8,6 +8,7 @@ import pytest
 import labkit as lk
 from labkit.authoring.comparison import APPROACHES, comparison_page
 from labkit.authoring.files import all_sources
+from labkit.models.recordings import file_of, read
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +53,15 @@ def test_without_seconds_of_its_own_the_time_is_that_of_the_lab():
 def test_a_note_may_state_the_parameters():
     measured = {"04_numpy_framework": {"runs": [run(0.97, "NumPy network, 1,234 parameters")]}}
     assert row_of(comparison_page(measured), "MLP in NumPy")[3] == "1,234"
+
+
+def test_a_recording_stands_in_where_the_lab_reports_no_result():
+    page = comparison_page({"05_cnn_ladder": {"runs": [run(0.95, "DeeperCNN, 90 s")]}})
+    recorded = read(file_of("VGG16"))
+    cells = row_of(page, "VGG16")
+    assert cells[2].startswith(f"{100 * recorded.test.accuracy:.1f} (")
+    assert cells[3] == f"{recorded.parameters:,}" and recorded.made["processor"] in cells[4]
+    assert "VGG16" not in comparison_page({}).partition("Not measured yet")[0]
 
 
 def test_an_approach_without_a_result_is_named_not_left_out():

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell
 from labkit.authoring.build import build_notebook
 from labkit.authoring.cells import marker
 from labkit.authoring.files import find_sources
+from labkit.classroom import sandbox
 from labkit.classroom.grade import grade
 from labkit.classroom.sandbox import Limits, bubblewrap
 
@@ -46,6 +47,16 @@ def passed(verdicts):
 def test_an_untouched_notebook_passes_nothing(verdicts, submission, state):
     found = verdicts(submission({}, state))
     assert [(v.whose, v.passed) for v in found.values()] == [("nobody", False)] * 2
+
+
+def test_no_kernel_is_started_where_nothing_is_left_to_judge(verdicts, submission, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a kernel was started")
+
+    monkeypatch.setattr(sandbox, "start", refuse)
+    assert passed(verdicts(submission({}))) == []
+    with pytest.raises(AssertionError, match="was started"):
+        verdicts(submission({"2.2": "# Exercise 2.2\nroot = 1"}))
 
 
 def test_right_answers_pass_and_are_the_students_own(verdicts, submission, right):

@@ -90,7 +90,7 @@ def test_a_notebook_updates_itself_and_says_what_to_do(course, work, monkeypatch
     answer(path, "# Exercise 2.1\nadd = 1")
     change_lab(course)
     monkeypatch.chdir(work)
-    monkeypatch.setenv("JPY_SESSION_NAME", "/elsewhere/work/02_mini.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/elsewhere/02_mini.ipynb")
     update_lab()
     said = capsys.readouterr().out
     assert "02_mini.ipynb: updated; answers kept: 2.1" in said and "Reload Notebook" in said
