@@ -66,8 +66,9 @@ def check_same(theirs: dict[str, str], ours: dict[str, str], path: object, remed
     for name in theirs | ours:
         there, here = theirs.get(name), ours.get(name)
         if there != here:
+            named = "the seed of `lk.seed_everything`" if name == "seed" else name
             raise OtherTrainingError(
-                f"The checkpoint {path} belongs to another training: {name} is "
+                f"The checkpoint {path} belongs to another training: {named} is "
                 f"{_around(there, here)} there and {_around(here, there)} here. To go on with "
                 f"it, ask for the same; else {remedy}."
             )

@@ -131,7 +131,8 @@ def fit(
         end_cell_as_interrupted()
     except Exception as error:
         error.history = history
-        error.add_note(f"{len(history)} epochs are kept: history = sys.last_value.history")
+        kept = f"{len(history)} of {epochs} epochs are kept"
+        error.add_note(f"{kept}: history = sys.last_value.history")
         raise
     return history
 

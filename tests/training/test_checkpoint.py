@@ -195,7 +195,7 @@ def one_cycle(model, steps):
         (lambda: {"loader": {"batch_size": 8}}, "training data's batches is BatchLoader"),
         (lambda: {"loader": {"normalize": "none"}}, "training data's batches"),
         (lambda: {"loader": {"augment": lk.Augment(flip=True)}}, "training data's batches"),
-        (lambda: {"seed": 1}, "seed is 0 there and 1 here"),
+        (lambda: {"seed": 1}, "the seed of `lk.seed_everything` is 0 there and 1 here"),
         (lambda: {"keep_best": "val_loss"}, "stopping rule"),
         (lambda: {"precision": "bf16"}, "precision is fp32 there and bf16 here"),
     ],

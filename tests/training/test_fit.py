@@ -192,7 +192,7 @@ def test_nan_in_a_later_epoch_keeps_the_checkpoint_of_the_one_before(tiny, tmp_p
     with pytest.raises(FloatingPointError, match="epoch 2, batch 1 of 3") as error:
         fit(model, train, checkpoint=tmp_path / "a.pt", callbacks=[Spoil()])
     assert len(error.value.history) == 1
-    assert "1 epochs are kept: history = sys.last_value.history" in error.value.__notes__
+    assert "1 of 2 epochs are kept: history = sys.last_value.history" in error.value.__notes__
     assert all(value.isfinite().all() for value in model.state_dict().values())
     again = make_model()
     history = fit(again, train, checkpoint=tmp_path / "a.pt")
