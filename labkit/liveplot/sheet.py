@@ -182,7 +182,7 @@ def _draw_turned(large: Image.Image, mark: Text, colour: str) -> None:
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(path, round(0.92 * size * SCALE))
+    return ImageFont.truetype(str(path), round(0.92 * size * SCALE))
 
 
 def _mixed(colour: str, opacity: float) -> str:

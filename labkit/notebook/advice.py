@@ -5,7 +5,7 @@ import re
 _LOSS = "the loss takes the logits first, then the labels: criterion(logits, labels)"
 _ADVICE = {
     _LOSS: r"log_softmax.*not implemented for|nll_loss.*not implemented|multi-target not supported"
-    r"|expected scalar type Long but found|expected floating point type for target"
+    r"|expected floating point type for target"
     r"|Expected input batch_size .* to match target batch_size",
     "the numbers that leave one layer must be as many as the next expects, and of its dtype; "
     "is nn.Flatten() missing?": r"mat1 and mat2 (shapes cannot|must have the same)",
@@ -40,7 +40,8 @@ _ADVICE = {
     r"but \d+ (was|were) given",
     "with torch.no_grad(): has parentheses": "does not support the context manager|__enter__",
     "backward() starts from a single number, the loss": "implicitly created only for scalar",
-    "the labels stay whole numbers, as the loader gives them": "expected target dtype to be Long",
+    "the labels stay whole numbers, as the loader gives them": "expected target dtype to be Long"
+    "|expected scalar type Long but found",
     "booleans have no mean in PyTorch: count with .sum(), or make numbers of True and False "
     "first: .float().mean()": "could not infer output dtype",
     "== has compared two things of different kinds: .max(1) gives values and places, .argmax(1) "

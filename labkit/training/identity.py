@@ -50,12 +50,13 @@ def is_own(thing: object) -> bool:
         >>> is_own(nn.Linear)
         False
     """
-    top = (getattr(thing, "__module__", None) or "").partition(".")[0]
+    name = getattr(thing, "__module__", None) or ""
+    top = name.partition(".")[0]
     if top == "__main__":  # a notebook's or a script's, whatever program started it
         return True
     if top in LIBRARIES or top in sys.stdlib_module_names:
         return False
-    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
     return not {"site-packages", "dist-packages"} & set(re.split(r"[\\/]", file))
 
 
