@@ -152,12 +152,12 @@ def softmax_jacobian(logits, temperature=1.0):
 
 # %%
 with lk.check("0.1", "softmax", "softmax_jacobian"):
-    _z = np.array([[2.0, 1.0, 0.1, -1.0], [0.0, 3.0, -2.0, 1.0]])
-    for _tau in (0.5, 4.0, 1.0):
+    _logits = np.array([[2.0, 1.0, 0.1, -1.0, 0.6], [0.0, 3.0, -2.0, 1.0, -0.4]])
+    for _tau, _classes in ((0.4, 4), (3.0, 5), (1.0, 4)):
+        _z, _given = _logits[:, :_classes], () if _tau == 1 else (_tau,)  # 1 is the default
         _soft = [torch.softmax(torch.tensor(_z) * f, -1).numpy() for f in (1 / _tau, _tau, 1.0)]
-        _y = lk.judge.read_array(
-            lk.judge.call(softmax, _z, _tau), (2, 4), "softmax of two rows of four"
-        )
+        _y = lk.judge.call(softmax, _z, *_given)
+        _y = lk.judge.read_array(_y, _z.shape, "softmax of two rows")
         _e = np.exp(_z / _tau)
         _slips = {
             "divide the logits by the temperature, do not multiply": _soft[1],
@@ -170,40 +170,21 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
         assert not lk.judge.near(_y.sum(), 1.0), (
             "the whole array adds up to 1: sum along the last axis only"
         )
-        assert not lk.judge.near(_y.sum(0), np.ones(4)), (
+        assert not lk.judge.near(_y.sum(0), np.ones(_classes)), (
             "the columns add up to 1, but each row must: sum along the last axis, not the first"
         )
         lk.judge.compare(_y, _soft[0], _slips, "softmax differs from PyTorch's")
-        _row = lk.judge.read_array(lk.judge.call(softmax, _z[0], _tau), (4,), "softmax of one row")
+        _row = lk.judge.call(softmax, _z[0], *_given)
+        _row = lk.judge.read_array(_row, (_classes,), "softmax of one row")
         assert lk.judge.near(_row, _soft[0][0]), (
             "softmax is right for two rows, but not for one: use the last axis, axis=-1"
         )
-    # to 1e-3: float32 has no more left beside a logit of 1000
-    _much = np.array([[1000.0, 999.0], [0.0, 1.0], [-1000.0, -999.0]])
-    for _row in _much:
-        _y = lk.judge.as_array(lk.judge.call(softmax, _row, 1.0))
-        assert np.isfinite(_y).all(), (
-            f"logits of {_row.tolist()} give NaN: exp over- or underflows; subtract the largest "
-            "logit first"
-        )
-        assert lk.judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy(), 1e-3), (
-            f"logits of {_row.tolist()} give wrong probabilities: subtract the largest, cut nothing"
-        )
-    _y = lk.judge.as_array(lk.judge.call(softmax, _much, 1.0))
-    assert np.isfinite(_y).all() and lk.judge.near(
-        _y, torch.softmax(torch.tensor(_much), 1).numpy(), 1e-3
-    ), (
-        "rows of 1000 and of 0 together go wrong: subtract the largest logit of **each row**, "
-        "max(axis=-1, keepdims=True), not that of the whole array"
-    )
-    for _tau in (0.5, 4.0, 1.0):
-        _row = torch.tensor(_z[0])
+        _row, _eye = torch.tensor(_z[0]), np.eye(_classes)
         _true = torch.autograd.functional.jacobian(lambda z, t=_tau: torch.softmax(z / t, 0), _row)
         _true, _y = _true.numpy(), torch.softmax(_row / _tau, 0).numpy()
         _cold, _outer = torch.softmax(_row, 0).numpy(), np.outer(_y, _y)
-        _j = lk.judge.read_array(
-            lk.judge.call(softmax_jacobian, _z[0], _tau), (4, 4), "softmax_jacobian of 4 logits"
-        )
+        _j = lk.judge.call(softmax_jacobian, _z[0], *_given)
+        _j = lk.judge.read_array(_j, _eye.shape, f"softmax_jacobian of {_classes} logits")
         _slips = {
             "the sign is wrong: what is on the diagonal must be positive": -_true,
             "the factor 1/τ is missing": _true * _tau,
@@ -218,10 +199,27 @@ with lk.check("0.1", "softmax", "softmax_jacobian"):
             "1/τ belongs to both terms: divide y yᵀ by τ as well": np.diag(_y) - _outer * _tau,
             "`y * y` is a vector; y yᵀ is a matrix (np.outer)": (np.diag(_y) - _y * _y) / _tau,
             "`y @ y` of a vector is one number; y yᵀ is a matrix": (np.diag(_y) - _y @ _y) / _tau,
-            "the first term is y_i on the diagonal, not 1": (np.eye(4) - _outer) / _tau,
-            "this is the derivative of log y: multiply row i by y_i": (np.eye(4) - _y) / _tau,
+            "the first term is y_i on the diagonal, not 1": (_eye - _outer) / _tau,
+            "this is the derivative of log y: multiply row i by y_i": (_eye - _y) / _tau,
         }
         lk.judge.compare(_j, _true, _slips, f"at temperature {_tau}, J differs from autograd's")
+    # to 1e-3: float32 has no more left beside a logit of 1000
+    _low = [-1000.0, -1000.0]  # with these the mean or the smallest logit is no help
+    _much = np.array([[1000.0, 999.0, *_low], [0.0, 1.0, 0.0, 0.0], [-1000.0, -999.0, *_low]])
+    for _row in _much:
+        _y = lk.judge.as_array(lk.judge.call(softmax, _row, 1.0))
+        assert np.isfinite(_y).all(), (
+            f"logits of {_row.tolist()} give NaN: exp over- or underflows; subtract the largest "
+            "logit first"
+        )
+        assert lk.judge.near(_y, torch.softmax(torch.tensor(_row), 0).numpy(), 1e-3), (
+            f"logits of {_row.tolist()} give wrong probabilities: subtract the largest, cut nothing"
+        )
+    _y = lk.judge.as_array(lk.judge.call(softmax, _much, 1.0))
+    assert lk.judge.near(_y, torch.softmax(torch.tensor(_much), 1).numpy(), 1e-3), (
+        "rows of 1000 and of 0 together go wrong: subtract the largest logit of **each row**, "
+        "max(axis=-1, keepdims=True), not that of the whole array"
+    )
 
 # %% [markdown]
 # Your Jacobian and autograd's, in numbers:
@@ -329,21 +327,23 @@ def softmax_backward(y, g, temperature=1.0):
 # %%
 with lk.check("0.2", "softmax_backward"):
     _random = np.random.default_rng(7)
-    _y = torch.softmax(torch.tensor(_random.normal(size=(2, 4))), -1).numpy()
-    _g = _random.normal(size=(2, 4))
-    _dot = (_y * _g).sum(-1, keepdims=True)
-    for _tau in (0.5, 4.0, 1.0):
+    for _tau, _size in ((0.4, (2, 4)), (3.0, (3, 5)), (1.0, (2, 4))):
+        _y = torch.softmax(torch.tensor(_random.normal(size=_size)), -1).numpy()
+        _g, _given = _random.normal(size=_size), () if _tau == 1 else (_tau,)  # 1 is the default
+        _dot = (_y * _g).sum(-1, keepdims=True)
         _true = np.stack([(np.diag(y) - np.outer(y, y)).T @ g for y, g in zip(_y, _g, strict=True)])
         _true = _true / _tau
-        _got = lk.judge.call(softmax_backward, _y[0], _g[0], _tau)
-        _got = lk.judge.read_array(_got, (4,), "softmax_backward of one row")
+        _answer = lk.judge.call(softmax_backward, _y[0], _g[0], *_given)
+        _got = lk.judge.read_array(_answer, _size[1:], "softmax_backward of one row")
+        _shape = lk.judge.as_array(_answer).shape
+        assert _shape == _size[1:], f"{_size[1:]} comes back as {_shape}: keep the shape of y"
         _slips = {
             "the sign is wrong: diag(y) g minus y (yᵀg)": -_true[0],
             "the factor 1/τ is missing": _true[0] * _tau,
             "the factor 1/τ is there twice": _true[0] / _tau,
             "divide by τ, do not multiply": _true[0] * _tau**2,
             "the second term is subtracted: g − yᵀg": _y[0] * (_g[0] + _dot[0]) / _tau,
-            "yᵀg is the sum of y·g, not their mean": _y[0] * (_g[0] - _dot[0] / 4) / _tau,
+            "yᵀg is the sum of y·g, not their mean": _y[0] * (_g[0] - _dot[0] / _size[1]) / _tau,
             "the factor y in front is missing": (_g[0] - _dot[0]) / _tau,
             "y and g are swapped": _g[0] * (_y[0] - _dot[0]) / _tau,
             "subtract the mean of g under y, yᵀg, not the plain sum of g": _y[0]
@@ -367,7 +367,7 @@ with lk.check("0.2", "softmax_backward"):
             _got, _true[0], _slips, f"at temperature {_tau} it differs from J transposed times g"
         )
         _got = lk.judge.read_array(
-            lk.judge.call(softmax_backward, _y, _g, _tau), (2, 4), "softmax_backward of two rows"
+            lk.judge.call(softmax_backward, _y, _g, *_given), _size, "softmax_backward of rows"
         )
         _slips = {
             "one row is right, two are mixed: sum along the last axis of each row, not over the "
@@ -377,11 +377,21 @@ with lk.check("0.2", "softmax_backward"):
             / _tau,
         }
         lk.judge.compare(_got, _true, _slips, "one row is right, but two rows are not")
+
+    class _Largest(torch.overrides.TorchFunctionMode):  # tracemalloc sees no tensors
+        size = 0
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            answer = function(*args, **(kwargs or {}))
+            self.size = max(self.size, getattr(answer, "nbytes", 0))
+            return answer
+
     _many = np.full(2000, 1 / 2000), np.arange(2000.0)
     tracemalloc.start()
     try:
-        lk.judge.call(softmax_backward, *_many, 1.0)
-        _peak = tracemalloc.get_traced_memory()[1]
+        with _Largest() as _largest:
+            lk.judge.call(softmax_backward, *_many, 1.0)
+        _peak = max(tracemalloc.get_traced_memory()[1], _largest.size)
     finally:
         tracemalloc.stop()
     assert _peak < 16e6, (
@@ -489,7 +499,7 @@ with lk.check("0.3", "least_squares_gradients"):
             return np.outer(r, _x) if name == "A" else r
 
         _slips = {
-            "wrong sign: r is Ax + b − t, and the gradient points uphill": -_true,
+            "of the wrong sign: r is Ax + b − t, and the gradient points uphill": -_true,
             "twice too large: the ½ cancels the 2 of the square": 2 * _true,
             "half as large as it is: the 2 of the square cancels the ½, no ½ is left": _true / 2,
             "a mean here: the loss is a sum over the residuals": _true / 3,
@@ -616,22 +626,24 @@ with lk.check("0.4", "output_layer", "loss_gradient"):
         assert _said in ("softmax", "sigmoid"), f"{_said!r} is neither softmax nor sigmoid"
         _why = "several can be true at once" if _many else "exactly one answer is true"
         assert (_said == "sigmoid") == bool(_many), f"“{_word}”: {_why}; choose the other one"
-    _z = np.array([1.5, -0.3, 0.4, -2.0])
-    _ps = {
-        "softmax": torch.softmax(torch.tensor(_z), 0).numpy(),
-        "sigmoid": torch.sigmoid(torch.tensor(_z)).numpy(),
-    }
-    _targets = {"softmax": np.array([0.0, 0, 1, 0]), "sigmoid": np.array([1.0, 0, 1, 0])}
-    for _output, _t in _targets.items():
-        _p, _other = _ps[_output], _ps["sigmoid" if _output == "softmax" else "softmax"]
+    for _output, _t in (
+        ("softmax", [0, 0, 1, 0]),
+        ("sigmoid", [1, 0, 1, 0]),
+        ("sigmoid", [0, 1, 0, 0, 0]),
+        ("softmax", [0, 0, 0, 0, 1]),
+    ):
+        _t, _z = np.array(_t, float), np.array([1.5, -0.3, 0.4, -2.0, 0.9])[: len(_t)]
+        _p, _other = torch.softmax(torch.tensor(_z), 0).numpy(), 1 / (1 + np.exp(-_z))
+        if _output == "sigmoid":
+            _p, _other = _other, _p
         _true = _p - _t
         _got = lk.judge.read_array(
-            lk.judge.call(loss_gradient, _z, _t, _output), (4,), f"the {_output} gradient"
+            lk.judge.call(loss_gradient, _z, _t, _output), _t.shape, f"the {_output} gradient"
         )
         _slips = {
             "the sign is wrong, probability minus target": -_true,
             "these are the probabilities; the target is missing": _p,
-            "the loss is a sum, do not divide by C": _true / 4,
+            "the loss is a sum, do not divide by C": _true / len(_t),
             "there is no factor p(1 − p); it cancels": _true * _p * (1 - _p),
             "this is the other output's": _other - _t,
             "σ(z) is 1/(1 + e^(−z)): mind the sign in the exponent": 1 - _p - _t,
@@ -800,6 +812,9 @@ with lk.check("0.5", "huber_gradients"):
                 "outside, the slope is ±δ; r does not come in again": _mean(
                     np.where(_in, _r, _delta * _r)
                 ),
+                "twice too large: the ½ cancels the 2 of the square": 2
+                * _mean(_cut, decay=_decay / 2),
+                "divided by δ, as in smooth_l1_loss: the slope inside is r": _mean(_cut / _delta),
                 "the wrong sign: r is Xw + b − t": _mean(-_cut),
                 "b is missing in the residuals": _mean(np.clip(_r - _b, -_delta, _delta)),
                 "this is a sum: divide by n": 12 * _mean(_cut, decay=_decay / 12),
@@ -1049,7 +1064,7 @@ with lk.check("0.6", "gradient_descent", "learning_rate_limit"):
             @ _theta,
             "return the place, not how far it moved": _after(_steps) - _theta,
         }
-        _words = f"gradient_descent is not where {_steps} steps lead"
+        _words = f"gradient_descent with steps={_steps} ends elsewhere"
         lk.judge.compare(_got, _after(_steps), _slips, _words)
     for _case in (_H, np.diag([0.5, 4.0]), 10 * _H):
         _values = np.linalg.eigvalsh(_case)
@@ -1235,17 +1250,19 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 # %%
 with lk.check("0.7", "first_two_steps"):
-    for _g1, _g2, _eps in ((0.4, -0.7, 0.1), (0.5, 2.0, 1e-8), (-3.0, 0.2, 1e-8)):
+    for _g1, _g2, _eps in ((0.5, 2.0, 0.1), (0.4, -0.7, 0.1), (-3.0, 0.2, 1e-8)):
         _betas = (0.8, 0.95)
         _path = lk.judge.optimizer_path(
             [_g1, _g2], lambda p, e=_eps: torch.optim.Adam(p, 0.01, (0.8, 0.95), e)
         )
         _true = np.array([-_path[0], _path[0] - _path[1]])
         _answer = lk.judge.call(first_two_steps, _g1, _g2, 0.01, 0.8, 0.95, _eps)
+        assert not np.isscalar(_answer), "this is one number: return both steps"
         _got = lk.judge.read_array(_answer, (2,), "first_two_steps")
         _alone = 0.01 * _g2 / (abs(_g2) + _eps)
         _older = 0.01 * (_g1 + 0.8 * _g2) / 1.8
         _older = _older / (np.sqrt((_g1**2 + 0.95 * _g2**2) / 1.95) + _eps)
+        _bare = 0.01 * (0.8 * _g1 + _g2) / 1.8 / (np.sqrt(abs(0.95 * _g1**2 + _g2) / 1.95) + _eps)
         _plain = 0.01 * (_g1 + _g2) / 2 / (np.sqrt((_g1**2 + _g2**2) / 2) + _eps)
         _m = (0.8 * 0.2 * _g1 + 0.2 * _g2) / 0.2, (0.95 * 0.05 * _g1**2 + 0.05 * _g2**2) / 0.05
         _slips = {
@@ -1265,6 +1282,7 @@ with lk.check("0.7", "first_two_steps"):
                 _true[0],
                 0.01 * (0.8 * _g1 + _g2) / 1.8 / (abs(0.95 * _g1 + _g2) / 1.95**0.5 + _eps),
             ],
+            "v̂ averages squares: g2 is not squared": [_true[0], _bare],
             "the weights β and 1 add up to 1 + β: divide by it": [
                 _true[0],
                 0.01 * (0.8 * _g1 + _g2) / (np.sqrt(0.95 * _g1**2 + _g2**2) + _eps),
@@ -1398,8 +1416,10 @@ with lk.check("0.8", "step_ratio", "ratio_limit"):
             "beta1 and beta2 are not used as they are given": np.sqrt(1.999) / 1.9,
         }
         _slips = {f"ratio_limit: {words}": slip for words, slip in _slips.items()}
-        _words = f"ratio_limit: for c = 10⁶ the ratio is {_true[0]:.4f} already, not {_got:.4f}"
-        lk.judge.compare(_got, np.sqrt(1 + _b2) / (1 + _b1), _slips, _words, 1e-5)
+        _limit = np.sqrt(1 + _b2) / (1 + _b1)
+        _far = (_b1 + 1e6) / np.sqrt(_b2 + 1e12) * _limit
+        _words = f"ratio_limit: for c = 10⁶ the ratio is {_far:.5f} already, not {_got:.5f}"
+        lk.judge.compare(_got, _limit, _slips, _words, 1e-5)
 
 # %% [markdown]
 # Compare with what you wrote down.
@@ -1517,7 +1537,8 @@ with lk.check("0.9", "Adam"):
 
     def _run(gradients, **settings):
         """The student's optimiser on two arrays, one of which is the sum of its first axis."""
-        arrays = [np.zeros(np.shape(gradients[0])), np.zeros(np.shape(gradients[0])[1:])]
+        arrays = [np.full(np.shape(gradients[0]), 2.0), np.full(np.shape(gradients[0])[1:], 2.0)]
+        held = list(arrays)
         optimizer, rows = Adam(arrays, **settings), []
         for gradient in gradients:
             given = [gradient.copy(), gradient.sum(0)]
@@ -1533,7 +1554,7 @@ with lk.check("0.9", "Adam"):
             assert all(np.array_equal(g, h) for g, h in zip(given, kept, strict=True)), (
                 "step changed the gradients: leave them as they are"
             )
-            rows.append([a.copy() for a in arrays])
+            rows.append([a - 2 for a in held])
         return [np.array(row) for row in zip(*rows, strict=True)]
 
     _random = np.random.default_rng(3)
@@ -1562,8 +1583,8 @@ with lk.check("0.9", "Adam"):
                     "arrays of its own (not the same ones as m)"
                 )
                 assert _got.any(), (
-                    f"array {_number + 1} did not change: `p -= …` works in place, `p = p - …` "
-                    "does not"
+                    f"array {_number + 1} did not change: `p -= …` works in place; `p = p - …`, a copy "
+                    "and a new array in the list do not"
                 )
                 _uphill = abs(_got + _true[_number]).max() < 1e-7 < abs(_got).max()
                 assert not _uphill, "it walks uphill: subtract the step"
@@ -1588,6 +1609,16 @@ with lk.check("0.9", "Adam"):
                     f"{int((_off > 1e-7).argmax()) + 1} is off by {_off.max():.1g}: do m, v and "
                     "the counter go on from step to step, and is the power β to the step number?"
                 )
+    for _settings, _words in (
+        ({}, "the defaults of lr, beta1, beta2 and eps are not PyTorch's"),
+        ({"lr": 0.02, "eps": 0.5}, "the eps that is given is not used"),
+    ):
+        _place, _rows = np.zeros(2), list(_dense[:, 0])
+        _optimizer = Adam([_place], **_settings)
+        for _row in _rows:
+            _optimizer.step([_row])
+        _path = lk.judge.optimizer_path(_rows, lambda p, s=_settings: torch.optim.Adam(p, **s))
+        assert abs(_place - _path[-1]).max() < 1e-7, _words
 
 # %% tags=["nbval-check-output"]
 ours = start.copy()
@@ -1686,7 +1717,7 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
         lk.judge.compare(
             _got, _c, _slips, f"for c = {_c} a sum of gradients is {_c} times as large"
         )
-        for _g, _eps in ((2.0, 1e-8), (-0.3, 0.1), (1e-4, 1e-2)):
+        for _g, _eps in ((-0.3, 0.1), (2.0, 1e-8), (1e-4, 1e-2)):
             _settings = {"lr": 0.01, "eps": _eps}
             _a, _b = (
                 lk.judge.optimizer_path([v], lambda p, s=_settings: torch.optim.Adam(p, **s))[0]
@@ -1709,17 +1740,17 @@ with lk.check("0.10", "momentum_factor", "adam_factor", "matching_eps"):
                 _slips["√(g²) is |g|, not g"] = _c * (_g + _eps) / (_c * _g + _eps)
             _words = f"adam_factor for c = {_c}, g = {_g}, eps = {_eps} is {_true:.4g}, not "
             lk.judge.compare(_got, _true, _slips, _words + f"{_got:.4g}")
-        _got = lk.judge.read_array(lk.judge.call(matching_eps, _c, 0.1), (), "matching_eps")
-        _slips = {
-            "the same eps does not cancel c": 0.1,
-            "matching_eps is the wrong way round: c must cancel": 0.1 / _c,
-            "eps stands beside √v̂, which grows by c, not by c²": 0.1 * _c**2,
-            "eps stands outside the root: c, not √c": 0.1 * np.sqrt(_c),
-            "matching_eps is the new eps itself, c times the old one": _c,
-        }
-        lk.judge.compare(
-            _got, 0.1 * _c, _slips, f"with eps = {_got:.3g} the c = {_c} does not cancel"
-        )
+        for _eps in (0.1, 1e-8):
+            _got = lk.judge.read_array(lk.judge.call(matching_eps, _c, _eps), (), "matching_eps")
+            _slips = {
+                "the same eps does not cancel c": 1.0,
+                "matching_eps is the wrong way round: c must cancel": 1 / _c,
+                "eps stands beside √v̂, which grows by c, not by c²": _c**2,
+                "eps stands outside the root: c, not √c": np.sqrt(_c),
+                "matching_eps is the new eps itself, c times the old one": _c / _eps,
+            }
+            _words = f"for the old eps = {_eps:g} and c = {_c}, {_got:.3g} does not cancel c"
+            lk.judge.compare(_got / _eps, _c, _slips, _words)
 
 # %% [markdown]
 # And what is $\varepsilon$ for? A parameter whose gradients were all zero has $\hat v = 0$, and
@@ -1864,18 +1895,21 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
     class _Adam:
         """The check's own: a slip in 0.9 is none in 0.11."""
 
+        made = 0
+
         def __init__(self, parameters, lr=1e-3):
-            self.p, self.t = parameters, [torch.tensor(p) for p in parameters]
+            self.parameters, self.t = parameters, [torch.tensor(p) for p in parameters]
             self.adam = torch.optim.Adam(self.t, lr=lr)
+            _Adam.made += 1
 
         def step(self, gradients):
             for tensor, gradient in zip(self.t, gradients, strict=True):
                 tensor.grad = torch.as_tensor(gradient, dtype=tensor.dtype)
             self.adam.step()
-            for array, tensor in zip(self.p, self.t, strict=True):
+            for array, tensor in zip(self.parameters, self.t, strict=True):
                 array[...] = tensor.numpy()
 
-    _g = np.random.default_rng(4).normal(0.6, 1.0, (50, 3))
+    _g = np.random.default_rng(4).normal(0.6, 1.0, (50, 3)) * [1, 1, -1]
     _makers = {
         _Adam: (
             {"lr": 0.01},
@@ -1897,9 +1931,11 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         _got = lk.judge.read_array(
             lk.judge.call(average_step, _class, _g, **_options), (3,), "average_step"
         )
+        assert _Adam.made, "average_step must run the optimiser that it is given: optimizer_class"
         _steps = np.diff(_path, axis=0, prepend=np.zeros((1, 3)))
         _slips = {
             "the sign; downhill counts as positive": _path[-1] / 50,
+            "the sign counts: no absolute value": abs(_path[-1]) / 50,
             "this is the whole way, divide by the steps": -_path[-1],
             "divide by the steps, not by the parameters": -_path[-1] / 3,
             "the settings are lost: pass **settings on to the optimiser": -lk.judge.optimizer_path(
@@ -1928,6 +1964,7 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         "the learning rate is missing": _mean / (1 - 0.8),
         "the weights 1, μ, μ², … go on: they add up to more than 1 + μ": 0.1 * _mean * 1.8,
         "the sign; downhill counts as positive": -0.5 * _mean,
+        "the sign counts: no absolute value": 0.5 * abs(_mean),
         "the mean over the steps, not the sum": 0.5 * _g.sum(0),
     }
     _slips = {f"predicted_momentum: {words}": slip for words, slip in _slips.items()}
@@ -1944,6 +1981,7 @@ with lk.check("0.11", "average_step", "predicted_momentum", "predicted_adam"):
         "m and v are averaged first, then divided": 0.1 * np.sign(_g).mean(0),
         "the learning rate is missing, or a factor 1/(1 − β1) too much": _mean / np.sqrt(_square),
         "the sign; downhill counts as positive": -0.1 * _mean / np.sqrt(_square),
+        "the sign counts: no absolute value": 0.1 * abs(_mean) / np.sqrt(_square),
         "mean over the steps above and below, not sums": 0.1 * _g.sum(0) / np.sqrt((_g**2).sum(0)),
     }
     _slips = {f"predicted_adam: {words}": slip for words, slip in _slips.items()}
@@ -2059,7 +2097,7 @@ def softmax_regression_gradients(W, b, X, labels):
 with lk.check("0.12", "softmax_regression_gradients"):
     _random = np.random.default_rng(6)
     _W, _b = 0.1 * _random.normal(size=(10, 784)), _random.normal(size=10)
-    _X, _y = _random.random((7, 784)), np.array([3, 1, 4, 1, 5, 9, 2])
+    _X, _y = _random.random((7, 784)), np.array([3, 1, 4, 1, 5, 8, 2])
     _answer = lk.judge.call(softmax_regression_gradients, _W, _b, _X, _y)
     _answer = lk.judge.read_pair(_answer, "the gradient for W, then the one for b")
     _shapes = [tuple(np.shape(part)) for part in _answer]
@@ -2068,6 +2106,9 @@ with lk.check("0.12", "softmax_regression_gradients"):
     )
     assert _shapes[0] != (10,) or _shapes[1] != (10, 784), "swapped: first for W, then for b"
     assert _shapes[1] != (7, 10), "the gradient for b: add up over the images"
+    assert _shapes[1] not in ((1, 10), (10, 1)), (
+        "the gradient for b has the shape (10,): no keepdims"
+    )
     assert _shapes[1] != (7,), "the gradient for b: add up over the images, not over the classes"
     _leaves = [torch.tensor(v, requires_grad=True) for v in (_W, _b)]
     F.cross_entropy(torch.tensor(_X) @ _leaves[0].T + _leaves[1], torch.tensor(_y)).backward()
@@ -2332,6 +2373,7 @@ with lk.check("0.13", "contrast"):
         "subtract the mean, but do not divide by the spread": _true / _W.std(0),
         "subtract, do not divide": _W / _W.mean(0),
         "the mean, not the sum": _W - _W.sum(0),
+        "divide by the number of classes of W, here 4, not by 10": _W - _W.sum(0) / 10,
         "the mean, not the median": _W - np.median(_W, 0),
         "the mean, not the largest": _W - _W.max(0),
         "the mean, not the smallest": _W - _W.min(0),

@@ -212,6 +212,14 @@ WRONG = {
         (softmaxes(total="e.sum()"), "the whole array adds up to 1"),
         (softmaxes(total="e.sum(axis=0)"), "but each row must"),
         (softmaxes(shift="0"), "underflows"),
+        (softmaxes(shift="z.mean(axis=-1, keepdims=True)"), "subtract the largest logit first"),
+        (softmaxes(shift="z.min(axis=-1, keepdims=True)"), "subtract the largest logit first"),
+        (softmaxes(scaled="logits / 2"), "softmax differs from PyTorch's"),
+        (softmaxes().replace("temperature=1.0", "temperature"), "missing 1 required positional"),
+        (
+            softmaxes(jacobian="return ((np.diag(y) - np.outer(y, y)) / temperature)[:4, :4]"),
+            "softmax_jacobian of 5 logits",
+        ),
         (softmaxes().replace("return e", "e"), "return"),
         (
             softmaxes(
@@ -261,6 +269,22 @@ WRONG = {
             "a matrix C x C",
         ),
         (backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature", "g -= 1"), "changes"),
+        (backward("y * (g - (y * g).sum(-1, keepdims=True)) / 2"), "differs from J transposed"),
+        (
+            backward(
+                "y * (g - (y * g).sum(-1, keepdims=True)) / temperature",
+                "y, g = np.atleast_2d(y), np.atleast_2d(g)",
+            ),
+            "keep the shape of y",
+        ),
+        (
+            backward(
+                "torch.einsum('...ij,...j->...i', torch.diag_embed(y) - y[..., None] * "
+                "y[..., None, :], g) / temperature",
+                "y, g = torch.tensor(y), torch.tensor(g)",
+            ),
+            "a matrix C x C",
+        ),
     ],
     "0.3": [
         (squares(end="return r @ x, r"), "print the shape of both sides"),
@@ -291,6 +315,11 @@ WRONG = {
         (outputs(sigm="softmax(logits)"), "sigmoid: this is the other output's"),
         (outputs(soft="1 / (1 + np.exp(-logits))"), "softmax: this is the other output's"),
         (outputs(end="return (p - targets).sum()"), "has the shape"),
+        (outputs(end="return (p - targets)[:4]"), "has the shape (4,)"),
+        (
+            outputs().replace('output == "softmax"', "sum(targets) == 1"),
+            "sigmoid: this is the other output's",
+        ),
         (outputs().replace("return p", "p"), "return"),
     ],
     "0.5": [
@@ -308,6 +337,8 @@ WRONG = {
         (huber(w="X.T @ pull / len(t) + 2 * weight_decay * w"), "twice"),
         (huber(b="pull.mean() + weight_decay * b"), "no λb"),
         (huber(pull="np.clip(r, 0, delta)"), "clipped on both sides"),
+        (huber(pull="2 * np.clip(r, -delta, delta)"), "twice too large"),
+        (huber(pull="np.clip(r, -delta, delta) / delta"), "divided by δ"),
     ],
     "0.6": [
         (valley(step="return theta - lr * H @ theta"), "inside the loop"),
@@ -371,7 +402,8 @@ WRONG = {
             "the older one fades",
         ),
         (two_steps(m2="(g1 + g2) / 2", v2="(g1**2 + g2**2) / 2"), "step 2 is"),
-        (two_steps(end="return step(m2, v2)"), "has the shape"),
+        (two_steps(end="return step(m2, v2)"), "return both steps"),
+        (two_steps(v2="(beta2 * g1**2 + g2) / (1 + beta2)"), "g2 is not squared"),
     ],
     "0.8": [
         (ratio(step="1.0"), "does not stay the same"),
@@ -399,6 +431,7 @@ WRONG = {
         (ratio(limit="1 / (1 + beta1)"), "1 + β2 too"),
         (ratio(limit="np.sqrt(1 + beta1) / (1 + beta2)"), "swapped"),
         (ratio(limit="None"), "return"),
+        (ratio(limit="step_ratio(1000, beta1, beta2)"), "the ratio is 0.77579 already, not 0.776"),
     ],
     "0.9": [
         (adam(start="self.k = 0; self.m = self.v = [np.zeros_like(p) for p in parameters]"), "own"),
@@ -416,6 +449,14 @@ WRONG = {
         (adam(before="self.k += 2"), "the first step is wrong"),
         (adam(inside="g *= 1 - b1", m="b1 * self.m[i] + g"), "changed the gradients"),
         (adam(start="pass"), "no attribute 'k'"),
+        (
+            adam(update="self.parameters[i] = p - self.lr * m_hat / (np.sqrt(v_hat) + self.eps)"),
+            "a new array in the list",
+        ),
+        (adam(start="self.k = 0; [p.fill(0) for p in parameters]"), "the first step is wrong"),
+        (adam(start="self.k, self.eps = 0, 1e-8"), "the eps that is given"),
+        (adam().replace("lr=1e-3", "lr=1e-2"), "the defaults"),
+        (adam().replace("beta2=0.999", "beta2=0.99"), "the defaults"),
     ],
     "0.10": [
         (factors(momentum="1"), "its step changes"),
@@ -433,11 +474,25 @@ WRONG = {
         (factors(matching="eps / c"), "matching_eps is the wrong way round"),
         (factors(matching="c ** 2 * eps"), "not by c²"),
         (factors(matching="None"), "return"),
+        (factors(adam="c * (abs(g) + eps) / (c**2 * abs(g) + eps)"), "not c²|g|"),
+        (factors(matching="max(c * eps, 1e-8)"), "does not cancel c"),
+        (factors(matching="round(c * eps, 8)"), "does not cancel c"),
     ],
     "0.11": [
         (speeds("return end_point(optimizer_class, gradients, **settings) / 50"), "the sign"),
         (speeds("return -end_point(optimizer_class, gradients, **settings)"), "the whole way"),
         (speeds(FORGETFUL), "forgets"),
+        (
+            speeds("return abs(end_point(optimizer_class, gradients, **settings)) / 50"),
+            "no absolute value",
+        ),
+        (speeds("return -end_point(Adam, gradients, **settings) / 50"), "optimizer_class"),
+        (speeds("return -end_point(MomentumSGD, gradients, **settings) / 50"), "optimizer_class"),
+        (speeds(momentum="lr / (1 - momentum) * abs(gradients.mean(0))"), "no absolute value"),
+        (
+            speeds(adam="lr * abs(gradients.mean(0)) / np.sqrt((gradients**2).mean(0))"),
+            "no absolute value",
+        ),
         (speeds("end_point(optimizer_class, gradients, **settings)"), "return"),
         (
             speeds("return -end_point(optimizer_class, gradients, **settings).mean() / 50"),
@@ -478,6 +533,11 @@ WRONG = {
         (regression(d="softmax(X @ W.T + b)"), "targets are missing"),
         (regression(d="softmax(X @ W.T) - np.eye(10)[labels]"), "b is missing"),
         (regression(end="return d.T @ X, d.mean(0)"), "gradient for b"),
+        (regression(end="return d.T @ X, d.sum(0, keepdims=True)"), "no keepdims"),
+        (
+            regression(d="softmax(X @ W.T + b) - np.eye(labels.max() + 1)[labels]"),
+            "shapes that do not fit",
+        ),
     ],
     "0.13": [
         (contrasted("W - W.min(axis=0)"), "not the smallest"),
@@ -486,6 +546,7 @@ WRONG = {
         (contrasted("W - W[0]"), "a column must add up to 0"),
         (contrasted("(W - W.mean(0)) / W.std(0)"), "do not divide by the spread"),
         (contrasted("W - W.sum(0)"), "the mean, not the sum"),
+        (contrasted("W - W.sum(0) / 10"), "not by 10"),
         (contrasted("W", "W -= W.mean(0)"), "changes the array"),
         (contrasted("W - W.mean(axis=1)"), "keepdims=True"),
         (contrasted("W.mean(axis=0)"), "has the shape"),
@@ -671,6 +732,7 @@ class Adam:
     ],
     "0.11": [
         speeds(WALK),
+        speeds(WALK.replace("in theta", "in optimizer.parameters[0]")),
         "class Adam:\n    pass\n" + speeds(WALK),
         speeds(
             momentum="sum(gradients) / len(gradients) * lr / (1 - momentum)",
