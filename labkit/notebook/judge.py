@@ -92,8 +92,8 @@ def call(function: Callable, *arguments: Any, **settings: Any) -> Any:
         if "broadcast" not in str(error):
             raise
         raise AssertionError(
-            f"{name}: shapes that do not fit ({error}); print them on the way. A sum or "
-            "maximum along an axis needs keepdims=True to be put beside its array again"
+            f"{name}: shapes that do not fit ({error}); print them on the way. Is one a "
+            "sum or maximum along an axis? Beside its array it needs keepdims=True"
         ) from None
     for now, before in zip(given, arguments, strict=True):
         assert not isinstance(now, np.ndarray) or np.array_equal(now, before), (
@@ -112,6 +112,7 @@ def read_pair(answer: Any, parts: str) -> tuple | list:
     """
     right = isinstance(answer, tuple | list) and len(answer) == 2
     assert right, f"return two things: {parts}"
+    assert not any(part is None for part in answer), f"one of the two is None: {parts}"
     return answer
 
 
@@ -197,7 +198,7 @@ def adam_slips(
     roots = {
         "eps must stand outside the root: √v̂ + eps": lambda v, k: np.sqrt(v + eps),
         "the root of v̂ is missing": lambda v, k: v + eps,
-        "eps is missing beside √v̂": lambda v, k: np.sqrt(v),
+        "eps, the given one, is missing beside √v̂": lambda v, k: np.sqrt(v),
         "eps is added after the correction, √v̂ + eps: Kingma and Ba's shorter form has "
         "another eps": lambda v, k: (np.sqrt(v * (1 - b2**k)) + eps) / np.sqrt(1 - b2**k),
     }
