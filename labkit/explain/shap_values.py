@@ -206,6 +206,8 @@ def _culprit(model: nn.Module) -> str:
     """What the rules of DeepExplainer do not fit, by the name of the layer."""
     from shap.explainers._deep.deep_pytorch import op_handler
 
+    # what only reshapes needs no rule, and gets none from shap 0.46
+    fitting = {*op_handler, "Flatten", "Unflatten", "Identity"}
     for name, module in model.named_modules():
         kind = type(module).__name__
         if kind.startswith("MaxPool") and _larger(module.kernel_size, module.stride):
@@ -214,7 +216,7 @@ def _culprit(model: nn.Module) -> str:
                 f"{module.kernel_size}, stride {module.stride}), which the rule for pooling does "
                 "not fit."
             )
-        if not list(module.children()) and kind not in op_handler:
+        if not list(module.children()) and kind not in fitting:
             return f"DeepExplainer has no rule for the layer {name!r}, a {kind}."
     return (
         "It has a rule for each layer, so the network has a step outside its layers, such as "
