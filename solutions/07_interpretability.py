@@ -79,8 +79,8 @@ lk.figures.image_grid(pictures, captions, title="Why these answers?", origin=blo
 # ### Exercise 7.1: activations and gradients
 #
 # Write `collect(model, layer, images, classes)`. It returns the layer's output $A$ and the
-# gradient of the chosen logits with respect to it, both (N, filters, h, w). Image $i$ has its own
-# class `classes[i]`. No hook may remain, **also where the network raises an error**.
+# gradient of the chosen logits with respect to it, both tensors (N, filters, h, w). Image $i$ has
+# its own class `classes[i]`. No hook may remain, **also where the network raises an error**.
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -178,6 +178,7 @@ with lk.check("7.1", "collect"):
         assert not torch.allclose(_G, _gradient(_number), atol=1e-6), _message
     assert torch.allclose(_G, _right, atol=1e-5), "these are not the gradients of the logits"
     assert lk.explain.count_hooks(_toy) == 0, "a hook is still in the network: remove it"
+    assert not _toy.training, "the network is in training mode afterwards: leave its mode alone"
 
     class _Broken(nn.Module):
         def forward(self, images):
@@ -187,7 +188,10 @@ with lk.check("7.1", "collect"):
     try:
         collect(_net, _net[3], _x, _k)
     except RuntimeError:
-        pass
+        _raised = True
+    else:
+        _raised = False
+    assert _raised, "the network's error is lost: use `finally`, or raise it again"
     assert lk.explain.count_hooks(_net) == 0, "after an error a hook remains: use `finally`"
 
 # %% [markdown]
@@ -251,9 +255,13 @@ with lk.check("7.2", "cam_from"):
 
     torch.manual_seed(11)  # each map has both signs
     _A, _G = torch.rand(4, 6, 5, 7), torch.randn(4, 6, 5, 7)
-    _got = cam_from(_A.clone(), _G.clone(), (20, 26))
+    _kept = _A.clone(), _G.clone()
+    _got = cam_from(*_kept, (20, 26))
+    assert torch.equal(_kept[0], _A) and torch.equal(_kept[1], _G), (
+        "activations or gradients were changed: compute on new tensors"
+    )
     assert _got is not None, "cam_from must return the maps; is `return` missing?"
-    _got = np.asarray(torch.as_tensor(np.asarray(_got)).detach())
+    _got = lk.judge.as_array(_got)
     assert _got.shape != (4, 26, 20), "H and W are swapped: size is (H, W), cv2 wants (W, H)"
     assert _got.shape == (4, 20, 26), f"for the size (20, 26) the maps are {_got.shape}"
     _w = _G.mean((2, 3), keepdim=True)
@@ -298,9 +306,11 @@ with lk.check("7.2", "cam_from"):
         assert not _is(_scale(_corners.numpy())), (
             "leave `align_corners` at False: pixels are areas, not points"
         )
-        raise AssertionError("the maps are not right: check weights, sum and order of steps")
+        raise AssertionError(
+            "the maps are not right: check the weights, the sum, each normalisation and the order"
+        )
     _dark = cam_from(_A.clone(), -torch.ones_like(_G), (20, 26))
-    assert np.isfinite(np.asarray(torch.as_tensor(np.asarray(_dark)))).all(), (
+    assert np.isfinite(lk.judge.as_array(_dark)).all(), (
         "a map on which nothing speaks for the class becomes 0 / 0, NaN: add 1e-7 to the divisor"
     )
 
@@ -512,7 +522,8 @@ def shapley(worth):
 
 # %%
 with lk.check("7.3", "by_hand", "shapley"):
-    _hand = lk.judge.read_array(by_hand, (3,), "by_hand")
+    _hand = list(by_hand.values()) if isinstance(by_hand, dict) else by_hand
+    _hand = lk.judge.read_array(_hand, (3,), "by_hand")
     _slips = {
         "what each earns alone: others may be there already": [6, 3, 0],
         "what each adds as the last one: it may come earlier": [9, 6, -3],
@@ -527,15 +538,21 @@ with lk.check("7.3", "by_hand", "shapley"):
         "the right numbers, for other players: the order is a, b, c": sorted([8, 5, -1]),
     }
     lk.judge.compare(_hand, np.array([8.0, 5, -1]), _slips, "by_hand is not right", 1e-2)
-    for _n in (2, 3, 4):
-        _w = np.random.default_rng(_n).normal(size=(2,) * _n).round(2) + 3
+    for _n in (3, 2, 4):  # seeds that give values of both signs
+        _w = np.random.default_rng(30 + _n).normal(size=(2,) * _n).round(2) + 3
         _got = lk.judge.read_array(lk.judge.call(shapley, _w), (_n,), f"shapley of {_n} players")
         _gains = [np.diff(_w, axis=_p).ravel() for _p in range(_n)]
         _first = np.array([_g[0] for _g in _gains])
         _last = np.array([_g[-1] for _g in _gains])
         _path = [_w[(1,) * _p + (0,) * (_n - _p)] for _p in range(_n + 1)]
         _true = lk.explain.shapley_values(_w)
+        _from_0 = _w.copy()
+        _from_0[(0,) * _n] = 0
         _slips = {
+            "who joins first adds its worth less that of nobody, which need not be 0": (
+                lk.explain.shapley_values(_from_0)
+            ),
+            "the values keep their sign": np.abs(_true),
             "what a player adds as the first one only": _first,
             "what a player adds as the last one only": _last,
             "one order only: average over all": np.diff(_path),
@@ -680,12 +697,10 @@ with lk.check("7.4", "largest_gap"):
     _random = np.random.default_rng(0)
     _values = _random.normal(size=(3, 4, 2, 5, 6))
     _b = _random.normal(size=(6, 4)) + 3
-    _off = np.array([[0.0, 8.0, 0, 0], [0, 0, -13.0, 0], [0.1, 0, 0, 0]])
+    _off = np.array([[0.0, 8, -3, 0], [2, 0, -2, -13], [0.1, 0, 0, -0.04]])
     _sums, _mean = _values.sum((2, 3, 4)), _b.mean(0)
     _logits = _sums + _mean + _off
-    _got = largest_gap(_values.copy(), _logits.copy(), _b.copy())
-    assert _got is not None, "largest_gap must return a number an image; is `return` missing?"
-    _got = np.asarray(_got, dtype=float)
+    _got = lk.judge.as_array(lk.judge.call(largest_gap, _values, _logits, _b))
     assert _got.shape == (3,), f"3 images must give 3 numbers, not the shape {_got.shape}"
     _difference = _logits - _mean
     _gaps, _scale_of = np.abs(_off), np.abs(_difference).max(1)
@@ -698,6 +713,12 @@ with lk.check("7.4", "largest_gap"):
         "take the absolute value of the gaps, then the largest": _off.max(1) / _scale_of,
         "the largest gap, not the mean": _gaps.mean(1) / _scale_of,
         "the largest gap, not the sum": _gaps.sum(1) / _scale_of,
+        "absolute values before the sum: gaps of both signs cancel": (
+            np.abs(_off.sum(1)) / _scale_of
+        ),
+        "compare sum and output difference with their signs: absolute values come after": (
+            np.abs(np.abs(_sums) - np.abs(_difference)).max(1) / _scale_of
+        ),
         "each class is divided by its own difference: one scale an image, the largest": (
             _gaps / np.abs(_difference)
         ).max(1),
@@ -879,6 +900,7 @@ with lk.check("7.5", "integrated"):
         assert torch.equal(_x, _kept[0]) and torch.equal(_base, _kept[1]), (
             "images or baseline were changed: compute on new tensors"
         )
+        assert not _net.training, "the network is in training mode afterwards: leave its mode alone"
         _got = lk.judge.read_array(_got, (3, 2, 3, 4), "integrated")
         _mid = [(_s + 0.5) / _steps for _s in range(_steps)]
         _left, _right = ([(_s + _e) / _steps for _s in range(_steps)] for _e in (0, 1))
@@ -1290,9 +1312,9 @@ with lk.check("7.6", "hits_and_share"):
     _masks = _random.random((40, 6, 8)) < 0.4
     _maps[:5] = -np.abs(_maps[:5])
     _maps[:5, 0, 0] = 1.0
-    _got = hits_and_share(_maps.copy(), _masks.copy())
-    assert _got is not None and len(_got) == 2, "return hits and share"
-    _h, _s = (np.asarray(_part, dtype=float) for _part in _got)
+    _got = lk.judge.call(hits_and_share, _maps, _masks)
+    assert len(_got) == 2, "return hits and share"
+    _h, _s = (lk.judge.as_array(_part) for _part in _got)
     assert _h.shape == (40,) and _s.shape == (40,), "both must have one number an image"
     _th, _pos = lk.explain.pointing_game(_maps, _masks), np.maximum(_maps, 0)
     _ts = lk.explain.mask_overlap(_maps, _masks)["inside"].to_numpy()
@@ -1381,13 +1403,14 @@ with lk.check("7.7", "deletion"):
     torch.manual_seed(2)
     _net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).eval()
     _x, _base = torch.randn(4, 3, 4, 6), torch.randn(4, 3, 4, 6)
-    _m = np.random.default_rng(1).permuted(np.tile(np.arange(24.0), (4, 1)), axis=1)
-    _m, _k = _m.reshape(4, 4, 6), torch.tensor([0, 2, 1, 1])
+    _m, _k = np.random.default_rng(1).normal(size=(4, 4, 6)), torch.tensor([0, 2, 1, 1])
+    _m = _m * np.array([1, 2, 5, 0.1])[:, None, None] - np.array([0, 3, 20, -1])[:, None, None]
     _kept = _x.clone()
     _got = deletion(_net, _x, _m.copy(), _k, _base.clone(), 8)
     assert _got is not None, "deletion must return the curves; is `return` missing?"
     assert torch.equal(_x, _kept), "the images were changed: replace pixels in a copy"
-    _got = np.asarray(torch.as_tensor(np.asarray(_got)).detach(), dtype=float)
+    assert not _net.training, "the network is in training mode afterwards: leave its mode alone"
+    _got = lk.judge.as_array(_got)
     assert _got.shape == (4, 9), f"4 images and 8 steps give (4, 9), not {_got.shape}"
 
     def _curves(maps, baseline, of=lk.explain.deletion_curve):
@@ -1407,6 +1430,9 @@ with lk.check("7.7", "deletion"):
         assert not np.allclose(_start, _logit, atol=1e-4), "take the softmax of the logits"
         assert not np.allclose(_start, _over, atol=1e-4), "the softmax goes over the classes, dim 1"
         assert not _is(_curves(-_m, _base)), "the least important went first: turn it round"
+        assert not _is(_curves(np.abs(_m), _base)), (
+            "the largest absolute values went first: a negative value speaks against the class"
+        )
         assert not _is(_curves(_m, _base, lk.explain.insertion_curve)), (
             "this is insertion: start from the image"
         )
@@ -1415,13 +1441,17 @@ with lk.check("7.7", "deletion"):
         )
         assert not np.allclose(_start, _top, atol=1e-4), "record the probability of `classes`"
         assert not np.allclose(_start, _alone, atol=1e-4), "image i has its own class, `classes[i]`"
-        assert np.allclose(_start, _true[:, 0], atol=1e-4), "at step 0 nothing is deleted yet"
+        assert np.allclose(_start, _true[:, 0], atol=1e-4), (
+            "at step 0 nothing is deleted yet: the probability of `classes[0]` for the first image "
+            f"is {_true[0, 0]:.3f}, not {_start[0]:.3f}"
+        )
         assert np.allclose(_got[:, -1], _true[:, -1], atol=1e-4), (
             "at the last step all pixels, in all colours, are those of `baseline`"
         )
         raise AssertionError(
-            "between the ends the curves are off: are order and number of pixels right? "
-            "argsort gives positions; a second argsort turns them into ranks"
+            "between the ends the curves are off: are order and number of pixels right? Each image "
+            "has an order of its own; only the order counts, not how far the values lie apart; "
+            "argsort gives positions, a second argsort turns them into ranks"
         )
 
 # %% [markdown]
@@ -1507,6 +1537,7 @@ with lk.check("7.8", "forget"):
     _net = nn.Sequential()
     _net.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     _net.last = nn.Conv2d(4, 4, 3)
+    _net.last_norm = nn.BatchNorm2d(4)
     with torch.no_grad():  # a trained network: weights far from those of a new one
         for _p in _net.parameters():
             _p.copy_(torch.randn_like(_p) * 3)
@@ -1521,8 +1552,8 @@ with lk.check("7.8", "forget"):
     assert not torch.equal(_new["last.weight"], _before["last.weight"]), (
         "the weight of the named layer is unchanged"
     )
-    assert all(torch.equal(_new[n], _before[n]) for n in _new if not n.startswith("last")), (
-        "other layers changed too"
+    assert all(torch.equal(_new[n], _before[n]) for n in _new if not n.startswith("last.")), (
+        "other layers changed too: only those with exactly these names"
     )
     _weight, _trained = _new["last.weight"].flatten(), _before["last.weight"].flatten()
     assert _weight.std() > 1e-3, "random weights, not constant ones"
@@ -1533,7 +1564,7 @@ with lk.check("7.8", "forget"):
         f"these weights are too {'large' if _weight.std() > 0.4 else 'small'}: "
         "reset_parameters() draws them as for a new network"
     )
-    assert abs(_weight.mean()) < 0.1, (
+    assert 0.2 < (_weight > 0).float().mean() < 0.8, (
         "all new weights lie on one side of 0: reset_parameters() draws them as for a new network"
     )
     assert not torch.equal(_new["last.bias"], _before["last.bias"]), (
@@ -1541,6 +1572,10 @@ with lk.check("7.8", "forget"):
     )
     assert _new["last.bias"].abs().max() < 1, (
         "the bias is too large: reset_parameters() draws it as for a new network"
+    )
+    _again = forget(_net, ["last"]).state_dict()["last.weight"]
+    assert not torch.equal(_again, _new["last.weight"]), (
+        "two calls draw the same weights: fix no seed in forget"
     )
     _new = forget(_net, ["body.0", "last"]).state_dict()
     assert not torch.equal(_new["body.0.weight"], _before["body.0.weight"]), (
@@ -1818,7 +1853,7 @@ def damage(marked, clean):
 
 # %%
 with lk.check("7.9", "damage"):
-    for _names in (blood.classes, ("left", "middle", "right")):
+    for _names in (blood.classes, ("right", "left", "middle")):
         _n, _draw = len(_names), np.random.default_rng(len(_names))
         _labels = np.sort(_draw.integers(0, _n, 300))
         _two = []
@@ -1837,13 +1872,14 @@ with lk.check("7.9", "damage"):
             return parts[0] - parts[1]
 
         _answer = lk.judge.call(damage, *_two)
-        assert len(np.atleast_1d(lk.judge.as_array(_answer))) != _n + 2, (
+        assert not isinstance(_answer, dict), "return an array, in the order of `classes`"
+        _raw = np.atleast_1d(lk.judge.as_array(_answer))
+        assert len(_raw) != _n + 2, (
             "the last two rows of the report are means, not classes: leave them out"
         )
-        _raw = lk.judge.as_array(_answer)
-        assert np.isfinite(_raw).all(), (
-            "a number is nan: 0 / 0, where a class was never predicted. That is precision; recall "
-            "divides by the images of the class"
+        assert len(_raw) != _n or np.isfinite(_raw).all(), (
+            "a number is nan or infinite: something was divided by 0. Precision is, where a class "
+            "was never predicted; a ratio is, where a recall is 0. Take the difference of recalls"
         )
         _got = lk.judge.read_array(_answer, (_n,), f"damage for {_n} classes")
         _true = _column("recall")

@@ -184,6 +184,17 @@ WRONG = {
         (hooked(number="logits[torch.arange(len(images)), classes].mean()"), "mean over images"),
         (hooked(number="F.cross_entropy(logits, classes)"), "gradient of the loss"),
         (hooked(end="return kept[0]"), "activations and gradients"),
+        (hooked(end="return [p.detach().numpy() for p in kept * 2]"), "must be tensors"),
+        (
+            hooked(end="model.train(); return kept[0], torch.autograd.grad(number, kept[0])[0]"),
+            "mode",
+        ),
+        (
+            hooked().replace(
+                "    finally", "    except Exception:\n        return None, None\n    finally"
+            ),
+            "error is lost",
+        ),
     ],
     "7.2": [
         (cam(total="(w * activations).sum(1)"), "ReLU"),
@@ -209,6 +220,8 @@ WRONG = {
         (cam(first="m / m.max()", second="m / m.max()"), "each map by itself"),
         (cam(end="pass"), "return"),
         (cam().replace(" + 1e-7", ""), "add 1e-7"),
+        (cam(total="activations.mul_(w).sum(1).relu()"), "were changed"),
+        (cam().replace("m = m - m.amin((1, 2), keepdim=True)", "pass"), "each normalisation"),
     ],
     "7.3": [
         (three(hand="[6, 3, 0]"), "alone"),
@@ -226,7 +239,16 @@ WRONG = {
         (coalitions("1 / 2 ** (n - 1)"), "counts the same"),
         (coalitions("(s == 0)"), "first one only"),
         (coalitions("(s == n - 1)"), "last one only"),
-        (coalitions("1 / 4"), "not the mean over all orders"),
+        (coalitions("1 / 4"), "counts the same"),
+        (three(hand='{"a": 5, "b": 8, "c": -1}'), "by_hand is not right"),
+        (
+            three(gain="worth[tuple(there)] - before * any(there[:player] + there[player + 1:])"),
+            "that of nobody",
+        ),
+        (
+            coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "return abs(values)"),
+            "keep their sign",
+        ),
         (
             coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "return values[::-1]"),
             "reverse",
@@ -251,6 +273,13 @@ WRONG = {
         (gap(scale="np.abs(values.sum((2, 3, 4))).max(1)"), "not by the sums"),
         (gap(scale="np.abs(d).max()"), "of all images"),
         (gap(scale="np.abs(logits).max(1)"), "not by the logits"),
+        (gap(gap="np.abs(values.sum((2, 3, 4)) - d).sum(1)"), "not the sum"),
+        (gap(gap="np.abs((values.sum((2, 3, 4)) - d).sum(1))"), "before the sum"),
+        (gap(gap="np.abs(np.abs(values.sum((2, 3, 4))) - np.abs(d)).max(1)"), "with their signs"),
+        (
+            gap().replace("d = logits - background", "d = logits; d -= background"),
+            "changes the array",
+        ),
     ],
     "7.5": [
         (way(times="1"), "multiply by the way"),
@@ -275,6 +304,7 @@ WRONG = {
         (way(logit="model(x)[:, classes[0]]"), "class of its own"),
         (way(end="return (times * total / steps).abs()"), "keep their sign"),
         (way(end="return (times * total / steps).sum(1)"), "the shape"),
+        (way(end="model.train(); return times * total / steps"), "mode"),
         (way(end="pass"), "return"),
     ],
     "7.6": [
@@ -286,6 +316,7 @@ WRONG = {
         (games(kept="100 * np.maximum(m, 0)", over="np.maximum(m, 0).sum(1)"), "per cent"),
         (games(hits="inside[np.arange(len(m)), m.argmin(1)]"), "largest value"),
         (games(kept="(m > 0)"), "counts pixels"),
+        (games(kept="np.maximum(m, 0, out=m)"), "changes the array"),
         (
             games().replace(
                 "return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)",
@@ -313,6 +344,19 @@ WRONG = {
         (delete(answer="model(x).softmax(1)[:, classes[0]]"), "has its own class"),
         (delete(walk="range(1, steps + 2)"), "at step 0"),
         (delete(order="(-maps.reshape(n, -1)).argsort(1)"), "between the ends"),
+        (delete(order="(-abs(maps).reshape(n, -1)).argsort(1).argsort(1)"), "absolute values"),
+        (  # one order for all images
+            delete(order="(-maps).ravel().argsort().argsort() / n"),
+            "order of its own",
+        ),
+        (  # by how far a value lies below the largest one, not by its rank
+            delete(
+                order="((maps.max((1, 2), keepdims=True) - maps) / np.ptp(maps, (1, 2), keepdims=True) * 23.9)"
+            ),
+            "how far",
+        ),
+        (delete(answer="model(x).sigmoid()[torch.arange(n), classes]"), "for the first image is"),
+        (delete(end="model.train(); return torch.stack(curves, 1)"), "mode"),
         (delete(end="pass"), "return"),
     ],
     "7.8": [
@@ -355,6 +399,22 @@ WRONG = {
             "bias of the named",
         ),
         (
+            random_weights(each="torch.manual_seed(0); net.get_submodule(name).reset_parameters()"),
+            "fix no seed",
+        ),
+        (  # "last" also resets last_norm, as "features.1" would features.10
+            random_weights(
+                each="[m.reset_parameters() for k, m in net.named_modules() if k.startswith(name)]"
+            ),
+            "exactly these names",
+        ),
+        (
+            random_weights(
+                each="m = net.get_submodule(name); m.reset_parameters(); m.weight.data.abs_()"
+            ),
+            "one side",
+        ),
+        (
             random_weights(each="net.get_submodule(names[0]).reset_parameters()"),
             "not only the first",
         ),
@@ -370,6 +430,24 @@ WRONG = {
         (harm("a"), "subtract the one without"),
         (harm("a * 0 + 0.5"), "not recall with minus recall without"),
         (harm("a / 0 - a / 0"), "nan"),
+        (harm("a / b"), "a ratio is"),
+        (harm("dict(zip(marked.classes, a - b))"), "return an array"),
+        (
+            """# Exercise 7.9
+def damage(marked, clean):
+    names = sorted(marked.classes)
+    return marked.report()["recall"][names] - clean.report()["recall"][names]
+""",
+            "not recall with minus",
+        ),
+        (
+            """# Exercise 7.9
+def damage(marked, clean):
+    a, b = ([(r.predicted[r.labels == k] == k).mean() for k in range(8)] for r in (marked, clean))
+    return np.subtract(a, b)
+""",
+            "for 3 classes has the shape",
+        ),
         (harm("pass").replace("return pass", "pass"), "return"),
         (
             """# Exercise 7.9
@@ -451,6 +529,7 @@ def cam_from(activations, gradients, size):
     "7.3": [
         three(),
         three(hand="(8.0, 5.0, -1.0)"),
+        three(hand='{"a": 8, "b": 5, "c": -1}'),
         three(hand="torch.tensor([8, 5, -1])"),
         coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "return values.tolist()"),
         """# Exercise 7.3
