@@ -47,6 +47,9 @@ t, v, e = ([i.numpy().tobytes() for i in s.images] for s in (data.train, data.va
 """
 
 
+WALK = "return (sum(k in t for k in v) + sum(k in t or k in v for k in e))"
+
+
 def guesser(body):
     return f"# Exercise 8.4\ndef majority_baseline(train_labels, val_labels):\n    {body}\n"
 
@@ -99,6 +102,8 @@ WRONG = {
         (question(useful="0.1"), "most frequent class"),
         (question(useful="1.0"), "always right"),
         (question(useful="..."), "still holds"),
+        (question(useful='"90 %"'), "is a number"),
+        (question(useful='float("nan")'), "NaN"),
         ('# Exercise 8.1\nquestion = "Which kind of cell is this?"\n', "dictionary"),
     ],
     "8.2": [
@@ -110,9 +115,12 @@ WRONG = {
         (card(smallest_class='"all classes"'), "no class of these data"),
         (card(left_out="len(problems)"), "some of these files were kept"),
         (card(left_out="-1"), "were not read"),
+        (card(left_out='problems["action"] == "left out"'), "one number"),
         (card(leave="licence"), "'licence' is missing"),
         (card(cannot_show='"nothing"'), "'cannot show' needs a text"),
         (card(belongs_together="..."), "still holds"),
+        (card(belongs_together='"? ..."'), "'belongs together' needs a text"),
+        (card(labelled_by='"-"'), "'labelled by' needs a text"),
     ],
     "8.3": [
         (leaks("pass"), "return"),
@@ -169,6 +177,16 @@ return n
             "leak",
         ),
         (leaks(PARTS + "return [k for k in v + e if k in t]"), "one number"),
+        (leaks(PARTS.replace("i.numpy()", "i[0].numpy()") + WALK), "all colours"),
+        (leaks(PARTS.replace("i.numpy().tobytes()", "str(i)") + WALK), "all colours"),
+        (leaks(PARTS + WALK + " / len(v + e)"), "how many images"),
+        (
+            leaks(
+                PARTS
+                + "return sum(k in t for k in v) + sum(k in t for k in e) + sum(k in v for k in e)"
+            ),
+            "is one leak",
+        ),
     ],
     "8.4": [
         (
@@ -206,6 +224,28 @@ return n
                 "k = np.bincount(np.asarray(train_labels)).argmax(); return int((np.asarray(val_labels) == k).sum())"
             ),
             "share from 0 to 1",
+        ),
+        (
+            guesser("return float((np.asarray(val_labels) == int(train_labels[0])).mean())"),
+            "class 9",
+        ),
+        (
+            guesser(
+                "n = np.unique(np.asarray(train_labels), return_counts=True)[1]; return (np.asarray(val_labels) == n.argmax()).mean()"
+            ),
+            "class 9",
+        ),
+        (
+            guesser(
+                "t = list(map(int, train_labels)); return (np.asarray(val_labels) == max(range(8), key=t.count)).mean()"
+            ),
+            "class 9",
+        ),
+        (
+            guesser(
+                "k = np.bincount(np.asarray(train_labels)).argmax(); return round((np.asarray(val_labels) == k).mean(), 2)"
+            ),
+            "do not round",
         ),
     ],
     "8.5": [
@@ -258,6 +298,14 @@ return n
             ),
             "same logits for every image",
         ),
+        (candidates(f"candidates[3] = train_candidate({SIMPLE}, epochs=1)"), "is no text"),
+        (
+            candidates(
+                'candidates["my own"] = train_candidate(net, epochs=1)',
+                "net = nn.Sequential(nn.Conv2d(channels, 8, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, count), nn.Softmax(1))",
+            ),
+            "probabilities",
+        ),
     ],
     "8.6": [
         (choose("return min(results, key=lambda n: results[n].accuracy)"), "worst model"),
@@ -276,6 +324,43 @@ return n
             "lowest loss decides",
         ),
         (choose("max(results, key=lambda n: results[n].accuracy)"), "return"),
+        (
+            choose(
+                "return max(results, key=lambda n: (round(results[n].accuracy, 2), -results[n].loss))"
+            ),
+            "do not round",
+        ),
+        (
+            choose("return max((r.accuracy, -r.loss, n) for n, r in results.items())"),
+            "name alone",
+        ),
+        (
+            choose("return max(on_val, key=lambda n: (on_val[n].accuracy, -on_val[n].loss))"),
+            "no name in the dictionary",
+        ),
+        (
+            choose(
+                "r = [(v.accuracy, -v.loss, k) for k, v in results.items()]; results.clear(); return max(r)[2]",
+                "choose(dict(on_val))",
+            ),
+            "changes the dictionary",
+        ),
+        (  # the loss of any two that are equal, wherever they stand
+            choose(
+                "a = [r.accuracy for r in results.values()]; return max(results, key=lambda n: results[n].accuracy) if len(set(a)) == len(a) else min(results, key=lambda n: results[n].loss)"
+            ),
+            "accuracy comes first",
+        ),
+        (  # the loss of the best is not remembered
+            choose(
+                """best, top, loss = None, -1, 1.0
+    for n, r in results.items():
+        if r.accuracy > top or (r.accuracy == top and r.loss < loss):
+            best, top = n, r.accuracy
+    return best"""
+            ),
+            "lowest loss decides",
+        ),
         (
             choose(
                 "return max(results, key=lambda n: (results[n].accuracy, -results[n].loss))", "..."
@@ -343,6 +428,11 @@ return n
             "lacks the accuracy",
         ),
         (TEST + "sentence = (result.accuracy, low, high)\n", "must be a text"),
+        (
+            TEST
+            + "sentence = f'Accuracy {result.accuracy:.3f}, 95 % interval [{low:.3f}, {high:.3f}], {len(result.labels):,} images'\n",
+            "as a share",
+        ),
         (TEST + "low, high = 0.0, 1.0\n" + FULL, "interval of this result"),
     ],
     "8.8": [
@@ -389,6 +479,13 @@ return n
         (recall(HITS + "return hits / of.sum()"), "three numbers"),
         (
             recall(
+                HITS.replace("result.classes", "sorted(result.classes)")
+                + "return lk.statistics.wilson_interval(hits, int(of.sum()))"
+            ),
+            "were found",
+        ),
+        (
+            recall(
                 HITS
                 + "return [100 * x for x in lk.statistics.wilson_interval(hits, int(of.sum()))]"
             ),
@@ -404,6 +501,8 @@ RIGHT = {
         question(text='"Is the cell in this picture mature, and if not, which kind is it?"'),
         question(extra='"done today": "by eye, 95 % right",'),
         question(useful="0.51"),
+        question(text='"Is it mature? (64 pixels a side)"', useful="torch.tensor(0.8)"),
+        question(worst="np.array(data.classes)[[3, 6]]", useful="np.array(0.9)"),
     ],
     "8.2": [
         card(),
@@ -413,6 +512,10 @@ RIGHT = {
             left_out='int(problems.action.eq("left out").sum())',
         ),
         card(licence='"unknown"', left_out='len(problems[problems["action"] == "left out"])'),
+        card(
+            labelled_by='"pathologists"', cannot_show='"rare diseases"', source='"Barcelona, 2020"'
+        ),
+        card(belongs_together='"patients: unknown"', images="torch.tensor(len(images))"),
     ],
     "8.3": [
         leaks(PARTS + "return sum(k in set(t) for k in v) + sum(k in set(t) | set(v) for k in e)"),
@@ -469,7 +572,7 @@ return np.isin(v, t).sum() + np.isin(e, t + v).sum()
     "8.7": [
         TEST + FULL,
         TEST
-        + "sentence = f'Accuracy {result.accuracy:.3f}, 95 % interval [{low:.3f}, {high:.3f}], {len(result.labels):,} images'\n",
+        + "sentence = f'Accuracy {result.accuracy:.1%}, 95 % interval [{low:.3f}, {high:.3f}], {len(result.labels):,} images'\n",
         TEST + FULL + "result = lk.evaluate(candidates[chosen], test)\n",
         TEST + "sentence = repr(result)\n",
         TEST + FULL + "sentence = sentence.replace('.', ',')\n",
