@@ -146,13 +146,17 @@ def hog_length(side, cell, block=2, orientations=9):
 
 # %%
 with lk.check("6.1", "hog_length"):
-    _got = hog_length(360, 10)
-    assert np.ndim(_got) == 0 and _got is not None, "return one number"
+    _got = float(lk.judge.read_array(hog_length(360, 10), (), "hog_length"))
     assert _got != 36**2 * 36, "a block needs two cells in a row: it has 35 places, not 36"
-    assert _got != 18**2 * 36, "blocks overlap: they move on by one cell, not by two"
+    assert _got != 18**2 * 36, (
+        "blocks of 2 x 2 cells overlap, they move on by one cell: 35 x 35 blocks of 36 numbers"
+    )
     assert _got != 35**2 * 9, "a block holds 2 x 2 histograms, not one"
     assert _got != 35**2 * 4, "each cell has a histogram of 9 orientations"
-    assert _got == 44100, f"360 pixels with cells of 10 give 44,100 numbers, not {_got:,}"
+    assert _got == 44100, f"360 pixels with cells of 10 give 44,100 numbers, not {_got:,.0f}"
+    assert hog_length(64, 8) == 7**2 * 36, (
+        f"64 pixels with cells of 8 give 1,764 numbers, not {hog_length(64, 8)}: use side and cell"
+    )
     for _side, _cell, _whole in ((360, 16, 22), (92, 16, 5)):
         assert hog_length(_side, _cell) == (_whole - 1) ** 2 * 36, (
             f"{_side} / {_cell} is {_side / _cell}: only {_whole} whole cells count, round down"
@@ -294,6 +298,7 @@ with lk.check("6.2", "nearest"):
     _unit = _toy / np.linalg.norm(_toy, axis=1, keepdims=True)
     _columns = _toy / np.linalg.norm(_toy, axis=0)
     _sums = _toy / np.abs(_toy).sum(1, keepdims=True)
+    _squares = _toy / (_toy**2).sum(1, keepdims=True)
     _centred = _toy - _toy.mean(1, keepdims=True)
     _centred /= np.linalg.norm(_centred, axis=1, keepdims=True)
     for _query, _k in ((5, 4), (11, 3), (0, 6)):
@@ -316,6 +321,9 @@ with lk.check("6.2", "nearest"):
             continue
         _slips = {
             "these are the least alike: the largest cosine comes first": _order(-_cosine),
+            "these are the least alike: argsort goes from small to large": np.argsort(
+                np.where(np.arange(12) == _query, -np.inf, _cosine)
+            )[:_k].tolist(),
             "a cosine of -1 is the opposite, not alike: leave the sign": _order(np.abs(_cosine)),
             "the mean was subtracted first: the formula compares the vectors as they are": _order(
                 _centred @ _centred[_query]
@@ -328,6 +336,9 @@ with lk.check("6.2", "nearest"):
             "the length is the root of the sum of squares, not the sum": _order(
                 _sums @ _sums[_query]
             ),
+            "the length is the root of the sum of squares: the root is missing": _order(
+                _squares @ _squares[_query]
+            ),
             "removing the query's row shifts the numbers behind it: keep it, with -inf": np.argsort(
                 -np.delete(_cosine, _query)
             )[:_k].tolist(),
@@ -337,6 +348,16 @@ with lk.check("6.2", "nearest"):
         assert _query not in _got, "the query is among its own neighbours: leave it out"
         assert set(_got) != set(_order(_cosine)), "the right rows: sort them, the most alike first"
         raise AssertionError(f"query {_query} on the toy rows must give {_order(_cosine)}")
+    _toy[2] = 2 * _toy[5]  # two that point the same way: each is the first neighbour of the other
+    for _query, _twin in ((5, 2), (2, 5)):
+        assert int(np.asarray(nearest(_toy, _query, 1))[0]) == _twin, (
+            f"rows 2 and 5 point the same way, so {_twin} is the first neighbour of {_query}: "
+            "leave out the query only, wherever the order puts it"
+        )
+    _many = _random.normal(size=(1000, 5))
+    _many /= np.linalg.norm(_many, axis=1, keepdims=True)
+    _fall = np.diff((_many @ _many[0])[np.asarray(nearest(_many, 0, 600)).astype(int)])
+    assert (_fall < 1e-6).all(), "not sorted: the most alike first (argpartition does not sort)"
 
 # %%
 queries = [one_each[i] for i in (1, 5, 7)]
@@ -503,7 +524,7 @@ with lk.check("6.3", "prepare"):
     _mix = _random.normal(size=(6, 6)) * np.arange(1, 7)
     _a, _b = _random.normal(size=(80, 6)) @ _mix + 3, _random.normal(size=(30, 6)) @ _mix + 5
     for _k in (None, 2):
-        _out = prepare(_a.copy(), _b.copy(), _k)
+        _out = lk.judge.call(prepare, _a, _b, _k)
         assert isinstance(_out, tuple | list) and len(_out) == 2, "return train and test, prepared"
         _za, _zb = (np.asarray(part, float) for part in _out)
         assert _za.shape == (80, _k or 6) and _zb.shape == (30, _k or 6), (
@@ -525,17 +546,25 @@ with lk.check("6.3", "prepare"):
         assert np.allclose(_za.std(0), 1, atol=0.02), (
             "training columns need standard deviation 1: scale after PCA"
         )
-    _plain = np.asarray(prepare(_a.copy(), _b.copy())[0], float)
-    assert np.allclose(_plain, StandardScaler().fit_transform(_a), rtol=0.02, atol=1e-3), (
+    _plain, _other = (np.asarray(part, float) for part in prepare(_a.copy(), _b.copy()))
+    _scaler = StandardScaler().fit(_a)
+    assert np.allclose(_plain, _scaler.transform(_a), rtol=0.02, atol=1e-3), (
         "without `components` the columns are only scaled: no PCA (PCA(None) turns them, too)"
     )
+    _scaled = "the test part must pass through the same steps: minus train's mean, by its deviation"
+    assert np.allclose(_other, _scaler.transform(_b), rtol=0.02, atol=1e-3), _scaled
     _first = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(_a))
     assert not np.allclose(
         np.abs(_za), np.abs(StandardScaler().fit_transform(_first)), atol=0.02
     ), "scaled before PCA: the text asks for PCA first, then scaling"
-    _right = StandardScaler().fit_transform(PCA(2, random_state=0).fit_transform(_a))
+    _both = make_pipeline(PCA(2, random_state=0), StandardScaler()).fit(_a)
+    _right = _both.transform(_a)
     assert np.allclose(np.abs(_za), np.abs(_right), atol=0.05), (
         "other components than expected: PCA first, then scaling"
+    )
+    _signs = np.sign((_za * _right).sum(0))  # a component may as well point the other way
+    assert np.allclose(_zb * _signs, _both.transform(_b), rtol=0.02, atol=0.05), (
+        "the test part must pass through the same PCA and scaling as the training part"
     )
 
 # %% [markdown]
@@ -588,49 +617,57 @@ def train_logistic(x, y, epochs=50):
 
 # %%
 with lk.check("6.4", "train_logistic"):
-    from torch.nn.modules.module import register_module_forward_pre_hook as _before_layers
-    from torch.optim.optimizer import register_optimizer_step_pre_hook as _before_steps
+    from torch.optim.optimizer import register_optimizer_step_post_hook as _after_steps
+    from torch.overrides import TorchFunctionMode as _Mode
 
     torch.manual_seed(0)
     _y = torch.arange(400) % 8
     _x = torch.randn(8, 12)[_y] * 3 + torch.randn(400, 12)
-    _seen, _steps = {}, []
+    _passes, _steps, _sum = [], [], torch.zeros(8, 12)
 
-    def _note(layer, inputs):
-        if isinstance(layer, nn.Linear):
-            _seen.update(layer=layer, batch=inputs[0].detach())
+    class _Note(_Mode):
+        """Each batch that goes through a linear layer, with the weights that it meets."""
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            if getattr(func, "__name__", "") == "linear" and torch.is_grad_enabled():
+                batch, *layer = (*args, *(kwargs or {}).values())[:3]
+                if layer[0].shape == (8, 12) and layer[-1] is not None:
+                    start = [part.detach().clone() for part in layer]
+                    _passes.append((layer[0], batch.detach(), start))
+            return func(*args, **kwargs or {})
 
     def _look(optimizer, *_):
-        """Before a step: whose, how large, and is the gradient that of the cross-entropy?"""
-        if "layer" not in _seen or _seen["layer"].weight.shape != (8, 12):
+        """After a step: whose, how large, and was the gradient that of the cross-entropy?"""
+        if not _passes:
             return
-        if _seen["layer"].bias is None:
-            return
-        layer, rows = _seen["layer"], torch.cdist(_seen["batch"], _x).argmin(1)
-        weight = layer.weight.detach().clone().requires_grad_()
-        logits = _x[rows] @ weight.T + layer.bias.detach()
-        losses = {"right": logits, "softmax": logits.softmax(1)}
-        held, fits = layer.weight.grad, {}
-        for name, scores in losses.items():
-            own = torch.autograd.grad(F.cross_entropy(scores, _y[rows]), weight, retain_graph=True)[
-                0
-            ]
-            fits[name] = (
-                held is not None
-                and F.cosine_similarity(held.flatten(), own.flatten(), dim=0).item()
+        layer, batch, (weight, bias) = _passes[-1]
+        far, rows = torch.cdist(batch, _x).min(1)
+        weight, held = weight.clone().requires_grad_(), layer.grad
+        logits, fits = batch @ weight.T + bias, {"x": far.max() < 1e-2}
+        for name, scores in {"softmax": logits.softmax(1), "right": logits}.items():
+            loss = F.cross_entropy(scores, _y[rows])
+            own = torch.autograd.grad(loss, weight, retain_graph=True)[0]
+            fits[name] = held is not None and torch.cosine_similarity(
+                held.flatten(), own.flatten(), dim=0
             )
-        group = optimizer.param_groups[0]
+        _sum.add_(own)
         fits["gone"] = held is None or not held.any()
+        fits["sum"] = not fits["gone"] and torch.cosine_similarity(
+            held.flatten(), _sum.flatten(), dim=0
+        )
+        group = optimizer.param_groups[0]
         fits["decay"] = group["weight_decay"]
         _steps.append((type(optimizer).__name__, group["lr"], rows, fits))
 
-    _handles = [_before_layers(_note), _before_steps(_look)]
+    _few = train_logistic(_x[:70, :5].clone(), _y[:70] % 5, 1)
+    _given, _handle = _x.clone(), _after_steps(_look)
     try:
-        _model = train_logistic(_x.clone(), _y.clone(), 30)
+        with _Note():
+            _model = train_logistic(_given, _y.clone(), 30)
     finally:
-        for _handle in _handles:
-            _handle.remove()
+        _handle.remove()
     assert isinstance(_model, nn.Module), "return the trained layer"
+    assert torch.equal(_given, _x), "x was changed: train on it as it comes"
     with torch.no_grad():
         _logits = _model(_x)
     assert _logits.shape == (400, 8), f"400 rows must give logits (400, 8), not {_logits.shape}"
@@ -642,27 +679,59 @@ with lk.check("6.4", "train_logistic"):
     assert not torch.allclose(_logits.sum(1), torch.ones(400), atol=1e-3), (
         "each row adds up to 1: leave the softmax out, the loss contains it"
     )
-    assert _steps, "nothing was learnt: is step() called on an optimiser of torch.optim?"
-    _kind, _rate, _rows, _ = _steps[0]
+    _moved = bool(_passes) and any(
+        not torch.equal(p, q) for p, q in zip(_passes[0][2], _passes[-1][2], strict=True)
+    )
+    assert _steps or _moved, "nothing was learnt: is step() called on an optimiser of torch.optim?"
+    if not _steps:  # Adam written by hand: its batches are those that the layer saw
+        _fine = {"x": True, "right": 1.0, "decay": 0, "gone": False}
+        _steps = [
+            ("Adam", 1e-3, torch.cdist(batch, _x).argmin(1), _fine) for _, batch, _ in _passes
+        ]
+    _kind, _rate, _rows, _first = _steps[0]
     assert _kind == "Adam", f"the optimiser is {_kind}, the text asks for Adam"
     assert abs(_rate - 1e-3) < 1e-9, f"the learning rate is {_rate:g}, the text asks for 1e-3"
     assert len(_rows) == 64, f"a batch has {len(_rows)} rows, the text asks for 64"
     assert len(_steps) != 30 * 6, "the last, smaller batch of each epoch is left out"
     assert len(_steps) == 30 * 7, f"30 epochs of 400 rows are 210 steps, not {len(_steps)}"
+    assert _first["x"], (
+        "the layer is given other numbers than the rows of x: train on x as it comes"
+    )
     assert not torch.equal(_rows, torch.arange(64)), "the batches are not shuffled"
     assert not torch.equal(_rows, _steps[7][2]), "shuffled only once: each epoch needs a new order"
-    assert not _steps[0][3]["decay"], "weight_decay pulls the weights to 0: leave it out"
-    assert not _steps[0][3]["gone"], (
-        "the gradient is gone when step() is called: zero_grad() belongs before backward()"
+    _epoch = len(torch.cat([step[2] for step in _steps[:7]]).unique())
+    assert _epoch == 400, (
+        f"the first epoch shows {_epoch} of the 400 rows, some twice: shuffle, do not draw"
     )
-    assert not all(_fits["softmax"] > 0.999 for *_, _fits in _steps[:3]), (
-        "the loss was given probabilities: cross_entropy takes logits, its softmax is inside"
+    assert not _first["decay"], "weight_decay pulls the weights to 0: leave it out"
+    assert not _first["gone"], (
+        "there is no gradient when step() is called: backward() before it, zero_grad() before backward()"
     )
-    assert all(_fits["right"] > 0.999 for *_, _fits in _steps[:1]), (
-        "the gradient is not that of the cross-entropy of this batch"
+    if not all(_fits["right"] > 0.999 for *_, _fits in _steps):
+        assert not all(_fits["softmax"] > 0.999 for *_, _fits in _steps[:3]), (
+            "the loss was given probabilities: cross_entropy takes logits, its softmax is inside"
+        )
+        assert not all(_fits["sum"] > 0.999 for *_, _fits in _steps[:7]), (
+            "the gradients of several batches add up: zero_grad() is missing"
+        )
+        raise AssertionError("the gradient is not that of the cross-entropy of this batch")
+    _start, _off = _passes[0][2], []
+    for _reduction in ("mean", "sum"):  # Adam minds only the last batch's smaller share
+        _same = nn.Linear(12, 8)
+        _same.load_state_dict(dict(zip(("weight", "bias"), _start, strict=True)))
+        _adam = torch.optim.Adam(_same.parameters(), lr=1e-3)
+        for *_, _rows, _ in _steps:
+            _adam.zero_grad()
+            F.cross_entropy(_same(_x[_rows]), _y[_rows], reduction=_reduction).backward()
+            _adam.step()
+        _three = zip(_model.parameters(), _same.parameters(), _start, strict=True)
+        _off.append(max((mine - p).norm() / (p - old).norm() for mine, p, old in _three))
+    assert min(_off) < 0.02, (
+        "these batches lead Adam to other weights: make one layer and one optimiser, before the "
+        "epochs; it gets weight and bias, and lr stays 1e-3"
     )
-    assert all(_fits["right"] > 0.999 for *_, _fits in _steps), (
-        "the gradients of several batches add up: zero_grad() is missing"
+    assert _few(_x[:3, :5]).shape == (3, 8), (
+        "8 classes, also where some are absent from y: nn.Linear(D, 8)"
     )
 
 # %% [markdown]
@@ -1021,32 +1090,51 @@ def roc_points(scores, truth):
 
 # %%
 with lk.check("6.5", "roc_points"):
-    _scores = np.array([0.9, 0.8, 0.8, 0.3, 0.8, 0.1, 0.1])
-    _truth = np.array([1, 1, 0, 0, 1, 0, 0])
-    _out = roc_points(_scores.copy(), _truth.copy())
-    assert _out is not None and len(_out) == 2, "return two arrays of rates"
-    _f, _t = (np.asarray(part, float).ravel() for part in _out)
-    assert len(_f) == len(_t), "both arrays need the same length"
-    assert max(_f.max(), _t.max()) <= 1, "rates go from 0 to 1: divide each by its own group"
-    assert _f[0] == 0 and _t[0] == 0, "the first point is (0, 0): nothing is positive"
-    assert (np.diff(_f) >= 0).all() and (np.diff(_t) >= 0).all(), (
-        "the rates must rise: thresholds go from the largest score to the smallest"
-    )
-    assert _f[-1] == 1 and _t[-1] == 1, (
-        "the last point must be (1, 1): `>=` the smallest score makes all positive, and each rate "
-        "is divided by its own group"
-    )
-    _area = np.trapezoid(_t, _f)
-    assert abs(_area - 1 / 12) > 0.05, "the two arrays are swapped: false-positive rates first"
-    assert len(_f) == 5, f"4 different scores and (0, 0) make 5 points, not {len(_f)}"
-    for _name, _rates, _right in (
-        ("false", _f, [0, 0, 0.25, 0.5, 1]),
-        ("true", _t, [0, 1 / 3, 1, 1, 1]),
+    for _scores, _truth, _f_right, _t_right in (
+        (
+            [0.9, 0.8, 0.8, 0.3, 0.8, 0.1, 0.1],
+            [1, 1, 0, 0, 1, 0, 0],
+            [0, 0, 0.25, 0.5, 1],
+            [0, 1 / 3, 1, 1, 1],
+        ),
+        (
+            [-1.5, 0.301, 7.0, 2.5, 0.302, -4.0],
+            [0, 0, 1, 1, 0, 1],
+            [0, 0, 0, 1 / 3, 2 / 3, 1, 1],
+            [0, 1 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3, 1],
+        ),
     ):
-        assert np.allclose(_rates, _right), (
-            f"{_name}-positive rates of {_scores.tolist()} with the truth {_truth.tolist()}: "
-            f"{np.round(_right, 2).tolist()}, not {_rates.round(2).tolist()}"
+        _out = lk.judge.call(roc_points, np.array(_scores), np.array(_truth))
+        _out = tuple(_out) if hasattr(_out, "__iter__") else ()
+        assert len(_out) == 2, "return two arrays of rates"
+        _f, _t = (np.asarray(part, float).ravel() for part in _out)
+        assert len(_f) == len(_t), "both arrays need the same length"
+        assert max(_f.max(), _t.max()) <= 1, (
+            "rates go from 0 to 1, no counts and no per cent: divide each by its own group"
         )
+        assert _f[0] == 0 and _t[0] == 0, "the first point is (0, 0): nothing is positive"
+        assert (np.diff(_f) >= 0).all() and (np.diff(_t) >= 0).all(), (
+            "the rates must rise: thresholds go from the largest score to the smallest, positive is "
+            "a score >= the threshold, and each rate is divided by its own group"
+        )
+        assert _f[-1] == 1 and _t[-1] == 1, (
+            "the last point must be (1, 1): `>=` the smallest score makes all positive, and each "
+            "rate is divided by its own group"
+        )
+        _area, _right = np.trapezoid(_t, _f), np.trapezoid(_t_right, _f_right)
+        assert abs(_area - _right) < 1e-6 or abs(_area + _right - 1) > 0.01, (
+            "the two arrays are swapped: false-positive rates first"
+        )
+        _points = len(_f_right)
+        assert len(_f) == _points, (
+            f"{_points - 1} different scores and (0, 0) make {_points} points, not {len(_f)}: one for "
+            "each score, also where the curve goes straight on (roc_curve: drop_intermediate=False)"
+        )
+        for _name, _rates, _right in (("false", _f, _f_right), ("true", _t, _t_right)):
+            assert np.allclose(_rates, _right), (
+                f"{_name}-positive rates of {_scores} with the truth {_truth}: "
+                f"{np.round(_right, 2).tolist()}, not {_rates.round(2).tolist()}"
+            )
 
 # %%
 areas = {}
@@ -1194,10 +1282,12 @@ with lk.check("6.6", "ResidualBlock"):
         (4, 1, (2, 4, 9, 11)),
         (6, 2, (2, 6, 5, 6)),
         (6, 1, (2, 6, 9, 11)),
+        (3, 1, (2, 3, 9, 11)),
         (4, 2, (2, 4, 5, 6)),
+        (4, 3, (2, 4, 3, 4)),
     ):
         _case = f"ResidualBlock(4, {_out}, stride={_stride})"
-        _block, _calls = ResidualBlock(4, _out, stride=_stride).eval(), []
+        _block, _calls = ResidualBlock(4, _out, stride=_stride), []
         for _m in _block.modules():
             if isinstance(_m, nn.Conv2d | nn.BatchNorm2d):
                 if isinstance(_m, nn.BatchNorm2d):
@@ -1208,10 +1298,13 @@ with lk.check("6.6", "ResidualBlock"):
         with torch.no_grad():
             try:
                 _y = _block(_before)
-            except RuntimeError as _error:
+            except RuntimeError:
+                _made = [tuple(y.shape) for m, _, y in _calls if isinstance(m, nn.Conv2d)]
                 raise AssertionError(
-                    f"{_case}: {_error}. Where the shape changes, in size or in channels, the "
-                    "shortcut is a 1x1 convolution with that stride, and batch normalisation"
+                    f"{_case}: the shapes do not fit. The input is {tuple(_x.shape)}, the sum "
+                    f"{_shape}, and the convolutions give {_made}. In F: padding=1, and the stride in "
+                    "the first. Where the shape changes, in size or in channels, the shortcut is a "
+                    "1x1 convolution with that stride, unpadded, and batch normalisation"
                 ) from None
         assert isinstance(_y, torch.Tensor), "forward must return the sum; is `return` missing?"
         assert torch.equal(_before, _x), "the input was changed: add without +=, no ReLU in place"
@@ -1219,11 +1312,16 @@ with lk.check("6.6", "ResidualBlock"):
         assert (_y >= 0).all(), "negative outputs: ReLU after the sum"
         _body = [c for c in _calls if isinstance(c[0], nn.Conv2d) and c[0].kernel_size == (3, 3)]
         _short = [c for c in _calls if isinstance(c[0], nn.Conv2d) and c[0].kernel_size == (1, 1)]
-        assert len({_c[0] for _c in _body}) == 2, f"{_case}: F has two 3x3 convolutions of its own"
+        assert len({_c[0] for _c in _body}) == 2, (
+            f"{_case}: F has two 3x3 convolutions of its own, made in __init__, as attributes or in "
+            "nn.Sequential (PyTorch does not look into a list)"
+        )
+        assert _body[0][0].bias is None, "the first convolution has a bias: the text asks for none"
         assert _body[1][0].stride == (1, 1), "the stride belongs to the first convolution only"
         _changes = _stride != 1 or _out != 4
         assert len(_short) == _changes, (
-            f"{_case}: the shortcut needs one 1x1 convolution where the shape changes, else none"
+            f"{_case}: the shortcut needs one 1x1 convolution, made in __init__, where the shape "
+            "changes, else none"
         )
 
         def _norm_of(conv, name, calls=_calls):
@@ -1235,6 +1333,9 @@ with lk.check("6.6", "ResidualBlock"):
         _one = _norm_of(_body[0], "the first convolution of F")
         _two = _norm_of(_body[1], "the second convolution of F")
         _side = _norm_of(_short[0], "the shortcut's convolution") if _changes else None
+        assert len({_one, _two, _side}) == 3, (
+            "one batch normalisation is used twice: each convolution needs its own"
+        )
         with torch.no_grad():
             _first = _one(_body[0][0](_x))
             _change, _straight = _two(_body[1][0](_first.relu())), _two(_body[1][0](_first))
@@ -1253,6 +1354,10 @@ with lk.check("6.6", "ResidualBlock"):
                 raise AssertionError(
                     f"{_case}: this is not ReLU(F(x) + shortcut(x)) as in the text"
                 )
+        _block(_x.clone().requires_grad_()).sum().backward()
+        assert all(p.grad is not None for m, *_ in _calls for p in m.parameters()), (
+            "a gradient does not arrive: no detach() and no no_grad() in forward"
+        )
 
 # %% [markdown]
 # What the shortcut does to gradients: stacks of 5 to 40 small blocks with fresh weights (and no
@@ -1390,45 +1495,73 @@ vit_tokens = (224 // 16) ** 2 + 1
 
 # %%
 with lk.check("6.7", "attention", "vit_tokens"):
+    from torch.overrides import TorchFunctionMode as _Mode
+
+    class _Watch(_Mode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            assert getattr(func, "__name__", "") != "scaled_dot_product_attention", (
+                "this is PyTorch's ready-made function: write the formula with @ and softmax"
+            )
+            return func(*args, **kwargs or {})
+
     torch.manual_seed(0)
-    _q, _k, _v = (torch.randn(2, 5, 16) for _ in range(3))
-    _got = attention(_q, _k, _v)
-    assert isinstance(_got, torch.Tensor) and _got.shape == (2, 5, 16), (
-        "for (2, 5, 16) the result must be a tensor (2, 5, 16)"
-    )
-    _s = _q @ _k.transpose(1, 2)
-    assert not torch.allclose(_got, _s.softmax(-1) @ _v, atol=1e-5), (
-        "the scores are not scaled: divide by the square root of d"
-    )
-    assert not torch.allclose(_got, (_s / 4).softmax(1) @ _v, atol=1e-5), (
-        "the softmax goes over the queries: each token's weights over all keys must add up to 1"
-    )
-    assert not torch.allclose(_got, (_s / 16).softmax(-1) @ _v, atol=1e-5), (
-        "divide by the square root of d, not by d"
-    )
-    assert not torch.allclose(_got, (_s / 4) @ _v, atol=1e-5), "the softmax is missing"
-    assert not torch.allclose(_got, (_s / 5**0.5).softmax(-1) @ _v, atol=1e-5), (
-        "d is the length of a query (the last dimension), not the number of tokens"
-    )
-    assert not torch.allclose(_got, (_s * 4).softmax(-1) @ _v, atol=1e-5), "divide, do not multiply"
-    assert not torch.allclose(_got, _s.softmax(-1) / 4 @ _v, atol=1e-5), (
-        "divide the scores, before the softmax"
-    )
-    assert not torch.allclose(_got, (_s.mT / 4).softmax(-1) @ _v, atol=1e-5), (
-        "queries meet keys, Q K^T, not K Q^T: each row belongs to a query"
-    )
-    assert not torch.allclose(_got, (_s / 4).softmax(-1) @ _k, atol=1e-5), (
-        "collect values, not keys"
-    )
-    assert not torch.allclose(_got, (_s / 4).softmax(0) @ _v, atol=1e-5), (
-        "the softmax goes over the images: each token's weights over all keys must add up to 1"
-    )
-    _true = F.scaled_dot_product_attention(_q, _k, _v)
-    assert torch.allclose(_got, _true, atol=1e-5), "the numbers differ from the formula's"
-    _q, _k, _v = (torch.randn(3, 7, 9) for _ in range(3))
-    assert torch.allclose(
-        attention(_q, _k, _v), F.scaled_dot_product_attention(_q, _k, _v), atol=1e-5
-    ), "right for 16 numbers a token only: d is the last dimension of q"
+    for _shape in ((2, 5, 16), (3, 7, 9)):
+        _given = [torch.randn(_shape).requires_grad_() for _ in range(3)]
+        _b, _n, _d = _shape
+        with torch.no_grad():
+            _q, _k, _v = (part.detach().clone() for part in _given)
+            _copies = [part.clone() for part in (_q, _k, _v)]
+            try:
+                _got = attention(*_copies)
+            except RuntimeError as _error:
+                raise AssertionError(
+                    f"{_error} (for {_shape}: {_shape} @ {(_b, _d, _n)} gives the scores "
+                    f"{(_b, _n, _n)}; k.transpose(1, 2) exchanges the last two dimensions only)"
+                ) from None
+            assert isinstance(_got, torch.Tensor) and _got.shape == _shape, (
+                f"for {_shape} the result must be a tensor {_shape}"
+            )
+            assert all(torch.equal(*pair) for pair in zip(_copies, (_q, _k, _v), strict=True)), (
+                "q, k or v was changed: no `/=`, write q / …"
+            )
+            with _Watch():
+                attention(*_copies)
+            _s, _r = _q @ _k.transpose(1, 2), _d**0.5
+            _slips = {
+                "the scores are not scaled: divide by the square root of d": _s.softmax(-1) @ _v,
+                "the softmax goes over the queries: each token's weights over all keys must add up "
+                "to 1": (_s / _r).softmax(1) @ _v,
+                "the softmax goes over the images: each token's weights over all keys must add up "
+                "to 1": (_s / _r).softmax(0) @ _v,
+                "divide by the square root of d, not by d": (_s / _d).softmax(-1) @ _v,
+                "the softmax is missing": (_s / _r) @ _v,
+                "d is the length of a query (the last dimension), not the number of tokens": (
+                    _s / _n**0.5
+                ).softmax(-1)
+                @ _v,
+                "divide, do not multiply": (_s * _r).softmax(-1) @ _v,
+                "divide the scores, before the softmax": _s.softmax(-1) / _r @ _v,
+                "queries meet keys, Q K^T, not K Q^T: each row belongs to a query": (
+                    _s.mT / _r
+                ).softmax(-1)
+                @ _v,
+                "reshape does not transpose: k.transpose(1, 2)": (
+                    _q @ _k.reshape(_b, _d, _n) / _r
+                ).softmax(-1)
+                @ _v,
+                "collect values, not keys": (_s / _r).softmax(-1) @ _k,
+                "right for 16 numbers a token only: d is the last dimension of q": (_s / 4).softmax(
+                    -1
+                )
+                @ _v,
+            }
+            _true = (_s / _r).softmax(-1) @ _v
+            lk.judge.compare(_got, _true, _slips, "the numbers differ from the formula's")
+    try:
+        _flows = attention(*_given).requires_grad
+    except RuntimeError:
+        _flows = False
+    assert _flows, "no gradient goes through: no detach(), no no_grad() and no NumPy in it"
     assert vit_tokens != 196, "196 patches; the class token comes on top"
     assert vit_tokens == 197, "14 patches in each direction, and the class token"
 
@@ -1524,20 +1657,22 @@ def train_mode(model):
 with lk.check("6.8", "freeze", "train_mode"):
 
     def _net(*, frozen=False):
-        """Three blocks with parameters, of several layers each, and two without."""
+        """Three blocks with parameters, the second one deep, and three without."""
         torch.manual_seed(0)
-        _pair = lambda i: nn.Sequential(nn.Conv2d(i, 4, 3, padding=1), nn.BatchNorm2d(4))  # noqa: E731 - short
+        _pair = lambda: nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4))  # noqa: E731 - short
+        deep = nn.Sequential(nn.BatchNorm2d(4), nn.Sequential(_pair(), nn.ReLU()))
         model = nn.Sequential(
-            _pair(3), nn.ReLU(), _pair(4), nn.MaxPool2d(2), _pair(4), nn.Dropout()
+            nn.Conv2d(3, 4, 3), nn.ReLU(), deep, nn.MaxPool2d(2), _pair(), nn.Dropout()
         )
         return model.requires_grad_(not frozen)
 
     for _frozen, _last in ((False, 1), (True, 1), (False, 2), (True, 3)):
         _model = _net(frozen=_frozen)
         _answer = freeze(_model, _last)
-        _model = _answer if isinstance(_answer, nn.Module) else _model
         _learn = [[p.requires_grad for p in _model[i].parameters()] for i in (0, 2, 4)]
         _flat = [learns for kinds in _learn for learns in kinds]
+        _copied = isinstance(_answer, nn.Module) and _answer is not _model and not _frozen
+        assert not (_copied and all(_flat)), "a copy was frozen: change the blocks that were given"
         assert any(_flat), (
             "nothing learns: this network arrived frozen, so the last block needs requires_grad = True"
             if _frozen
@@ -1546,7 +1681,7 @@ with lk.check("6.8", "freeze", "train_mode"):
         assert not all(_flat) or _last == 3, (
             "everything learns: set requires_grad = False before it"
         )
-        assert _learn != [[True] * 4, [False] * 4, [False] * 4] or _last == 3, (
+        assert _flat != [n < 2 for n in range(len(_flat))] or _last == 3, (
             "the wrong way round: the last blocks should learn, the first not"
         )
         assert sum(_flat) != _last, (
@@ -1561,29 +1696,38 @@ with lk.check("6.8", "freeze", "train_mode"):
             f"{_last} should learn. Dropout and pooling have none and do not count"
         )
     _none = _net()
-    _none = freeze(_none, 0) or _none
+    freeze(_none, 0)
     assert not any(p.requires_grad for p in _none.parameters()), (
         "freeze(blocks, 0) must freeze all: chosen[-0:] is the whole list, and chosen[:-0] is empty"
     )
-    _model = _net()
-    _model = (freeze(_model, 1) or _model).eval()
-    _answer = train_mode(_model)
-    _model = _answer if isinstance(_answer, nn.Module) else _model
-    assert _model.training, "the whole model is in eval(), dropout too: call model.train() first"
+    _model, _whole = _net(), nn.Module()
+    _whole.body = _model  # a network need not be an nn.Sequential
+    freeze(_model, 1)
+    _whole.eval()
+    try:
+        train_mode(_whole)
+    except TypeError as _error:
+        raise AssertionError(
+            f"{_error}: not every network is an nn.Sequential, and batch normalisation stands inside "
+            "a block. model.modules() goes through all layers of any network"
+        ) from None
+    _inner, _deep = _model[2][0], _model[2][1][0][1]
+    assert _whole.training, "the whole model is in eval(), dropout too: call model.train() first"
     assert _model[5].training, (
         "dropout is in eval(), too: it has no weights that could be frozen. Only nn.BatchNorm2d counts"
     )
     assert _model[4][1].training, "batch normalisation that learns must be in train()"
-    assert not (_model[0][1].training and _model[2][1].training), (
+    assert not (_inner.training and _deep.training), (
         "the frozen batch normalisation must be in eval(): it stands inside a block, so go through "
         "model.modules(), and call model.train() before it"
     )
-    assert not (_model[0][1].training or _model[2][1].training), (
-        "one frozen batch normalisation is still in train()"
+    assert not (_inner.training or _deep.training), (
+        "one frozen batch normalisation is still in train(): it may stand deep inside, so go through "
+        "model.modules()"
     )
-    _mean = _model[0][1].running_mean.clone()
+    _mean = _inner.running_mean.clone()
     _model(torch.randn(8, 3, 8, 8) + 3)
-    assert torch.equal(_mean, _model[0][1].running_mean), "the frozen layer's running mean moved"
+    assert torch.equal(_mean, _inner.running_mean), "the frozen layer's running mean moved"
 
 # %% [markdown]
 # **Save work.** What the frozen stages give never changes, so we compute it **once** for all
@@ -1776,36 +1920,45 @@ def paired_interval(a, b, test_share):
 
 # %%
 with lk.check("6.9", "paired_interval"):
-    _a = np.array([0.80, 0.90, 0.70, 0.85, 0.75])
-    _b = _a + np.array([0.02, 0.03, 0.01, 0.02, 0.04])
-    _out = paired_interval(_a, _b, 0.25)
-    assert _out is not None and np.ndim(_out) == 1 and len(_out) == 3, (
-        "return three numbers: mean, low end, high end"
+    _a = np.array([0.80, 0.84, 0.78, 0.82, 0.81])
+    _b = _a + np.array([0.07, -0.02, 0.05, 0.00, 0.00])
+
+    def _read(*given):
+        out = lk.judge.call(paired_interval, *given)
+        out = list(out) if hasattr(out, "__iter__") else []
+        assert len(out) == 3, "return three numbers: mean, low end, high end"
+        return lk.judge.read_array(out, (3,), "paired_interval")
+
+    _m, _lo, _hi = _read(_a, _b, 0.25)
+    assert abs(_m + 0.02) > 1e-9, "the sign is wrong: b - a, not a - b"
+    assert abs(_m - 0.02) < 1e-6, (
+        f"first comes the mean of the differences b - a, with their signs: 0.020, not {_m:.3f}"
     )
-    _m, _lo, _hi = (float(v) for v in _out)
-    assert abs(_m + 0.024) > 1e-9, "the sign is wrong: b - a, not a - b"
-    assert abs(_m - 0.024) < 1e-9, f"the mean of the differences is 0.024, not {_m:.3f}"
     assert _lo < _m < _hi, "the low end must be below the mean and the high end above"
     assert abs((_m - _lo) - (_hi - _m)) < 1e-6, (
         "the two ends lie at different distances from the mean: low is mean - half, high mean + half"
     )
     _d = _b - _a
     _half, _t = _hi - _m, 2.7764451052
-    _plain = _t * np.sqrt(_d.var(ddof=1) / 5)
-    assert abs(_half - _plain) > 1e-6, "the folds are treated as independent: add test_share to 1/k"
-    _wide = _t * np.sqrt(0.45 * (_a.var(ddof=1) + _b.var(ddof=1)))
-    assert abs(_half - _wide) > 1e-3, "not paired: take the variance of the differences"
-    _right = _t * np.sqrt(0.45 * _d.var(ddof=1))
-    assert abs(_half - _right * np.sqrt(0.8)) > 1e-6, "use ddof=1 in the variance"
-    assert abs(_half - _right * 1.959964 / _t) > 1e-4, "t with k - 1 degrees of freedom, not 1.96"
-    assert abs(_half - _right * 2.1318467863 / _t) > 1e-4, (
-        "2.5 % lie on each side: ppf(0.975, …), not 0.95"
-    )
-    assert abs(_half - (_right / _t) ** 2 * _t) > 1e-4, "the square root is missing"
-    assert abs(_half - _right) < 1e-4, f"half the interval is {_right:.4f}, not {_half:.4f}"
-    _out = [float(v) for v in paired_interval(_a[:4], _b[:4], 0.5)]
+    _error = np.sqrt(0.45 * _d.var(ddof=1))
+    _slips = {
+        "the folds are treated as independent: add test_share to 1/k": _t
+        * np.sqrt(_d.var(ddof=1) / 5),
+        "not paired: take the variance of the differences, each b minus its own a": _t
+        * np.sqrt(0.45 * (_a.var(ddof=1) + _b.var(ddof=1))),
+        "the pairs are torn: sort neither a nor b": _t
+        * np.sqrt(0.45 * (np.sort(_b) - np.sort(_a)).var(ddof=1)),
+        "use ddof=1 in the variance": _t * _error * np.sqrt(0.8),
+        "t with k - 1 degrees of freedom, not 1.96": 1.959964 * _error,
+        "t with k - 1 degrees of freedom, not k": 2.5705818366 * _error,
+        "2.5 % lie on each side: ppf(0.975, …), not 0.95": 2.1318467863 * _error,
+        "the square root is missing": _t * _error**2,
+    }
+    _words = f"half the interval is {_t * _error:.4f}, not {_half:.4f}"
+    lk.judge.compare(_half, _t * _error, _slips, _words, 1e-4)
     _wide = 3.1824463053 * np.sqrt(0.75 * _d[:4].var(ddof=1))
-    assert np.allclose(_out, [0.02, 0.02 - _wide, 0.02 + _wide], atol=1e-4), (
+    _other = _read(_a[:4], _b[:4], 0.5)
+    assert np.allclose(_other, _d[:4].mean() + _wide * np.array([0, -1, 1]), atol=1e-4), (
         "right for five folds and a test_share of 0.25 only: use len(d) and `test_share`"
     )
 
@@ -1915,9 +2068,15 @@ with lk.check("6.10", "patches"):
     torch.manual_seed(0)
     for _size, _h, _w, _c in ((2, 4, 6, 3), (3, 9, 6, 3), (4, 4, 12, 3), (2, 4, 6, 1)):
         _x = torch.randn(2, _c, _h, _w)
-        _got = patches(_x.clone(), _size)
+        try:
+            _got = patches(_x.clone(), _size)
+        except RuntimeError as _error:
+            raise AssertionError(
+                f"images (2, {_c}, {_h}, {_w}) in squares of {_size}: {_error}. Take colours, height "
+                "and width from images.shape, each its own"
+            ) from None
         assert _got is not None, "patches gives None: is `return` missing?"
-        _got = torch.as_tensor(lk.judge.as_array(_got)).float()
+        assert isinstance(_got, torch.Tensor), f"return a tensor, not {type(_got).__name__}"
         _true = F.unfold(_x, _size, stride=_size).transpose(1, 2)
         _n, _d = _true.shape[1:]
         assert _got.shape != (2, _d, _n) or _n == _d, (
@@ -1943,6 +2102,9 @@ with lk.check("6.10", "patches"):
         for _message, _other in _slips.items():
             _other = _other.reshape(2, _n, _d)
             assert torch.equal(_other, _true) or not torch.equal(_got, _other), _message
+        assert torch.allclose(_got.flatten().sort()[0], _x.flatten().sort()[0]), (
+            "these are not the images' numbers: move each of them once, and change none"
+        )
         assert torch.allclose(_got, _true), (
             "the numbers stand in other places: first row = the patch at the top left"
         )
@@ -2039,7 +2201,7 @@ class EncoderLayer(nn.Module):
 # %%
 with lk.check("6.11", "EncoderLayer"):
     torch.manual_seed(0)
-    _layer = EncoderLayer(12, 3).eval()
+    _layer = EncoderLayer(12, 3)
     for _p in _layer.parameters():
         nn.init.normal_(_p, std=0.5)
     _x = torch.randn(2, 5, 12)
@@ -2052,7 +2214,13 @@ with lk.check("6.11", "EncoderLayer"):
 
     with torch.no_grad():
         _kept = _x.clone()
-        _got = _layer(_x)
+        try:
+            _got = _layer(_x)
+        except RuntimeError as _error:
+            raise AssertionError(
+                f"{_error} (qkv gives (2, 5, 36); its thirds, along the last dimension, are "
+                "(2, 5, 12), and heads_apart makes (6, 5, 4) of each)"
+            ) from None
         assert isinstance(_got, torch.Tensor), (
             "forward must return the tokens; is `return` missing?"
         )
@@ -2065,7 +2233,11 @@ with lk.check("6.11", "EncoderLayer"):
         _unmixed = _x + _mix(_one(_x))
         _lost = _out(_mix(_one(_x)))
         _after = _one(_raw)
-        _kqv, _vkq = (_x + _out(_mix(_one(_x), order=o)) for o in ((1, 0, 2), (2, 1, 0)))
+        _kqv, _vkq, _qvk = (
+            _x + _out(_mix(_one(_x), order=o)) for o in ((1, 0, 2), (2, 1, 0), (0, 2, 1))
+        )
+        _four = _x + _out(_mix(_one(_x), heads=4))
+        _late = _x + _mlp(_two(_x))
         _on_normed, _other_norm = _one(_x) + _out(_mix(_one(_x))), _x + _out(_mix(_two(_x)))
         _slips = {
             "the heads are not apart: each does attention on its own share": _single
@@ -2086,6 +2258,11 @@ with lk.check("6.11", "EncoderLayer"):
             ),
             "`qkv` makes queries, keys, values, in this order": _kqv + _mlp(_two(_kqv)),
             "`qkv` makes queries, keys and values, in this order": _vkq + _mlp(_two(_vkq)),
+            "`qkv` makes queries, then keys, then values": _qvk + _mlp(_two(_qvk)),
+            "right for 4 heads only: use self.heads": _four + _mlp(_two(_four)),
+            "attention comes first, then the small network": _late + _out(_mix(_one(_late))),
+            "the second step is added to what the first has made, not to the input": _x
+            + _mlp(_two(_h)),
             "add to the tokens as they came, not to the normalised ones": _on_normed
             + _mlp(_two(_on_normed)),
             "the second step adds to what the first has made, not to normalised tokens": _two(_h)
@@ -2102,11 +2279,15 @@ with lk.check("6.11", "EncoderLayer"):
             for _message, _other in _slips.items():
                 assert not torch.allclose(_got, _other, atol=1e-4), _message
             raise AssertionError("other numbers than the two steps of the text give")
-        _other, _x = EncoderLayer(12, 2).eval(), torch.randn(3, 4, 12)
+        _other, _x = EncoderLayer(12, 2), torch.randn(3, 4, 12)
         _h = _x + _other.out(_mix(_other.norm1(_x), _other, 2))
         assert torch.allclose(_other(_x), _h + _other.mlp(_other.norm2(_h)), atol=1e-4), (
             "right for 3 heads only: use self.heads"
         )
+    _other(_x).sum().backward()
+    assert all(p.grad is not None for p in _other.parameters()), (
+        "a gradient does not arrive: no detach() and no no_grad() in forward"
+    )
 
 # %% [markdown]
 # Now everything together: patches to tokens by a linear map, the class token before them, positions

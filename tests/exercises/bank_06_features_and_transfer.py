@@ -63,7 +63,8 @@ def block(forward, shortcut=True, last_norm="nn.BatchNorm2d(c_out)"):
 class ResidualBlock(nn.Module):
     def __init__(self, c_in, c_out, stride=1):
         super().__init__()
-        self.one, self.two = nn.Conv2d(c_in, c_out, 3, stride, 1), nn.Conv2d(c_out, c_out, 3, 1, 1)
+        self.one = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.two = nn.Conv2d(c_out, c_out, 3, 1, 1)
         self.n1, self.n2 = nn.BatchNorm2d(c_out), {last_norm}
         self.short = None
         if {condition}:
@@ -195,9 +196,12 @@ WRONG = {
         (length("(side // cell - block + 1) ** 2 * block ** 2"), "9 orientations"),
         (length("(side / cell - block + 1) ** 2 * block ** 2 * orientations"), "22.5"),
         (length("(side // cell - 1) ** 2 * 4 * 9"), "use `block`"),
-        (length("None"), "one number"),
+        (length("None"), "gives None"),
         (length("(round(side / cell) - block + 1) ** 2 * block ** 2 * orientations"), "round down"),
         (length("(-(-side // cell) - block + 1) ** 2 * block ** 2 * orientations"), "round down"),
+        (length("44100"), "1,764"),
+        (length("(side // cell) ** 2 * orientations"), "overlap"),
+        (length("'44100'"), "numbers"),
     ],
     "6.2": [
         (
@@ -262,6 +266,33 @@ WRONG = {
             ),
             "copy",
         ),
+        (
+            neighbours(UNIT + "return np.argsort(-(u @ u[query]))[1:k + 1]"),
+            "leave out the query only",
+        ),
+        (
+            neighbours(UNIT + "return np.argsort(u @ u[query])[::-1][1:k + 1]"),
+            "leave out the query only",
+        ),
+        (
+            neighbours(UNIT + "c = u @ u[query]; c[c > 0.9999] = -9; return np.argsort(-c)[:k]"),
+            "leave out the query only",
+        ),
+        (
+            neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.argpartition(-c, k)[:k]"),
+            "not sorted",
+        ),
+        (
+            neighbours(UNIT + "c = u @ u[query]; c[query] = -9; return np.argsort(c)[:k]"),
+            "small to large",
+        ),
+        (
+            neighbours(
+                "u = features / (features ** 2).sum(1)[:, None]; c = u @ u[query]; c[query] = -9; "
+                "return np.argsort(-c)[:k]"
+            ),
+            "root is missing",
+        ),
     ],
     "6.3": [
         (ready(FIT_BOTH), "leak"),
@@ -286,6 +317,17 @@ WRONG = {
                 "    return train, test"
             ),
             "before PCA",
+        ),
+        (ready(FIT_EACH.replace("StandardScaler().fit_transform(test)", "test")), "test part"),
+        (ready("train -= train.mean(0)\n    " + BY_HAND), "array that it is given"),
+        (
+            ready(
+                BY_HAND.replace(
+                    "test = (train - centre) @ axes, (test - centre)",
+                    "test = (train - centre) @ axes, test",
+                )
+            ),
+            "test part",
         ),
     ],
     "6.4": [
@@ -315,10 +357,40 @@ WRONG = {
             "shuffled only once",
         ),
         (probe("nn.Linear(x.shape[1], 2)"), "out of bounds"),
+        (probe("nn.Linear(512, 8)"), "in `train_logistic`"),
         (
             probe("nn.Sequential(nn.Linear(x.shape[1], 9), nn.ReLU(), nn.Linear(9, 8))"),
             "one linear layer",
         ),
+        (probe().replace("model.parameters()", "[model.weight]"), "weight and bias"),
+        (
+            probe().replace("model.parameters(), 1e-3", "model.parameters(), 1e-3, maximize=True"),
+            "to other weights",
+        ),
+        (
+            probe().replace(
+                "        for rows",
+                "        optimizer = torch.optim.Adam(model.parameters(), 1e-3)\n        for rows",
+            ),
+            "one optimiser",
+        ),
+        (
+            probe().replace(
+                "        for rows",
+                "        model = nn.Linear(x.shape[1], 8)\n"
+                "        optimizer = torch.optim.Adam(model.parameters(), 1e-3)\n        for rows",
+            ),
+            "one layer",
+        ),
+        (probe(step="loss.backward; optimizer.step()"), "there is no gradient"),
+        (
+            probe().replace("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)"),
+            "is not that of the cross-entropy",
+        ),
+        (probe(batches="torch.randint(len(x), (len(x),)).split(64)"), "do not draw"),
+        (probe("nn.Linear(x.shape[1], int(y.max()) + 1)"), "absent from y"),
+        (probe("nn.Linear(x.shape[1], 8); x = (x - x.mean(0)) / x.std(0)"), "as it comes"),
+        (probe("nn.Linear(x.shape[1], 8); x -= x.mean(0)"), "x was changed"),
     ],
     "6.5": [
         (roc(by=("(truth == 1).sum()", "(truth == 0).sum()")), "own group"),
@@ -330,6 +402,16 @@ WRONG = {
         (roc(by=("len(truth)", "len(truth)")), "own group"),
         (roc("np.array(f)"), "two arrays"),
         (roc(thresholds="np.unique(scores)"), "must rise"),
+        (
+            "# Exercise 6.5\nfrom sklearn.metrics import roc_curve\n"
+            "def roc_points(scores, truth):\n    return roc_curve(truth, scores)[:2]",
+            "drop_intermediate",
+        ),
+        (roc(thresholds="np.unique(scores.round(2))[::-1]"), "different scores"),
+        (roc().replace("f, t =", "scores.sort(); f, t ="), "array that it is given"),
+        (roc(at="<="), ">= the threshold"),
+        (roc(by=("yes.sum()", "yes.sum()")), "own group"),
+        (roc("100 * np.array(f), 100 * np.array(t)"), "per cent"),
     ],
     "6.6": [
         (
@@ -345,7 +427,7 @@ WRONG = {
         (block("return torch.relu(f + s)", shortcut=False), "else none"),
         (
             block("return torch.relu(f + s)")
-            .replace("3, stride, 1)", "3, 1, 1)")
+            .replace("3, stride, 1,", "3, 1, 1,")
             .replace("c_out, c_out, 3, 1,", "c_out, c_out, 3, stride,"),
             "first convolution only",
         ),
@@ -366,6 +448,35 @@ WRONG = {
             "behind the first",
         ),
         (block("return torch.relu(f + torch.relu(s))"), "of its own"),
+        (
+            block("return torch.relu(f + s)").replace("stride != 1 or", "stride == 2 or"),
+            "where the shape changes",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("c_in != c_out", "c_in < c_out"),
+            "where the shape changes",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("3, stride, 1, bias", "3, stride, bias"),
+            "padding=1",
+        ),
+        (
+            block("return torch.relu(f + s)").replace(", bias=False", ""),
+            "has a bias",
+        ),
+        (block("return torch.relu(f + s)").replace("self.n2(self", "self.n1(self"), "used twice"),
+        (
+            block("return torch.relu(F.dropout(f, 0.2) + s)"),
+            "as in the text",
+        ),
+        (block("return torch.relu(f.detach() + s)"), "does not arrive"),
+        (
+            block("return torch.relu(f + s)")
+            .replace("self.one = nn.C", "self.parts = [nn.C")
+            .replace("bias=False)", "bias=False)]")
+            .replace("self.one(", "self.parts[0]("),
+            "into a list",
+        ),
     ],
     "6.7": [
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(0) @ v"), "over the images"),
@@ -379,12 +490,38 @@ WRONG = {
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(1) @ v"), "over the queries"),
         (attend(f"({S} / q.shape[-1]).softmax(-1) @ v"), "not by d"),
         (attend(f"({S} / q.shape[-1] ** 0.5) @ v"), "softmax is missing"),
-        (attend("F.scaled_dot_product_attention(q, k, v)", "196"), "196 patches"),
-        (attend("F.scaled_dot_product_attention(q, k, v)", "14 + 1"), "14 patches"),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ v", "196"), "196 patches"),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ v", "14 + 1"), "14 patches"),
         (attend("q"), "differ"),
         (attend(f"({S} / 4).softmax(-1) @ v"), "last dimension"),
         (attend(f"({S} / q.shape[1] ** 0.5).softmax(-1) @ v"), "number of tokens"),
         (attend(f"({S} * q.shape[-1] ** 0.5).softmax(-1) @ v"), "do not multiply"),
+        (attend("F.scaled_dot_product_attention(q, k, v)"), "ready-made"),
+        (attend("torch.nn.functional.scaled_dot_product_attention(q, k, v)"), "ready-made"),
+        (
+            attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ v.detach() + 0 * v.detach()")
+            .replace("q @", "q.detach() @")
+            .replace("k.tr", "k.detach().tr"),
+            "no gradient",
+        ),
+        (
+            attend(
+                "torch.from_numpy((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).numpy() @ v.numpy())"
+            ),
+            "no gradient",
+        ),
+        (
+            attend(f"({S}).softmax(-1) @ v").replace(
+                "    return", "    q /= q.shape[-1] ** 0.5\n    return"
+            ),
+            "was changed",
+        ),
+        (attend("(q @ k / q.shape[-1] ** 0.5).softmax(-1) @ v"), "k.transpose(1, 2)"),
+        (attend("(q @ k.T / q.shape[-1] ** 0.5).softmax(-1) @ v"), "k.transpose(1, 2)"),
+        (
+            attend("(q @ k.reshape(len(k), k.shape[2], -1) / q.shape[-1] ** 0.5).softmax(-1) @ v"),
+            "reshape does not",
+        ),
     ],
     "6.8": [
         (frozen("i >= last"), "should learn"),
@@ -435,11 +572,43 @@ WRONG = {
             frozen(mode="[m.eval() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]"),
             "that learns",
         ),
+        (
+            frozen_body(
+                "for i, b in enumerate(chosen):\n"
+                "        for c in b.children(): c.requires_grad_(i >= len(chosen) - last)"
+            ),
+            "should learn",
+        ),
+        (
+            frozen_body(
+                "blocks = copy.deepcopy(blocks); blocks.requires_grad_(False)\n"
+                "    blocks[4].requires_grad_(True); return blocks"
+            ),
+            "a copy",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for b in model.children() for m in b.children() "
+                "if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
+            ),
+            "inside a block",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for b in model for m in b.modules() "
+                "if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
+            ),
+            "any network",
+        ),
     ],
     "6.9": [
         (paired(RIGHT_ERROR, t="stats.t.ppf(0.95, len(d) - 1)"), "0.975"),
         (paired(f"({RIGHT_ERROR}) ** 2"), "square root"),
-        (paired(RIGHT_ERROR).replace("d.mean() - half,", "half,"), "different distances"),
+        (paired(RIGHT_ERROR).replace("d.mean() - half,", "half,"), "low end"),
+        (
+            paired(RIGHT_ERROR).replace("d.mean() - half, d.mean() + half", "d.min(), d.max()"),
+            "different distances",
+        ),
         (
             paired(RIGHT_ERROR).replace(
                 "d.mean() - half, d.mean() + half", "d.mean() + half, d.mean() - half"
@@ -453,6 +622,21 @@ WRONG = {
         (paired("(1 / 5 + test_share) * d.var(ddof=1)"), "len(d)"),
         (paired("(1 / len(d) + test_share) * d.var()"), "ddof"),
         (paired("(1 / len(d) + test_share) * (a.var(ddof=1) + b.var(ddof=1))"), "not paired"),
+        (paired(RIGHT_ERROR, d="np.abs(b - a)"), "with their signs"),
+        (paired(RIGHT_ERROR, d="np.sort(b) - np.sort(a)"), "pairs are torn"),
+        (
+            paired(RIGHT_ERROR).replace("    d =", "    a.sort(); b.sort()\n    d ="),
+            "that it is given",
+        ),
+        (paired(RIGHT_ERROR, t="stats.t.ppf(0.975, len(d))"), "not k"),
+        (paired(RIGHT_ERROR, t="1"), "half the interval is"),
+        (
+            paired(RIGHT_ERROR).replace(
+                "d.mean(), d.mean() - half, d.mean() + half",
+                "d.mean(), (d.mean() - half, d.mean() + half)",
+            ),
+            "three numbers",
+        ),
     ],
     "6.10": [
         (cut("return images.reshape(b, -1, c * size * size)"), "one reshape"),
@@ -470,6 +654,15 @@ WRONG = {
         (
             cut("return g.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * size * size).flip(1)"),
             "other places",
+        ),
+        (
+            cut("return F.unfold(images, size, stride=size).transpose(1, 2).numpy()"),
+            "return a tensor",
+        ),
+        (cut("return F.unfold(images / 255, size, stride=size).mT"), "change none"),
+        (
+            cut("pass").replace("c, h // size, size, w // size", "3, h // size, size, h // size"),
+            "images.shape",
         ),
     ],
     "6.11": [
@@ -499,6 +692,23 @@ WRONG = {
         (layer(one="x += self.out(found)"), "input was changed"),
         (layer(two="x + self.mlp(self.norm2(x))"), "return"),
         (layer(two="return (x + self.mlp(self.norm2(x)))[:, 0]"), "must stay"),
+        (layer(heads="4"), "self.heads"),
+        (layer().replace("q, k, v = torch.chunk", "q, v, k = torch.chunk"), "then keys"),
+        (layer(two="return start + self.mlp(self.norm2(x))"), "not to the input"),
+        (
+            layer(
+                norm="self.norm1(x + self.mlp(self.norm2(x)))",
+                one="x = x + self.mlp(self.norm2(x))",
+                two="return x + self.out(found)",
+            ),
+            "attention comes first",
+        ),
+        (layer().replace("3, 2)", "3, 1)"), "along the last dimension"),
+        (layer(one="x = x + self.out(found).detach()"), "does not arrive"),
+        (
+            layer(two="return x + F.dropout(self.mlp(self.norm2(x)), 0.1, self.training)"),
+            "other numbers",
+        ),
     ],
 }
 
@@ -545,6 +755,38 @@ RIGHT = {
             "nn.CrossEntropyLoss()(model(x[rows])", "F.nll_loss(model(x[rows]).log_softmax(1)"
         ),
         probe(batches="DataLoader(torch.arange(len(x)), 64, shuffle=True)"),
+        probe("nn.Linear(x.shape[1], 8); nn.init.zeros_(model.weight)"),
+        probe().replace("model(x[rows])", "F.linear(x[rows], model.weight, model.bias)"),
+        """# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model = nn.Linear(x.shape[1], 8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for a, b in DataLoader(TensorDataset(x, y), 64, shuffle=True):
+            def loss():
+                optimizer.zero_grad()
+                value = F.cross_entropy(model(a), b)
+                value.backward()
+                return value
+            optimizer.step(loss)
+    return model
+""",
+        """# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model, step = nn.Linear(x.shape[1], 8), 0
+    own = list(model.parameters())
+    m, v = ([torch.zeros_like(p) for p in own] for _ in range(2))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            gradients = torch.autograd.grad(F.cross_entropy(model(x[rows]), y[rows]), own)
+            step += 1
+            with torch.no_grad():
+                for p, g, a, b in zip(own, gradients, m, v):
+                    a.lerp_(g, 0.1)
+                    b.lerp_(g * g, 0.001)
+                    p -= 1e-3 * (a / (1 - 0.9**step)) / ((b / (1 - 0.999**step)).sqrt() + 1e-8)
+    return model
+""",
     ],
     "6.5": [
         """# Exercise 6.5
@@ -558,6 +800,12 @@ def roc_points(scores, truth):
         roc("f, t"),
         roc("np.stack([f, t])"),
         roc("torch.tensor(f), torch.tensor(t)", by=("(1 - truth).sum()", "truth.sum()")),
+        """# Exercise 6.5
+def roc_points(scores, truth):
+    at = np.r_[np.inf, np.unique(scores)[::-1]]
+    yes = scores >= at[:, None]
+    return (yes[:, truth == side].mean(1) for side in (0, 1))
+""",
     ],
     "6.6": [
         block("return torch.relu(f + s)"),
@@ -568,7 +816,7 @@ def roc_points(scores, truth):
         "    return BasicBlock(a, b, stride, down if stride > 1 or a != b else None)",
     ],
     "6.7": [
-        attend("F.scaled_dot_product_attention(q, k, v)", "1 + (224 // 16) * (224 // 16)"),
+        attend(f"F.softmax({S} / q.shape[-1] ** 0.5, -1) @ v", "1 + (224 // 16) * (224 // 16)"),
         attend("torch.softmax(torch.bmm(q, k.mT) / np.sqrt(q.shape[2]), 2) @ v", "14 ** 2 + 1"),
         attend(
             "torch.einsum('bnm,bmd->bnd', (torch.einsum('bnd,bmd->bnm', q, k) "
@@ -587,6 +835,9 @@ def roc_points(scores, truth):
         ),
         "# Exercise 6.8\nfrom labkit.models.transfer import freeze\n"
         "def train_mode(model):\n    return model.train()",
+        frozen_body(
+            "return [b.requires_grad_(i >= len(chosen) - last) for i, b in enumerate(chosen)]"
+        ),
     ],
     "6.9": [
         paired(RIGHT_ERROR),
@@ -596,6 +847,10 @@ def roc_points(scores, truth):
         ),
         "# Exercise 6.9\ndef paired_interval(a, b, test_share):\n"
         "    return lk.statistics.mean_interval(b - a, test_share)",
+        paired(RIGHT_ERROR).replace(
+            "return d.mean(), d.mean() - half, d.mean() + half",
+            "return map(float, (d.mean(), d.mean() - half, d.mean() + half))",
+        ),
     ],
     "6.10": [
         cut("return F.unfold(images, size, stride=size).transpose(1, 2)"),
