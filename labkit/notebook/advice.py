@@ -19,13 +19,16 @@ _ADVICE = {
     "begin __init__ with super().__init__()": r"before Module.__init__\(\) call",
     "no gradient leads to this number: it was made under no_grad, or with .item() or "
     ".detach()": "element 0 of tensors does not require grad",
+    "the tensor that the gradient is asked for was copied or detached before it was used": "not "
+    "have been used in the graph",
     "compute the loss anew before each backward()": "backward through the graph a second time",
     "model and batch must be on the same device and of the same dtype: "
     "x.to(device)": "Expected all tensors to be on the same device|Input type .* and weight type",
     "take the numbers out of the graph first: "
     "tensor.detach().numpy()": r"Can't call numpy\(\) on Tensor that requires grad",
     "these two shapes do not fit: print the shape of both sides": "could not be broadcast together"
-    "|mismatch in its core dimension|shapes .* not aligned|must match the size of tensor",
+    "|mismatch in its core dimension|shapes .* not aligned|must match the size of tensor"
+    "|Expected size for first two dimensions|is invalid for input of size",
     "one row has the axis 0 only; axis=-1 is the last one, for one row and for many": "axis 1 is "
     "out of bounds for array of dimension 1",
     "`if`, `and` and `not` ask one yes or no, an array gives many: use a mask (& and ~), "

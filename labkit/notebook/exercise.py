@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
+from types import CodeType
 from typing import Any
 
 from labkit import settings
@@ -135,18 +136,25 @@ def _problem(names: tuple[str, ...], values: dict[str, Any], error: Exception | 
         return f"{', '.join(holes)} {'is' if len(holes) == 1 else 'are'} still `...`"
     if error is None:
         return ""
-    # the notebook's own lines on the way to the error: first the check, last the student's
+    # the notebook's own lines on the way to the error: first the check's, then the student's
     steps = [(f.f_code, n) for f, n in walk_tb(error.__traceback__) if f.f_globals is values]
-    lines = [linecache.getline(code.co_filename, number).strip() for code, number in steps]
     if isinstance(error, AssertionError):
-        return " ".join(str(error).split()) or lines[0] or "an assertion failed"
-    where = f" (in `{steps[-1][0].co_name}`, line {steps[-1][1]}: `{lines[-1]}`)"
+        return " ".join(str(error).split()) or _line(*steps[0]) or "an assertion failed"
+    theirs = [step for step in steps if step[0].co_filename != steps[0][0].co_filename]
+    if not theirs:
+        return describe_error(error)
+    line = _line(*theirs[-1])
     last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
-    raised = "raise " in lines[-1] or not lines[-1]  # PyTorch has NotImplementedErrors of its own
-    unwritten = isinstance(error, NotImplementedError) and last.f_globals is values and raised
-    if unwritten:
+    raised = "raise " in line or not line  # PyTorch has NotImplementedErrors of its own
+    if isinstance(error, NotImplementedError) and last.f_globals is values and raised:
         return f"your code still raises {describe_error(error)}"
-    return describe_error(error) + (where if len(steps) > 1 else "")
+    code, number = theirs[-1]
+    return f"{describe_error(error)} (in `{code.co_name}`, line {number}: `{line}`)"
+
+
+def _line(code: CodeType, number: int) -> str:
+    """This line of the source of a piece of code, "" where there is none."""
+    return linecache.getline(code.co_filename, number).strip()
 
 
 def _chip(outcome: str) -> str:

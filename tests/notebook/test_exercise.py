@@ -332,6 +332,14 @@ def test_errors_inside_the_answer_name_its_line(said):
     assert said("# Exercise 2.1\ndef f(x): return 2", check) == "✗ 2.1 assert f(0) == 1\n"
 
 
+def test_an_error_in_what_a_check_hands_over_names_the_answers_line(said):
+    toy = "class _Toy:\n    def __len__(self):\n        raise RuntimeError('no length')\n"
+    check = toy + 'with lk.check("2.1", "f"):\n    f(_Toy())'
+    assert said("# Exercise 2.1\ndef f(x):\n    return len(x)", check) == (
+        "✗ 2.1 RuntimeError: no length (in `f`, line 3: `return len(x)`)\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("code", "word"),
     [
