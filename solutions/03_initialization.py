@@ -118,40 +118,45 @@ with lk.check("3.1", "initialize_weights"):
         )
         return weights
 
-    _shape = (800, 200)
-    assert not _draw(_shape, "zero").any(), "zero: all weights must be 0"
-    _stds = {"small": 0.01, "xavier": (2 / 1000) ** 0.5, "he": (2 / 800) ** 0.5}
-    for _method, _std in _stds.items():
+    assert not _draw((800, 200), "zero").any(), "zero: all weights must be 0"
+    for _shape, _method in [
+        (shape, method)
+        for shape in ((800, 200), (300, 600))
+        for method in ("small", "xavier", "he")
+    ]:
+        _in, _out = _shape
+        _stds = {"small": 0.01, "xavier": (2 / (_in + _out)) ** 0.5, "he": (2 / _in) ** 0.5}
+        _wanted = _stds[_method]
         _weights = _draw(_shape, _method)
         _got = float(_weights.std())
         assert float((_weights.std(0) - _got).abs().max()) <= 0.3 * _got and (
             float((_weights.std(1) - _got).abs().max()) <= 0.5 * _got
         ), f"{_method}: rows or columns repeat; each weight needs a draw of its own"
-        assert abs(float(_weights.mean())) < 0.02 * max(_got, _std), (
+        assert abs(float(_weights.mean())) < 0.02 * max(_got, _wanted), (
             f"{_method}: the mean must be 0"
         )
-        _slips = {f"{_got:.2g} is the variance; randn needs its square root": _std**2}
-        _halved = {"a factor of 2 is missing": _std / 2**0.5}
+        _slips = {f"{_got:.2g} is the variance; randn needs its square root": _wanted**2}
+        _halved = {"a factor of 2 is missing": _wanted / 2**0.5}
         _slips |= {
             "small": {"0.01 is the standard deviation, not the variance": 0.1},
             "xavier": _halved | {
-                "brackets are missing, a / b + c is (a / b) + c": (2 / 800 + 200) ** 0.5,
-                "this is He's variance": (2 / 800) ** 0.5,
-                "use fan_in + fan_out": (1 / 800) ** 0.5,
+                "brackets are missing, a / b + c is (a / b) + c": (2 / _in + _out) ** 0.5,
+                "this is He's variance": (2 / _in) ** 0.5,
+                "use fan_in + fan_out": (1 / _in) ** 0.5,
             },
             "he": _halved | {
-                "this uses fan_out; shape is (fan_in, fan_out)": (2 / 200) ** 0.5,
-                "this is Xavier's variance": (2 / 1000) ** 0.5,
+                "this uses fan_out; shape is (fan_in, fan_out)": (2 / _out) ** 0.5,
+                "this is Xavier's variance": (2 / (_in + _out)) ** 0.5,
             },
         }[_method]  # fmt: skip
         lk.judge.compare(
-            _got / _std,
+            _got / _wanted,
             1.0,
-            {f"{_method}: {words}": slip / _std for words, slip in _slips.items()},
-            f"{_method}: the standard deviation is {_got:.4f}; it must be {_std:.4f}",
+            {f"{_method}: {words}": slip / _wanted for words, slip in _slips.items()},
+            f"{_method}: the standard deviation is {_got:.4f}; it must be {_wanted:.4f}",
             0.01,
         )
-        _tails = float((_weights.abs() > 2.2 * _std).double().mean())
+        _tails = float((_weights.abs() > 2.2 * _wanted).double().mean())
         assert 0.015 < _tails < 0.045, f"{_method}: draw from the normal distribution"
         assert not torch.equal(_draw(_shape, _method), _weights), (
             f"{_method}: two calls gave the same weights; draw anew, without a fixed seed"
@@ -439,6 +444,11 @@ with lk.check("3.3", "activation_statistics"):
             ) from None
         finally:
             _watch.remove()
+            _enabled = torch.is_grad_enabled()
+            torch.set_grad_enabled(True)
+        assert _enabled, (
+            "gradients stay switched off for all that follows: with torch.no_grad(): ends by itself"
+        )
         _left = sum(len(layer._forward_hooks) for layer in _network.modules())
         assert _left == 0, f"hooks left behind: {_left}; call handle.remove() for each"
         assert not _seen or len(_seen[-1]) == 64, (
@@ -504,6 +514,11 @@ with lk.check("3.3", "activation_statistics"):
             raise AssertionError(
                 f"(mean, std) is {np.round(_got, 3).tolist()}, not what the activation layers put out"
             )
+    _kinds = (nn.Tanh, nn.ReLU) * 4
+    _network = nn.Sequential(nn.Flatten(), nn.Linear(784, 9), *(kind() for kind in _kinds))
+    _got = len(activation_statistics(_network, _images))
+    assert _got == 8, f"{_got} pairs for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+
 
 # %% [markdown]
 # Your function at work on 512 training images. For ReLU, the dotted line is your prediction: the
@@ -684,6 +699,8 @@ with lk.check("3.4", "gradient_norms"):
     for _kind in (nn.Tanh, nn.ReLU):
         _layers = [nn.Flatten(), nn.Linear(784, 30), _kind(), nn.Linear(30, 20), _kind()]
         _network = nn.Sequential(*_layers, nn.Linear(20, 10))
+        if _kind is nn.ReLU:  # a gradient that grows going back, where the other one shrinks
+            _network[3].weight.data *= 9
         _kept = [p.detach().clone() for p in _network.parameters()]
         _leaves, _inputs, _x = [], [], _images
         for _layer in _network:
@@ -703,7 +720,13 @@ with lk.check("3.4", "gradient_norms"):
         assert _left == 0, f"hooks left behind: {_left}; call handle.remove() for each"
         _same = [torch.equal(p, k) for p, k in zip(_network.parameters(), _kept, strict=True)]
         assert all(_same), "the weights changed: no optimiser step here"
-        assert len(_answer) != 0, "the list is empty: was the loss sent backward?"
+        assert _network.training and all(p.requires_grad for p in _network.parameters()), (
+            "leave the network as you found it: in training mode, its parameters with requires_grad"
+        )
+        assert len(_answer) != 0, (
+            f"the list is empty for a network of {_kind.__name__} layers: does a hook watch them, "
+            "and was the loss sent backward?"
+        )
         assert all(np.prod(np.shape(v)) == 1 for v in _answer), (
             "one number for each layer: the norm over all images and units"
         )
@@ -756,6 +779,11 @@ with lk.check("3.4", "gradient_norms"):
         assert all(p.grad is None or not p.grad.any() for p in _network.parameters()), (
             "gradients are left in the network: a training would begin with them; zero_grad()"
         )
+    _kinds = (nn.Tanh, nn.ReLU) * 4
+    _network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), *(kind() for kind in _kinds))
+    _got = len(gradient_norms(_network, _images, _labels))
+    assert _got == 8, f"{_got} numbers for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+
 
 # %% [markdown]
 # ## Dead and saturated
@@ -829,6 +857,7 @@ with lk.check("3.5", "share_saturated", "share_dead"):
         "the share of all single outputs, not of whole units: no any()": 1 / 2,
     }
     lk.judge.compare(_got, 3 / 8, _slips, f"share_saturated: 3 of 8, not {_got:.3f}", 1e-6)
+    assert (_outputs < 0).any(), "share_saturated changes the outputs it is given: abs, not abs_"
     assert abs(float(share_saturated(_outputs, 0.4)) - 5 / 8) < 1e-6, "limit is not used"
     assert abs(float(share_saturated(_outputs, 0.5)) - 4 / 8) < 1e-6, (
         "an output of exactly `limit` is not saturated: > limit"
@@ -850,6 +879,11 @@ with lk.check("3.5", "share_saturated", "share_dead"):
     lk.judge.compare(_got, 1 / 5, _slips, f"share_dead: 1 of 5 units, not {_got:.3f}", 1e-6)
     assert float(share_dead(torch.tensor([[0.3, 1.0], [0.3, 2.0], [0.3, 0.0]]))) == 0, (
         "a unit that always gives 0.3 is not dead: dead is 0 for every image"
+    )
+    _outputs = torch.zeros(300, 2)
+    _outputs[7, 0] = 0.5
+    assert float(share_dead(_outputs)) == 0.5, (
+        "a unit that is 0 for all of 300 images but one is alive"
     )
 
 # %% [markdown]
@@ -1248,13 +1282,14 @@ with lk.check("3.6", "diagnose"):
         (([0.5, 0.2, 0.01], _level), "healthy", "a factor of 50 is not more than 100"),
         (([0.01, 0.2, 0.5], _level), "healthy", "a factor of 50 is not more than 100"),
         (([0.5] * 3, [0.002, 0.01, 0.1]), "healthy", "a factor of 50 going back"),
+        (([0.5, 0.1, 0.02], [0.01, 0.1, 0.2]), "healthy", "factors of 25 and 20, each by itself"),
         (([0.9, 0.9, 0.9], _level, 0.4, 0.45), "healthy", "not more than half saturated or dead"),
         (([0.5, 99.0, 0.4], _level), "healthy", "only the first and the last layer count"),
         (([0.5, 0.01, 2e-3], _level, 0.9, 0.9), "vanishing", "shrinks and saturates"),
         (([0.9, 0.9, 0.9], _level, 0.6, 0.7), "saturated", "saturated and dead"),
         (([0.9] * 5, [0.1, 0.3, 1.0, 3.0, 30.0]), "vanishing", "the gradient shrinks going back"),
         (([0.5, 0.1, 0.0], _level), "vanishing", "the last layer is 0, but not all are"),
-        (([1e-7, 1e-7, 1e-7], _level), "healthy", "tiny, but level, and not exactly 0"),
+        (([1e-12, 1e-12, 1e-12], _level), "healthy", "tiny, but level, and not exactly 0"),
         (([0.5, 0.001, 0.5], _level), "healthy", "only the first and the last layer count"),
         ((_level, [0.1, 50.0, 0.1]), "healthy", "only the first and the last layer count"),
         ((_level, [0.1, 0.0005, 0.1]), "healthy", "only the first and the last layer count"),
@@ -1263,7 +1298,15 @@ with lk.check("3.6", "diagnose"):
         ((_level, _level, 0.5, 0.5), "healthy", "half is not more than half"),
     ]
     for _arguments, _true, _what in _cases:
-        _got = diagnose(*_arguments)
+        _stds, _gradients, *_shares = _arguments
+        _lists = list(_stds), list(_gradients)
+        try:
+            _got = diagnose(*_lists, *_shares)
+        except ZeroDivisionError:
+            raise AssertionError(
+                f"{_what}: diagnose divides by 0 with stds {_stds} and gradients {_gradients}"
+            ) from None
+        assert _lists == (_stds, _gradients), "diagnose changes the lists that it is given"
         assert _got is not None, "diagnose gives None: is `return` missing in a branch?"
         _swapped = {"vanishing": "exploding", "exploding": "vanishing"}.get(_true)
         assert "back" not in _what or _got != _swapped, (
@@ -1519,7 +1562,9 @@ with lk.check("3.7", "orthogonal"):
         assert tuple(_w.shape) == (_size, _size), f"the shape is {tuple(_w.shape)}, not square"
         _product, _eye = _w.T @ _w, np.eye(_size)
         _lengths = _product.diagonal()
-        assert (_w - _w.diagonal().diag()).abs().max() > 1e-3, "W must be random, not I"
+        assert (_w - _w.diagonal().diag()).abs().max() > 1e-3, (
+            "W is diagonal, like I: it must be random and mix the units"
+        )
         assert not torch.allclose(_w, _w.triu(), atol=1e-6), (
             "this is R, the triangular one: Q is the orthogonal matrix"
         )

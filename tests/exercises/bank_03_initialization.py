@@ -155,6 +155,7 @@ WRONG = {
                          "    fan_in, fan_out = shape\n    torch.manual_seed(0)"),
          "without a fixed seed"),
         (_init().replace("torch.zeros(shape)", "torch.zeros(shape[::-1])"), "the shape is"),
+        (_init(he="(2 / 784) ** 0.5"), "it must be 0.0816"),  # near (2 / 800) ** 0.5
     ],
     "3.2": [
         ("# Exercise 3.2\ndef predict_std(s, f, v):\n    return (s * f * v) ** 0.5\n"
@@ -215,6 +216,9 @@ WRONG = {
         (_hooks(kinds="isinstance(layer, nn.Linear)"), "not for the linear layers"),
         (_hooks().replace("    network(images)\n", ""), "were the images sent"),
         (_hooks(after="[h.remove() for h in handles]; found.reverse()"), "the order"),
+        (_hooks(after="[h.remove() for h in handles]; found = found[:5]"), "it must be 8"),
+        (_hooks(after="[h.remove() for h in handles]; torch.set_grad_enabled(False)"),
+         "stay switched off"),
     ],
     "3.4": [
         (_back(add="insert(0, grad_out.norm())"), "this is a tuple"),
@@ -242,6 +246,15 @@ WRONG = {
         (_back().replace("    return found\n", ""), "`return` missing"),
         (_back(after="[h.remove() for h in handles]; "
                      "torch.optim.SGD(network.parameters(), 0.1).step()"), "weights changed"),
+        (_back(after="[h.remove() for h in handles]; network.zero_grad(); found.sort()"),
+         "the order"),
+        (_back(after="[h.remove() for h in handles]; network.zero_grad(); found = found[:5]"),
+         "it must be 8"),
+        (_back(after="[h.remove() for h in handles]; network.zero_grad(); network.eval()"),
+         "as you found it"),
+        (_back(after="[h.remove() for h in handles]; network.zero_grad(); "
+                     "network.requires_grad_(False)"), "as you found it"),
+        (_back().replace("(nn.Tanh, nn.ReLU)", "nn.Tanh"), "network of ReLU layers"),
     ],
     "3.5": [
         (_shares(saturated="(outputs.abs() > limit).mean()"), "booleans have no mean"),
@@ -256,6 +269,9 @@ WRONG = {
         (_shares(dead="(outputs == 0).all(0).sum() / len(outputs)"), "not of images"),
         (_shares(dead="(outputs.abs() < 1e-3).all(0).float().mean()"), "1e-4 is small"),
         (_shares(dead="(outputs != 0).any(0).float().mean()"), "share that is alive"),
+        (_shares(dead="((outputs == 0).float().mean(0) > 0.99).float().mean()"),
+         "all of 300 images"),
+        (_shares(saturated="(outputs.abs_() > limit).float().mean()"), "changes the outputs"),
         ("# Exercise 3.5\ndef share_saturated(outputs, limit=0.97):\n"
          "    return (outputs > limit).float().mean()\n"
          "def share_dead(outputs):\n    return 0", "absolute value"),
@@ -275,6 +291,8 @@ WRONG = {
     "3.6": [
         (_diagnose().replace("stds[0] == 0", "stds[-1] == 0"), "but not all"),
         (_diagnose().replace("stds[0] == 0", "max(stds) < 1e-5"), "not exactly 0"),
+        (_diagnose().replace("stds[0] == 0", "np.allclose(stds, 0)"), "not exactly 0"),
+        (_diagnose(small="forward * backward"), "each by itself"),
         (_diagnose(backward="gradients[-1] / gradients[0]"), "from the last layer to the first"),
         (_diagnose(small="min(min(stds) / stds[0], backward)"), "only the first and the last"),
         (_diagnose(small="min(forward, backward, min(gradients) / gradients[-1])"), "only the first and the last"),
@@ -289,7 +307,9 @@ WRONG = {
         (_diagnose(rest="pass"), "missing in a branch"),
         (_diagnose().replace("0.01", "0.1"), "a factor of 50"),
         (_diagnose().replace("> 100", "> 10"), "a factor of 50"),
-        (_diagnose().replace("    if stds[0] == 0:\n        return \"zero\"\n", ""), "Zero"),
+        (_diagnose().replace("    if stds[0] == 0:\n        return \"zero\"\n", ""), "divides by"),
+        (_diagnose(backward="stds.reverse() or gradients[0] / gradients[-1]"),
+         "changes the lists"),
         (_diagnose(rest="return 'dead' if dead > 0.5 else 'saturated' if saturated > 0.5 "
                         "else 'healthy'"), "saturated and dead"),
         (_diagnose().replace("forward, backward = stds[-1] / stds[0]",
@@ -306,7 +326,8 @@ WRONG = {
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n"
          "    return gain ** 0.5 * torch.linalg.qr(torch.randn(size, size))[0]", "has gain²"),
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n    return gain * torch.eye(size)",
-         "not I"),
+         "like I"),
+        (_orthogonal("gain * torch.linalg.svdvals(torch.randn(size, size)).diag()"), "is diagonal"),
         (_orthogonal("torch.linalg.qr(torch.randn(size, size))[1]"), "this is R"),
         (_orthogonal("gain ** 2 * torch.linalg.qr(torch.randn(size, size))[0]"), "power of 4"),
         (_orthogonal("gain * nn.functional.normalize(torch.randn(size, size), dim=0)"),
@@ -341,6 +362,7 @@ def initialize_weights(shape, method):
     raise ValueError(method)
 """,
         _init().replace("torch.randn(shape)", "torch.randn(*shape, requires_grad=True)"),
+        _init(he="_std(fan_in)") + "def _std(fan_in):\n    return (2 / fan_in) ** 0.5\n",
         _init(small="0.01, dtype=torch.float64", he="(2 / fan_in) ** 0.5").replace(
             "torch.randn(shape) * 0.01, dtype=torch.float64",
             "nn.Parameter(torch.randn(shape, dtype=torch.float64) * 0.01)",
