@@ -150,18 +150,37 @@ class Module:
 with lk.check("4.1", "Module"):
 
     class _Double(Module):
+        calls = 0
+
         def forward(self, x):
+            self.calls += 1
             return 2 * x
+
+        def backward(self, grad):
+            return 0 * grad
 
     _module = _Double()
     assert _module.training is True, "a new module is in training mode"
-    _called = _module(3)
+    try:
+        _called = _module(3)
+    except NotImplementedError as _error:
+        assert "each layer" not in str(_error), (
+            "calling a module must run the layer's own forward, self.forward: this ran Module's"
+        )
+        raise
     assert _called is not None, "calling a module must return what forward returns"
     assert _called == 6, "calling a module must return what forward returns, unchanged"
-    _module.eval()
-    assert _module.training is False, "eval() must set self.training to False"
-    _module.train()
-    assert _module.training is True, "train() must set self.training to True"
+    assert _module.calls == 1, (
+        f"one call of a module must run forward once, not {_module.calls} times"
+    )
+    _other = _Double()
+    for _ in range(2):  # also where it is in that mode already
+        _module.eval()
+        assert _module.training is False, "eval() must set self.training to False"
+    assert _other.training is True, "eval() reaches another module too: the flag belongs to self"
+    for _ in range(2):
+        _module.train()
+        assert _module.training is True, "train() must set self.training to True"
     for _method in ("parameters", "gradients"):
         _got = getattr(_module, _method)()
         assert isinstance(_got, dict) and not _got, (
@@ -271,13 +290,16 @@ class Linear(Module):
 # %%
 with lk.check("4.2", "Linear"):
     np.random.seed(0)
-    _layer = Linear(400, 300)
+    _layer = Linear(600, 300)
+    assert getattr(_layer, "training", None) is True, (
+        "a new layer is in training mode: super().__init__()"
+    )
     assert set(_layer.parameters()) == {"weight", "bias"}, 'the keys are "weight" and "bias"'
     _w, _b = _layer.parameters()["weight"], _layer.parameters()["bias"]
     assert isinstance(_w, np.ndarray) and isinstance(_b, np.ndarray), (
         "weight and bias must be NumPy arrays"
     )
-    assert np.shape(_w) == (300, 400), f"the weight is (out, in) = (300, 400), not {np.shape(_w)}"
+    assert np.shape(_w) == (300, 600), f"the weight is (out, in) = (300, 600), not {np.shape(_w)}"
     assert np.shape(_b) == (300,), f"the bias has the shape (out,) = (300,), not {np.shape(_b)}"
     assert not np.any(_b), "the bias starts at zero"
     for _name, _array in _layer.parameters().items():
@@ -285,19 +307,19 @@ with lk.check("4.2", "Linear"):
             f"the {_name} is {_array.dtype}: keep NumPy's float64, or no gradient can be checked "
             "to 1e-7"
         )
-    _ratio = np.std(_w) / np.sqrt(2 / 400)
-    assert not 0.95 < _ratio * np.sqrt(300 / 400) < 1.05, "He divides by fan_in, not by fan_out"
-    assert not 0.95 < np.std(_w) / (2 / 400) < 1.05, (
+    _ratio = np.std(_w) / np.sqrt(2 / 600)
+    assert not 0.95 < _ratio * np.sqrt(300 / 600) < 1.05, "He divides by fan_in, not by fan_out"
+    assert not 0.95 < np.std(_w) / (2 / 600) < 1.05, (
         "2 / in is the variance; randn needs its square root"
     )
     assert not 0.95 < _ratio * np.sqrt(2) < 1.05, "a factor of 2 is missing under the root"
-    assert not 0.95 < _ratio * np.sqrt(700 / 400) < 1.05, "this is Xavier's rule; take He's"
+    assert not 0.95 < _ratio * np.sqrt(900 / 600) < 1.05, "this is Xavier's rule; take He's"
     assert 0.97 < _ratio < 1.03, f"the weights' standard deviation is {_ratio:.2f} x sqrt(2 / in)"
     assert abs(np.mean(_w)) < 0.02 * np.std(_w), "the mean of the weights must be 0"
     assert 0.015 < np.mean(np.abs(_w) > 2.2 * np.std(_w)) < 0.045, (
         "draw the weights from the normal distribution"
     )
-    assert not np.array_equal(Linear(400, 300).parameters()["weight"], _w), (
+    assert not np.array_equal(Linear(600, 300).parameters()["weight"], _w), (
         "two layers start with the same weights: draw anew, without a fixed seed"
     )
     _layer = Linear(3, 2)
@@ -373,6 +395,11 @@ with lk.check("4.2", "Linear"):
     _layer.backward(_g[:2])
     assert np.allclose(_layer.gradients()["weight"], 2 * _g[:2].T @ _x[:2]), (
         "after a second forward, backward must use the new input"
+    )
+    Linear(3, 2).forward(_x[2:4])
+    _layer.backward(_g[:2])
+    assert np.allclose(_layer.gradients()["weight"], 4 * _g[:2].T @ _x[:2]), (
+        "another layer's forward spoils this one's backward: keep the input in self"
     )
 
 # %% [markdown]
@@ -481,7 +508,10 @@ with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
         assert isinstance(_y, np.ndarray), f"{_name}.forward must return an array"
         assert np.array_equal(_x, _keep), f"{_name} changes its input: make a new array"
         assert np.shape(_y) == (2, 3), f"{_name}.forward must keep the shape (2, 3)"
-        assert np.allclose(_y, _true.detach()), f"{_name}.forward gives other values than PyTorch"
+        assert np.allclose(_y, _true.detach(), 1e-9), (
+            f"{_name}.forward gives other values than PyTorch"
+            + (": float32, or rounded?" if np.allclose(_y, _true.detach(), 1e-4) else "")
+        )
         _got = _layer.backward(_g.copy())
         assert isinstance(_got, np.ndarray), f"{_name}.backward must return an array"
         assert np.shape(_got) == (2, 3), f"{_name}.backward must keep the shape (2, 3)"
@@ -507,6 +537,10 @@ with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
         getattr(torch, _name.lower())(_t).backward(torch.tensor(_g[:1]))
         assert np.allclose(_layer.backward(_g[:1].copy()), _t.grad), (
             f"{_name}: after a second forward, backward must use what that one has seen"
+        )
+        _kind().forward(-_x[1:])
+        assert np.allclose(_layer.backward(_g[:1].copy()), _t.grad), (
+            f"another {_name}'s forward spoils this one's backward: keep what it needs in self"
         )
     assert np.array_equal(ReLU().forward(np.zeros(2)), np.zeros(2)), "ReLU(0) is 0"
     _zero = ReLU()
@@ -617,6 +651,7 @@ with lk.check("4.4", "MSELoss"):
         assert not np.isclose(_got, np.sqrt(_true)), "this is the root: no root in L"
         assert not np.isclose(_got, np.mean(np.abs(_d))), "squares, not absolute values"
         assert np.isclose(_got, _true), "this is not the mean squared error"
+        assert np.isclose(_got, _true, 1e-9), "right to a few digits only: keep NumPy's float64"
         _grad = _loss.backward()
         assert _grad is not None, "backward must return an array; is `return` missing?"
         assert np.shape(_grad) == _p.shape, "backward returns an array of the prediction's shape"
@@ -701,7 +736,8 @@ class SoftmaxCrossEntropy:
 # %%
 with lk.check("4.5", "SoftmaxCrossEntropy"):
     _random = np.random.RandomState(0)
-    for _rows, _classes in ((6, 4), (3, 3)):  # as many images as classes is a case of its own
+    # as many images as classes is a case of its own, and a class that does not occur is another
+    for _rows, _classes in ((6, 4), (3, 3), (4, 5)):
         _z, _c = _random.randn(_rows, _classes) * 2, np.array([0, 1, 2, 3, 3, 1])[:_rows]
         _t = torch.tensor(_z, requires_grad=True)
         _true = torch.nn.functional.cross_entropy(_t, torch.tensor(_c))
@@ -728,6 +764,7 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
             )
             assert not np.isclose(_got, _total), "each image has its own sum: sum over axis 1"
             raise AssertionError(f"the loss is {_true:.4f}, not {_got:.4f}")
+        assert np.isclose(_got, _true, 1e-9), "right to a few digits only: keep NumPy's float64"
         for _targets, _kind in ((_c, "class numbers"), (_one_hot, "one-hot targets")):
             _loss = SoftmaxCrossEntropy()
             assert np.isclose(_loss.forward(_z, _targets), _true), (
@@ -754,7 +791,8 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
         _slope = _loss.backward()
         _lost = SoftmaxCrossEntropy().forward(np.array([[0.0, 1000.0]]), np.array([0]))
     assert np.isfinite(_far) and np.isclose(_far, 0), (
-        "logits of 1000 overflow: subtract the maximum"
+        f"logits of 1000 and 0 give a loss of {_far}: they overflow unless you subtract the "
+        "maximum; and a p that has become 0 has no logarithm"
     )
     assert np.isclose(_apart, np.log1p(np.exp(-1))), (
         "rows of different size spoil each other: subtract each row's own maximum (axis 1)"
@@ -918,14 +956,19 @@ with lk.check("4.6", "Sequential"):
 
     _first, _last = _Own(3, 4), _Own(4, 2)
     _middle = _Plain()
-    _net = Sequential(_first, _middle, _last)
+    try:
+        _net = Sequential(_first, _middle, _last)
+    except TypeError:
+        raise AssertionError(
+            "Sequential(layer, layer, layer) fails: it takes any number of layers, *layers, no list"
+        ) from None
     _keys = ["0.weight", "0.bias", "2.weight", "2.bias"]
     assert isinstance(_net.parameters(), dict), "parameters() must return a dict"
     assert all(isinstance(k, str) for k in _net.parameters()), (
         f'the keys must be strings such as "0.weight", not {next(iter(_net.parameters()))!r}'
     )
     assert sorted(_net.parameters()) == sorted(_keys), (
-        f"the keys must be {', '.join(_keys)}, not {', '.join(_net.parameters())}"
+        f"the keys must be {', '.join(_keys)}, not {', '.join(_net.parameters()) or 'none at all'}"
     )
     assert isinstance(_net.gradients(), dict) and sorted(_net.gradients()) == sorted(_keys), (
         "gradients() needs the same keys as parameters()"
@@ -960,9 +1003,12 @@ with lk.check("4.6", "Sequential"):
     assert _back is not None, "backward must return the gradient of the network's input"
     _hidden = 2 * _x @ _first.arrays["weight"]
     _above = 2 * _g @ _last.arrays["weight"].T
-    for _k, _slope in (("2.weight", _hidden.T @ _g), ("0.weight", _x.T @ _above)):
-        assert not np.allclose(_net.gradients()[_k], 2 * _slope), f"{_k}: backward runs twice"
-        assert np.allclose(_net.gradients()[_k], _slope), f"the gradient of {_k} is wrong"
+    for _k, _layer, _slope in (
+        ("2.weight", _last, _hidden.T @ _g), ("0.weight", _first, _x.T @ _above)
+    ):  # fmt: skip
+        _got = _layer.slopes["weight"]
+        assert not np.allclose(_got, 2 * _slope), f"{_k}: backward runs twice"
+        assert np.allclose(_got, _slope), f"the gradient of {_k} is wrong"
     assert np.allclose(_back, _above @ _first.arrays["weight"].T), (
         "backward must hand the gradient from layer to layer, and return the first one's"
     )
@@ -982,9 +1028,25 @@ with lk.check("4.6", "Sequential"):
     )
     _nested.eval()
     assert _inner.training is False, "eval() must reach the layers of a Sequential inside another"
+    _nested.train()
+    assert _inner.training is True, "train() must reach the layers of a Sequential inside another"
     _many = Sequential(*[_Own(2, 2) for _ in range(11)])
     assert len(_many.parameters()) == 22 and "10.bias" in _many.parameters(), (
         "eleven layers have the numbers 0 to 10"
+    )
+    _x, _w = np.eye(2), _Own(2, 2).arrays["weight"]
+    assert np.allclose(_many(_x), np.linalg.matrix_power(_w, 11)), (
+        "forward must go through all layers: with eleven it gives another output"
+    )
+    assert np.allclose(_many.backward(_x), np.linalg.matrix_power(_w.T, 11)), (
+        "backward must go through all layers: with eleven it gives another gradient"
+    )
+    try:
+        _again = _net(_first.x), _net.backward(_g)
+    except ValueError:
+        _again = 0, 0
+    assert np.allclose(_again[0], _y) and np.allclose(_again[1], _back), (
+        "a second forward and backward give other numbers: does backward turn self.layers round?"
     )
 
 # %% [markdown]
@@ -1114,24 +1176,29 @@ with lk.check("4.7", "gradient_check"):
     class _Loss:
         """50 times the mean of cosh(y - t) over everything, with its derivative."""
 
+        def __init__(self, factor=50.0):
+            self.factor, self.values = factor, set()
+
         def forward(self, y, t):
             self.d = y - (np.eye(3)[t] if np.ndim(t) == 1 else t)
-            return 50 * np.mean(np.cosh(self.d))
+            self.values.add(float(self.factor * np.mean(np.cosh(self.d))))
+            return self.factor * np.mean(np.cosh(self.d))
 
         def __call__(self, *_):
             raise AssertionError("the losses of this lab have no call: loss.forward(…)")
 
         def backward(self):
-            return 50 * np.sinh(self.d) / self.d.size
+            return self.factor * np.sinh(self.d) / self.d.size
 
     _x, _c = np.random.RandomState(0).randn(5, 4), np.array([0, 1, 2, 0, 1])
     _good, _keep = _Net(), _x.copy()
     _before = {k: v.copy() for k, v in _good.p.items()}
-    _error = gradient_check(_good, _Loss(), _x, _c)
+    _loss = _Loss()
+    _error = gradient_check(_good, _loss, _x, _c)
     assert _error is not None, "the function gives None: is `return` missing?"
     assert np.ndim(_error) == 0, "return one number, the largest error"
     assert not isinstance(_error, bool | np.bool_), "return the error, not whether it is small"
-    assert abs(float(_error) - 1) > 1e-9, (
+    assert abs(float(_error) - 1) > 1e-9 or len(_loss.values) > 80, (  # 44 numbers, up and down
         "the error of a right gradient is 1, as if no loss changed: is the number moved in the "
         "model's own array? flatten() makes a copy"
     )
@@ -1141,11 +1208,16 @@ with lk.check("4.7", "gradient_check"):
     )
     assert _error < 1e-6, (
         f"a right gradient shows an error of {_error:.1e}: it should be below 1e-7 (is the "
-        "difference central, and divided by 2 epsilon?)"
+        "difference central, and divided by 2 epsilon? is it compared with what backward gives for "
+        "this loss, and divided by |a| + |b|?)"
     )
+    assert _good.training, "gradient_check leaves the network in evaluation mode"
     assert _error >= 0, "an error is not negative: take absolute values"
+    for _array in _good.g.values():
+        _array += 1.0
     assert gradient_check(_good, _Loss(), _x, _c) < 1e-6, (
-        "called twice, it reports an error: set the gradients to zero first"
+        "with gradients left by an earlier backward (or called twice) it reports an error: set the "
+        "gradients to zero first"
     )
     assert gradient_check(_good, _Loss(), _x, np.ones((5, 3))) < 1e-6, (
         "with targets (B, C) a right gradient shows an error"
@@ -1175,6 +1247,18 @@ with lk.check("4.7", "gradient_check"):
                     f"{_true:.3g} here, where only {_which} is wrong: is it the largest of all, and divided "
                     "by what the formula says?"
                 )
+    _error = gradient_check(_Net("0.weight", slice(None), 1.5), _Loss(), _x, _c)
+    assert abs(_error - 0.2) < 0.004, (
+        f"with twelve wrong gradients, each with a relative error of 0.2, the answer is "
+        f"{_error:.3g}: the largest is asked"
+    )
+    _net = _Net("0.weight", 7, 1.5)
+    _error = gradient_check(_net, _Loss(1e-3), _x, _c)
+    _true = abs(_net.true) * 0.5 / 1e-3  # here |a| + |b| is below 1e-3
+    assert abs(_error - _true) < 0.02 * _true, (
+        f"where |a| + |b| is below 10⁻³ divide by 10⁻³: the error is {_true:.3g} here, "
+        f"not {_error:.3g}"
+    )
     assert 1e-5 < gradient_check(_good, _Loss(), _x, _c, epsilon=0.2), (
         "epsilon is not used: with 0.2 the differences are much coarser"
     )
@@ -1323,28 +1407,36 @@ with lk.check("4.8", "SGD"):
         def gradients(self):
             return dict(self.g)
 
-    for _momentum in (0.0, 0.9):
+    for _momentum, _lr in ((0.0, 0.1), (0.9, 0.03)):
         _random, _model = np.random.RandomState(0), _Model()
         _own = dict(_model.p)
         _t = {k: torch.tensor(v.copy(), requires_grad=True) for k, v in _model.p.items()}
-        _true = torch.optim.SGD(_t.values(), lr=0.1, momentum=_momentum)
-        _ours = SGD(_model, 0.1, _momentum) if _momentum else SGD(_model, lr=0.1)
+        _true = torch.optim.SGD(_t.values(), lr=_lr, momentum=_momentum)
+        _ours = SGD(_model, _lr, _momentum) if _momentum else SGD(_model, lr=_lr)
         _plain = {k: v.copy() for k, v in _model.p.items()}  # what no momentum would give
         _damped, _speed = {k: v.copy() for k, v in _model.p.items()}, dict.fromkeys(_plain, 0.0)
         for _step in range(4):
+            _before = {k: v.copy() for k, v in _model.p.items()}
             _ours.zero_grad()
             assert all(_model.p[k] is _own[k] for k in _own)
             assert not any(np.any(g) for g in _model.g.values()), (
                 "zero_grad() leaves gradients: set them to zero in place"
             )
-            _before = {k: v.copy() for k, v in _model.p.items()}
+            assert all(np.array_equal(_model.p[k], v) for k, v in _before.items()), (
+                "zero_grad() changes the parameters: only the gradients become zero"
+            )
             for _k, _array in _model.g.items():
                 _array += _random.randn(*_array.shape)
                 _t[_k].grad = torch.tensor(_array.copy())
-                _plain[_k] -= 0.1 * _array
+                _plain[_k] -= _lr * _array
                 _speed[_k] = _momentum * _speed[_k] + (1 - _momentum) * _array
-                _damped[_k] -= 0.1 * _speed[_k]
+                _damped[_k] -= _lr * _speed[_k]
+            _given = {k: g.copy() for k, g in _model.g.items()}
             _ours.step()
+            assert all(np.array_equal(_model.g[k], g) for k, g in _given.items()), (
+                "step() changes the gradients: only zero_grad() does that (is v the gradient's own "
+                "array? It must be another one)"
+            )
             _true.step()
             for _k, _now in _model.p.items():
                 _want, _off = _t[_k].detach().numpy(), _model.p[_k] - _before[_k]
@@ -1363,9 +1455,9 @@ with lk.check("4.8", "SGD"):
                     "step (is it a copy of the gradient? zero_grad() empties the gradient itself)"
                 )
                 raise AssertionError(
-                    "with momentum 0 the step is not w -= lr · g"
+                    "with momentum 0 the step is not w -= lr · g, with the lr it was given"
                     if _momentum == 0
-                    else "with momentum 0.9 the steps differ from v = 0.9 v + g, w -= lr · v"
+                    else f"momentum 0.9, lr {_lr}: the steps differ from v = 0.9 v + g, w -= lr · v"
                 )
 
 # %% [markdown]
@@ -1704,6 +1796,9 @@ with lk.check("4.9", "Dropout"):
     assert np.array_equal(_layer.forward(_x), _y), (
         "draw with np.random.rand: np.random.seed must make it repeatable"
     )
+    assert len({np.sum(_layer.forward(_x) == 0) for _ in range(5)}) > 1, (
+        "the same number of entries is dropped each time: draw each one by itself, np.random.rand"
+    )
     _layer.eval()
     _y = _layer.forward(_x)
     assert not np.allclose(_y, 0.7 * _x), "in evaluation mode nothing is scaled: training does it"
@@ -1895,6 +1990,7 @@ with lk.check("4.10", "BatchNorm"):
     _y = _layer.forward(_x)
     assert not np.allclose(_y, _true), "weight and bias are not used"
     assert np.allclose(_y, _w * _true + _b), "y = weight · x̂ + bias"
+    assert np.array_equal(_w, [1.0, -2.0, 0.5, 3.0]), "forward changes the weight"
     _back = _layer.backward(_g.copy())
     assert _back is not None, "backward must return ∂L/∂x; is `return` missing?"
     for _name, _slope in (("weight", (_g * _true).sum(0)), ("bias", _g.sum(0))):
@@ -1929,6 +2025,13 @@ with lk.check("4.10", "BatchNorm"):
     assert np.allclose(_layer.gradients()["bias"], 2 * _g.sum(0)) and np.allclose(
         _layer.gradients()["weight"], 2 * (_g * _true).sum(0)
     ), "a second backward must add to the gradients"
+    _t = torch.tensor(_x[:4], requires_grad=True)
+    torch.nn.functional.batch_norm(_t, None, None, training=True).backward(torch.tensor(_g[:4]))
+    _layer = BatchNorm(4)
+    _layer.forward(_x[:4])
+    assert np.allclose(_layer.backward(_g[:4].copy()), _t.grad), (
+        "with 6 rows ∂L/∂x is right, with 4 it is wrong: B is the length of the batch"
+    )
     _layer = BatchNorm(4)
     for _ in range(2):
         _layer.forward(_x)
@@ -1954,6 +2057,19 @@ with lk.check("4.10", "BatchNorm"):
         "in evaluation mode take the running mean and variance, not the batch's"
     )
     assert np.allclose(_y, _want), "in evaluation mode: (x - running_mean) / √(running_var + ε)"
+    _layer.parameters()["weight"][...], _layer.parameters()["bias"][...] = _w, _b
+    assert np.allclose(_layer.forward(_x[:2]), _w * _want + _b), (
+        "weight and bias belong to evaluation mode as well: y = weight · x̂ + bias"
+    )
+    _layer, _want = BatchNorm(4, epsilon=0.5), (_x - _x.mean(0)) / np.sqrt(_x.var(0) + 0.5)
+    assert np.allclose(_layer.forward(_x), _want), (
+        "the argument epsilon is not used: with 0.5 the output is another"
+    )
+    _layer.eval()
+    _want = (_x - _layer.running_mean) / np.sqrt(np.array(_layer.running_var) + 0.5)
+    assert np.allclose(_layer.forward(_x), _want), (
+        "epsilon stands in evaluation mode as well: √(running_var + ε)"
+    )
 
 # %% [markdown]
 # And what does your own gradient check say? (The limit is 1e-6 here, to leave some room: where a
@@ -2234,12 +2350,16 @@ with lk.check("4.11", "Tensor"):
     assert np.allclose(_product.data, _a @ _b), "A @ B gives another value than NumPy"
     _positive = Tensor(_a).relu()
     assert isinstance(_positive, Tensor), "relu must return a Tensor; is `return` missing?"
+    assert np.any(_a < 0), "relu changes its tensor's own array: make a new one"
     assert np.allclose(_positive.data, np.maximum(_a, 0)), "relu: negative numbers become 0"
     _one = Tensor(3.0)
     _square = _one * Tensor(2.0)
     _square.backward()
     assert np.any(_one.grad), (
         "all gradients stay 0: backward begins with the gradient 1 of the tensor itself"
+    )
+    assert np.all(_square.grad == 1), (
+        f"backward begins with the gradient 1 of the tensor itself, not with {_square.grad}"
     )
     _got, _true = _both(lambda a, b: (a * b).sum(), _a, _a + 1)
     assert not all(np.all(np.asarray(g) == 1) for g in _got), (
@@ -2288,6 +2408,23 @@ with lk.check("4.11", "Tensor"):
     _agree(_both(_late, np.abs(_b) + 0.1, np.abs(_b) + 1), (
         "the order of the walk is wrong: each tensor must come after all that was made from it"
     ))  # fmt: skip
+
+    def _branches(a, b):
+        y = a * b  # two branches of several steps each lead to y
+        return (y.exp() * (y + b).exp()).sum()
+
+    _agree(_both(_branches, _b / 3, _b / 2), (
+        "the order of the walk is wrong: each tensor must come after all that was made from it, "
+        "by every way (list a tensor after its parents, then go backward)"
+    ))  # fmt: skip
+    _agree(_both(lambda a, b: (a.exp() * b.exp()).sum(), _b, _b), (
+        "two tensors with equal numbers are not the same tensor: id(tensor) tells them apart"
+    ))  # fmt: skip
+    _node = Tensor(2.0) * Tensor(3.0)
+    (_node * _node).backward()
+    assert np.allclose(_node.grad, 12), (
+        "a tensor in the middle keeps its gradient as well: every tensor gets its own added"
+    )
 
     def _network(x, v, b, w):
         return ((x @ v + b).relu() @ w).exp().sum(1).log().sum()

@@ -403,6 +403,22 @@ WRONG = {
         (module(parameters="pass"), "empty dict"),
         (module(parameters="return []"), "not []"),
         (module(eval="Module.training = False"), "eval() must set"),
+        (module(eval="self.training = not self.training"), "eval() must set"),
+        (
+            module(start="True", eval="type(self).training = self.training = False").replace(
+                "self.training = True\n    def forward",
+                "pass\n    training = True\n    def forward",
+            ),
+            "belongs to self",
+        ),
+        (module(call="self.forward(x); return self.forward(x)"), "forward once"),
+        (
+            module(call="return Module.forward(self, x)").replace(
+                "def forward(self, x): raise NotImplementedError",
+                "def forward(self, x): raise NotImplementedError('each layer writes its own')",
+            ),
+            "the layer's own forward",
+        ),
     ],
     "4.2": [
         (
@@ -445,6 +461,9 @@ WRONG = {
             "normal distribution",
         ),
         (linear(weight="np.random.randn(fan_out, fan_in) * 2 / fan_in"), "is the variance"),
+        (linear(weight="np.random.randn(fan_out, fan_in) * (2 / 784) ** 0.5"), "0.87 x sqrt"),
+        (linear().replace("        super().__init__()\n", ""), "super().__init__()"),
+        (linear().replace("self.x", "Linear.x"), "keep the input in self"),
         (linear(weight="np.random.randn(fan_out, fan_in) * (1 / fan_in) ** 0.5"), "factor of 2"),
         (
             linear(weight="np.random.randn(fan_out, fan_in) * (2 / (fan_in + fan_out)) ** 0.5"),
@@ -487,6 +506,11 @@ WRONG = {
         (activations(tanh_back="grad * np.tanh(self.x)"), "by the output"),
         (activations(tanh_back="1 - np.tanh(self.x) ** 2"), "the slope alone"),
         (activations(relu="np.maximum(x, 0, out=x)"), "changes its input"),
+        (activations().replace("self.x", "ReLU.x"), "keep what it needs in self"),
+        (
+            activations(sigmoid="torch.sigmoid(torch.tensor(x).float()).numpy()"),
+            "float32, or rounded",
+        ),
         (
             activations().replace("grad * (self.y - self.y * self.y)", "grad * self.y"),
             "by the output",
@@ -503,6 +527,7 @@ WRONG = {
         (mse(loss="((p - t) ** 2).mean() / 2"), "no factor"),
         (mse(loss="((p - t) ** 2).mean() ** 0.5"), "no root"),
         (mse(loss="abs(p - t).mean()"), "squares"),
+        (mse(loss="((p - t) ** 2).astype(np.float32).mean()"), "float64"),
         (mse(grad="2 * (self.p - self.t) / 12"), "is not the derivative"),
         (mse(grad="np.mean(2 * (self.p - self.t))"), "prediction's shape"),
         (mse(loss="np.mean(np.square(np.subtract(p, t, out=p)))"), "changes the prediction"),
@@ -510,6 +535,18 @@ WRONG = {
     "4.5": [
         (cross_entropy(targets="c = targets.astype(float)"), "whole numbers"),
         (cross_entropy(stable="z = logits"), "subtract the maximum"),
+        (
+            cross_entropy(
+                loss="return -(np.eye(len(e[0]))[c] * np.log(self.p)).sum() / len(logits)"
+            ),
+            "has no logarithm",
+        ),
+        (
+            cross_entropy(
+                loss="t = np.eye(c.max() + 1)[c]; return (np.log(e.sum(1)) - (t * z).sum(1)).mean()"
+            ),
+            "could not be broadcast",
+        ),
         (
             cross_entropy(loss="return (np.log(e.sum(1)) - z[np.arange(len(z)), c]).sum()"),
             "the sum",
@@ -523,6 +560,7 @@ WRONG = {
             "log of the sum",
         ),
         (cross_entropy(stable="z = logits - logits.max()"), "each row's own maximum"),
+        (cross_entropy(stable="z = (logits - logits.max(1)[:, None]).astype('f4')"), "float64"),
         (
             cross_entropy(stable="logits -= logits.max(1)[:, None]; z = logits"),
             "changes the logits",
@@ -566,6 +604,21 @@ WRONG = {
             "own flag",
         ),
         (sequential(key="(i, name)"), "must be strings"),
+        (
+            sequential().replace(
+                "for layer in self.layers: layer.train()",
+                "for layer in self.layers: layer.training = True",
+            ),
+            "train() must reach the layers of a Sequential inside",
+        ),
+        (
+            sequential(forward="for f in self.layers[:3]: x = f.forward(x)\n        return x"),
+            "all layers: with eleven",
+        ),
+        (sequential(order="self.layers[2::-1]"), "another gradient"),
+        (sequential(order="self.layers.reverse() or self.layers"), "turn self.layers round"),
+        (sequential().replace("*layers", "layers"), "any number of layers"),
+        (sequential(key="[][0]").replace("in enumerate(self.layers):", "in ():"), "none at all"),
         (sequential().replace("        return grad\n", ""), "gradient of the network's input"),
         (
             sequential().replace(
@@ -616,6 +669,14 @@ WRONG = {
         (check(result="errors"), "one number"),
         (check(result="print(max(errors))"), "`return` missing"),
         (check(result="errors[-1]"), "goes unnoticed"),
+        (check(result="sum(errors)"), "the largest is asked"),
+        (
+            check(zero="pass", result="[max(errors), [v.fill(0) for v in g.values()]][0]"),
+            "gradients left by an earlier backward",
+        ),
+        (check(size="max(abs(m) + abs(slope[i]), 1e-8)"), "divide by 10⁻³"),
+        (check(zero="[g.fill(0) for g in model.gradients().values()]; model.eval()"), "evaluation"),
+        (check().replace("(p[k], g[k].copy())", "(p[k], p[k].copy())"), "what backward gives"),
     ],
     "4.8": [
         (optimizer(velocity="self.v.get(k, 0) + self.momentum * g[k]"), "v = momentum · v + g"),
@@ -635,6 +696,19 @@ WRONG = {
             "other",
         ),
         (optimizer(step="p[k] -= self.v[k]"), "is not w -= lr"),
+        (optimizer(step="p[k] -= 0.1 * self.v[k]"), "differ from v"),
+        (optimizer(step="p[k] -= self.lr * self.v[k]; g[k][...] = 0"), "changes the gradients"),
+        (
+            optimizer(
+                velocity="g[k] if k not in self.v else np.add("
+                "self.momentum * self.v[k], g[k], out=self.v[k])"
+            ),
+            "changes the gradients",
+        ),
+        (
+            optimizer(zero="[w.fill(0) for w in self.model.parameters().values()]"),
+            "changes the parameters",
+        ),
         (
             optimizer(zero="g = self.model.gradients()\n        for k in g: g[k] = np.zeros(1)"),
             "leaves gradients",
@@ -669,6 +743,10 @@ WRONG = {
         (dropout(mode="True"), "in evaluation mode"),
         (dropout(clean="pass"), "an old mask"),
         (dropout(random="np.random.default_rng().random(({size}))"), "np.random.seed"),
+        (
+            dropout(draw=".argsort(axis=None).argsort().reshape(x.shape) >= self.p * x.size"),
+            "draw each one by itself",
+        ),
     ],
     "4.10": [
         (norm().replace("grad * self.h, 0", "grad * self.h * self.s, 0"), "grad · x̂"),
@@ -682,6 +760,16 @@ WRONG = {
         (norm(std="np.sqrt(v) + self.epsilon"), "under the root"),
         (norm(std="v + self.epsilon"), "not by the variance"),
         (norm(out="self.h"), "not used"),
+        (
+            norm(out="self.weight * self.h + self.bias if self.training else self.h"),
+            "evaluation mode as well",
+        ),
+        (norm(std="np.sqrt(v + 1e-5)"), "argument epsilon"),
+        (norm(std="np.sqrt(v + self.epsilon * self.training)"), "epsilon stands in evaluation"),
+        (
+            norm(dx="(g - g.sum(0) / 6 - self.h * (g * self.h).sum(0) / 6) / self.s"),
+            "with 4 it is wrong",
+        ),
         (norm(mode="True"), "in evaluation mode"),
         (norm(db="self.grad_bias[...] = grad.sum(0)"), "must add"),
         (norm(db="self.grad_bias += grad.mean(0)"), "mean belongs to the loss"),
@@ -709,6 +797,32 @@ WRONG = {
         (tape(walk=RECURSIVE), "too early or more than once"),
         (tape(order="order.insert(0, t)"), "backward through"),
         (tape(walk=BREADTH), "order"),
+        (
+            tape(
+                order="pass", walk=SORTED.replace("seen.add(t)", "seen.add(t); order.insert(0, t)")
+            ),
+            "by every way",
+        ),
+        (
+            tape(
+                walk=SORTED.replace("t not in seen", "str(t.data) not in seen").replace(
+                    "seen.add(t)", "seen.add(str(t.data))"
+                )
+            ),
+            "not the same tensor",
+        ),
+        (
+            tape(
+                add="parent.grad = parent.grad + pull(t.grad)\n"
+                "            t.grad = t.grad * (t is self or not t.parents)"
+            ),
+            "keeps its gradient",
+        ),
+        (tape(seed="self.grad = self.data + 0"), "not with 6"),
+        (
+            tape().replace("np.maximum(self.data, 0)", "np.maximum(self.data, 0, out=self.data)"),
+            "own array",
+        ),
         (
             tape().replace("        return Tensor(self.data @", "        Tensor(self.data @"),
             "`return` missing",
@@ -786,7 +900,6 @@ RIGHT = {
     "4.7": [
         check(),
         check(result="float(np.max(errors))", keys="list(p)[::-1]"),
-        check(size="max(abs(m) + abs(slope[i]), 1e-8)"),
         check(result="np.array(max(errors))", zero="for g in model.gradients().values(): g *= 0"),
     ],
     "4.8": [
