@@ -39,8 +39,8 @@ _ADVICE = {
     "each comparison needs parentheses beside &: (a >= 0.9) & b": r"ufunc 'bitwise_(and|or)' not "
     "supported",
     "a layer is made with parentheses: nn.ReLU()": "is not a Module subclass",
-    "each method of a class has `self` as its first argument": r"takes \d+ positional arguments? "
-    r"but \d+ (was|were) given",
+    "more is given than the function takes; a method of a class has `self` as its first "
+    "argument": r"takes \d+ positional arguments? but \d+ (was|were) given",
     "with torch.no_grad(): has parentheses": "does not support the context manager|__enter__",
     "backward() starts from a single number, the loss": "implicitly created only for scalar",
     "the labels stay whole numbers, as the loader gives them": "expected target dtype to be Long"
