@@ -452,12 +452,16 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
             )
     _images = 2 * torch.rand(5, 3, 28, 28) - 1
     try:
-        _out = _net(_images)
+        _out = _net(_images.clone())
     except RuntimeError as _error:
         assert 'required "forward"' not in str(_error), "the class has no method named forward"
         assert "cannot be multiplied" not in str(_error), (
             "the shapes do not fit: flatten each image to 2,352 numbers, and give each layer as "
             "many inputs as the one before has outputs"
+        )
+        assert "is invalid for input" not in str(_error), (
+            "5 images do not fit: a batch may hold any number, so do not write it down; "
+            "nn.Flatten() or images.flatten(1) leaves it open"
         )
         raise
     assert isinstance(_out, torch.Tensor), "forward must return the logits; is `return` missing?"
@@ -470,12 +474,15 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
         "this is a log-softmax: return the logits as they are, the loss function does the rest"
     )
     _many = _net(2 * torch.rand(200, 3, 28, 28) - 1)
-    assert _many.min() < 0, "no logit is negative: is there a ReLU on the last layer?"
+    assert _many.min() < 0, "no logit is negative: is there a ReLU on the last layer, or a sigmoid?"
     _calls = _calls[: len(_calls) // 2]  # those of the five images
     if _calls:
         _sizes = [(layer.in_features, layer.out_features) for layer, _, _ in _calls]
         _wanted = [(2352, 256), (256, 128), (128, 8)]
-        assert _sizes == _wanted, f"the layers are called as {_sizes}: see the arrows above"
+        assert _sizes == _wanted, (
+            f"the layers are called as {_sizes}: see the arrows above, and make all of them in "
+            "__init__"
+        )
         _first = _calls[0][1]
         assert _first.min() < 0, "the negative pixels are lost: no ReLU before the first layer"
         assert torch.allclose(_first.sort(1)[0], _images.flatten(1).sort(1)[0], atol=1e-5), (
@@ -495,6 +502,17 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
             "the logits are changed behind the last layer: return them as they are"
         )
         assert all(layer.bias is not None for layer, _, _ in _calls), "the layers need their biases"
+    _shape = tuple(_net(_images[:1].clone()).shape)
+    assert _shape == (1, 8), f"one image must give logits (1, 8), not {_shape}: no squeeze()"
+    assert _out.requires_grad, (
+        "no gradient reaches the weights: no torch.no_grad() and no .detach() in forward"
+    )
+    _out.sum().backward()
+    _idle = [name for name, p in _net.named_parameters() if p.grad is None]
+    assert not _idle, (
+        f"no gradient reaches {', '.join(_idle)}: a layer that is not used, or a .detach() on the "
+        "way?"
+    )
     _middle = (_net(_images) + _net(-_images)) / 2 - _net(0 * _images)
     assert _middle.abs().max() > 1e-4, "the network is linear: put a ReLU between the layers"
     _weights = sum(p.numel() for p in _net.parameters() if p.ndim > 1)
@@ -798,12 +816,23 @@ with lk.check("2.3", "validate"):
             "many of a batch are right"
         )
         raise
+    finally:
+        _on = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
     assert _seen, "the model that your function gets is never called: model(images)"
     assert not any(training for training, _ in _seen), (
         "the network was training: model.eval() first"
     )
     assert not any(grad for _, grad in _seen), "gradients are on: use torch.no_grad()"
+    assert _on, (
+        "gradients are still off after your function, for all that follows: `with "
+        "torch.no_grad():` around the loop switches them on again at its end"
+    )
     assert torch.equal(_before, _net[1].weight), "the weights have changed: only look"
+    assert all(p.requires_grad for p in _net.parameters()), (
+        "your function freezes the weights, and no training would change them any more: leave "
+        "requires_grad as it is, torch.no_grad() is enough"
+    )
     assert _answer is not None, "nothing is returned: return loss and accuracy"
     _two = isinstance(_answer, tuple | list | np.ndarray | torch.Tensor) and len(_answer) == 2
     assert _two, "return loss and accuracy: two numbers"
@@ -823,7 +852,10 @@ with lk.check("2.3", "validate"):
         (_each.sum() / 10, "a batch's loss is a mean: multiply it by len(labels) before adding"),
         ((_n * _each).sum() / 3, "divide the loss by the number of images, not of batches"),
         (_each[-1], "this is the loss of the last batch: add up all of them"),
-        (_each[0], "this is the loss of the first batch: `return` stands inside the loop"),
+        (
+            _each[0],
+            "this is the loss of the first batch alone: perhaps `return` stands inside the loop",
+        ),
     ):
         assert abs(_loss - _wrong) > 1e-5, _message
     assert abs(_loss - _true) < 1e-4, f"here the mean loss is {_true:.4f}, not {_loss:.4f}"
@@ -879,14 +911,15 @@ print(f"accuracy: {100 * first_accuracy:.1f} %")
 #
 # **Second:** a network with 636,296 weights must be able to learn **16 images** by heart. If it
 # cannot, there is a fault in the loop, and no long training will mend it. It is overfitting on
-# purpose. Your function gets a list with a single batch, 31 times.
+# purpose. Your function gets a loader with a single batch, 31 times.
 
 # %%
 lk.seed_everything(1)
 small = BloodMLP().to(lk.get_device())
 optimizer = torch.optim.Adam(small.parameters(), lr=1e-3)
 images, labels = next(iter(loop_train))
-one_batch = [(images[:16], labels[:16])]
+sixteen = torch.utils.data.TensorDataset(images[:16], labels[:16])
+one_batch = torch.utils.data.DataLoader(sixteen, batch_size=16)
 
 for epoch in range(31):
     loss = train_one_epoch(small, one_batch, criterion, optimizer)
@@ -1227,25 +1260,25 @@ with lk.check("2.5", "confused_pairs"):
             assert not isinstance(_class, str) or _class in blood.classes, (
                 f"there is no class {_class!r}; the classes are {', '.join(blood.classes)}"
             )
-            assert isinstance(_class, str) or 0 <= int(_class) < 8, (
-                f"there is no class number {_class}: they go from 0 to 7"
+            assert isinstance(_class, str), (
+                f"{_class} is no name of a class: blood.classes[…] gives the name for a number"
             )
-        _place = [blood.classes.index(c) if isinstance(c, str) else int(c) for c in _pair[:2]]
-        _places.append(tuple(_place))
+        _places.append(tuple(blood.classes.index(c) for c in _pair[:2]))
         _numbers.append(float(_pair[2]))
     assert all(t != p for t, p in _places), "this is on the diagonal: those are the right answers"
     assert _places[0] != _places[1], "the same pair twice"
     _found = [int(_counts[place]) for place in _places]
     _turned = [int(_counts[p, t]) for t, p in _places]
-    assert _found == _top or _turned != _top, (
-        "rows are true classes, columns predictions: yours are swapped"
-    )
     _sums = np.triu(_counts + _counts.T)
     _both = sorted((int(_sums[tuple(sorted(place))]) for place in _places), reverse=True)
-    assert _found == _top or _numbers == _found or _numbers != _both, (
+    assert _found == _top or _numbers in (_found, _turned) or _numbers != _both, (
         "you added both directions: a monocyte called platelet and a platelet called monocyte are "
         "two different mistakes"
     )
+    assert _found == _top or _turned != _top, (
+        "rows are true classes, columns predictions: yours are swapped"
+    )
+    assert _found == _top or _found[::-1] != _top or _numbers != _found, "the largest comes first"
     _worst = np.sort(_shares, axis=None)[::-1][:2]
     assert _found == _top or not np.allclose([_shares[p] for p in _places], _worst), (
         "these are the largest shares of a row: the counts are asked for"
@@ -1367,8 +1400,12 @@ with lk.check("2.6", "precision", "recall"):
     assert _right or not np.allclose(_p, np.diag(_part) / np.maximum(_part.sum(0), 1), atol=6e-3), (
         "this is the matrix of shares: take the counts, result.confusion_matrix()"
     )
-    assert np.allclose(_r, _is_r, atol=6e-3), "recall: the right answers, divided by row sums"
-    assert np.allclose(_p, _is_p, atol=6e-3), "precision: the right answers, divided by column sums"
+    assert np.allclose(_r, _is_r, atol=6e-3), (
+        "recall: the right answers, divided by row sums, with at least two decimals"
+    )
+    assert np.allclose(_p, _is_p, atol=6e-3), (
+        "precision: the right answers, divided by column sums, with at least two decimals"
+    )
 
 # %% [markdown]
 # **A hypothesis first:** which class has the lowest recall, and why? Think of the confusion matrix,
@@ -1499,8 +1536,9 @@ with lk.check("2.7", "quadrants"):
     for _name, _value in quadrants.items():
         _value = np.asarray(_value.detach() if torch.is_tensor(_value) else _value)
         assert _value.dtype != bool, f"{_name}: this is a mask; .sum() counts its True"
+        assert _value.size == 1, f"{_name}: give how many images these are, not their rows"
         assert _value.dtype.kind in "iuf", f"{_name}: write a number, not a {type(_value.item())}"
-        _n[_name] = len(_value) if _value.ndim else float(_value)
+        _n[_name] = float(_value.item())
     _all = len(result.labels)
     _is_share = any(0 < n < 1 for n in _n.values())
     assert not _is_share, "counts, not shares"
@@ -1753,9 +1791,9 @@ def fit_temperature(logits, labels):
 # %%
 with lk.check("2.8", "fit_temperature"):
     _random = np.random.default_rng(0)
-    _honest = 3 * _random.standard_normal((1500, 8))  # labels are drawn from their softmax: T = 1
+    _honest = 3 * _random.standard_normal((1500, 10))  # labels are drawn from their softmax: T = 1
     _p = np.exp(_honest) / np.exp(_honest).sum(1, keepdims=True)
-    _labels = (_p.cumsum(1) < _random.random((1500, 1))).sum(1).clip(0, 7)
+    _labels = (_p.cumsum(1) < _random.random((1500, 1))).sum(1).clip(0, 9)
 
     def _loss(scale, T):
         z = torch.as_tensor(_honest * scale / T)
@@ -1942,8 +1980,10 @@ with lk.check("2.9", "mean_curves", "figure"):
     _curves = {}
     for _name, _curve in mean_curves.items():
         _table = np.array([h.column("val_accuracy") for h in runs[_name]])
-        _curve = _curve.detach() if torch.is_tensor(_curve) else _curve
-        _is = np.asarray(_curve, dtype=float)
+        try:
+            _is = lk.judge.as_array(_curve)
+        except (TypeError, ValueError):
+            raise AssertionError(f"{_name}: give a list of numbers, one an epoch") from None
         _true = _table.mean(0)
         assert not np.allclose(_is, _table.mean()), (
             "this is the mean of everything: keep the epochs"
@@ -1964,27 +2004,40 @@ with lk.check("2.9", "mean_curves", "figure"):
         _curves[_name] = _true
     _panels = getattr(figure, "axes", None)
     _panels = _panels if isinstance(_panels, list) else [figure]
-    assert all(hasattr(_panel, "get_lines") for _panel in _panels) and _panels, (
+    assert _panels, "the figure is empty: is it another one than that of your lines?"
+    assert all(hasattr(_panel, "get_lines") for _panel in _panels), (
         "figure must be a Matplotlib figure: figure, ax = plt.subplots()"
     )
-    _lines = [np.asarray(li.get_ydata(), float) for panel in _panels for li in panel.get_lines()]
+    _lines = [line for panel in _panels for line in panel.get_lines()]
+
+    def _draws(line, curve):
+        y = np.asarray(line.get_ydata(), float)
+        return len(y) == len(curve) and (
+            np.allclose(y, curve, atol=2e-3) or np.allclose(y, 100 * curve, atol=0.2)
+        )
+
     for _name, _curve in _curves.items():
-        assert any(
-            len(y) == len(_curve)
-            and (np.allclose(y, _curve, atol=2e-3) or np.allclose(y, 100 * _curve, atol=0.2))
-            for y in _lines
-        ), f"the figure has no line with the mean curve of {_name}"
+        assert any(_draws(line, _curve) for line in _lines), (
+            f"the figure has no line with the mean curve of {_name}"
+        )
     for _side in "xy":
         _whole = getattr(figure, f"get_sup{_side}label", str)()
-        assert _whole or any(getattr(p, f"get_{_side}label")() for p in _panels), (
-            "say what the axes show: xlabel and ylabel"
-        )
+        _texts = [_whole, *(getattr(p, f"get_{_side}label")() for p in _panels)]
+        assert any(text.strip() for text in _texts), "say what the axes show: xlabel and ylabel"
     _legends = [p.get_legend() for p in _panels] + list(getattr(figure, "legends", []))
     _entries = {text.get_text() for legend in _legends if legend for text in legend.get_texts()}
     _titles = {panel.get_title() for panel in _panels if panel.get_title()}
     assert max(len(_entries), len(_titles)) >= 4, (
         "which line is which? Give each its own label=, and call legend()"
     )
+    for _legend in filter(None, _legends):
+        for _text, _key in zip(_legend.get_texts(), _legend.legend_handles, strict=True):
+            _named = _text.get_text() in _curves and hasattr(_key, "get_color")
+            assert not _named or any(
+                _draws(line, _curves[_text.get_text()])
+                and np.array_equal(line.get_color(), _key.get_color())
+                for line in _lines
+            ), f"in the legend {_text.get_text()} stands for another line: give each its own label="
 
 # %% [markdown]
 # ## What to take away

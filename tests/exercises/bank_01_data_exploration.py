@@ -93,6 +93,8 @@ WRONG = {
         (pick("[i for c in range(8) for i in of(c)[:2]]"), "first two"),
         (pick("[i for c in range(8) for i in of(c)[-2:]]"), "last two"),
         (pick("[i for c in range(8) for i in of(c)[[5, 9]]]"), "same two places"),
+        (pick("[i for c in range(8) for i in of(c)[[0, -1]]]"), "two ends"),
+        (pick("None"), "no numbers"),
         (pick("[labels[i] for c in range(8) for i in rng.choice(of(c), 2, False)]"), "classes 0"),
         (pick("blood.train.images[[i for c in range(8) for i in of(c)[:2]]]"), "these are images"),
         (pick("[i for c in range(8) for i in rng.choice(of(c)[:1], 2)]"), "twice"),
@@ -107,10 +109,7 @@ WRONG = {
         (baseline("0.19", "('neutrophil', 2330)"), "name of the class alone"),
         (baseline("1 - blood.test.counts().max() / len(blood.test)"), "wrong answers"),
         (baseline("'19.5 %'"), "one number"),
-        (
-            baseline("100 * (blood.test.labels == majority_class).float().mean()", "6"),
-            "not per cent",
-        ),
+        (baseline("100 * blood.test.counts().max() / len(blood.test)"), "not per cent"),
         (baseline("blood.train.counts().max() / len(blood.train)"), "share in the train split"),
         (baseline("blood.test.counts().max()"), "number of images"),
         (baseline("round(blood.test.counts().max() / len(blood.test), 2)"), "four decimals"),
@@ -176,6 +175,11 @@ WRONG = {
         (sharp("return laplace(grey.astype(float), mode='constant').var()"), "border"),
         (sharp("return laplace(grey.astype(float))"), "one number"),
         (sharp("laplace(grey.astype(float)).var()"), "return"),
+        (sharp("grey -= grey.min()\n    return laplace(grey.astype(float)).var()"), "changes"),
+        (sharp("return round(laplace(grey.astype(float)).var(), -2)"), "not rounded"),
+        (sharp("return laplace(grey.astype(float)).var(axis=0).mean()"), "all pixels at once"),
+        (sharp("return laplace(grey.astype(float)).var(axis=1).mean()"), "the variance of the"),
+        (sharp("return np.diff(grey.astype(float), 2, axis=1).var()"), "along one axis"),
     ],
     "1.6": [
         (scan(end="max(s)"), "may also be the group above"),
@@ -204,6 +208,8 @@ WRONG = {
             "",
         ),
         (scan(score="(a <= t).mean() + (b > t).mean()", end="None"), "return"),
+        (scan(over="a"), "value of either group"),
+        (scan().replace("    s =", "    a.sort(), b.sort()\n    s ="), "changes"),
     ],
     "1.7": [
         (tell("min(scores, key=scores.get)"), "another measure does better"),
@@ -213,6 +219,7 @@ WRONG = {
         (tell("'colour'", "0", "0").replace("batch[telling_measure]", "batch['hue']"), "MEASURES"),
         (tell("scores", "0", "0"), "the name of one"),
         (tell(odd="values[mask]"), "one number"),
+        (tell(odd="int(values[mask].median())"), "one decimal"),
     ],
     "1.8": [
         (
@@ -233,6 +240,14 @@ WRONG = {
         (two_cuts(rng="0"), "another seed"),
         (two_cuts(rng="None"), "same seed"),
         (two_cuts(a=0.6, b=0.8), "70, 15 and 15 %"),
+        (two_cuts().replace("np.unique(labels)", "range(8)"), "classes [8, 9]"),
+        (two_cuts("np.roll(np.flatnonzero(labels == c), seed)"), "another seed"),
+        (two_cuts(rng="seed % 2"), "another seed"),
+        (split(TWICE.format(share=0.5, end="len(train), len(val), len(test)")), "single number"),
+        (
+            split(TWICE.format(share=0.5, end="[np.isin(rows, p) for p in (train, val, test)]")),
+            "mask",
+        ),
     ],
     "1.9": [
         (leak("return sorted(set(train) & set(test) | set(train) & set(val))"), "not found"),
@@ -250,6 +265,18 @@ WRONG = {
             leak(SETS + "np.flatnonzero(np.isin(groups, list((t & v) | (t & s) | (v & s))))"),
             "row numbers",
         ),
+        (
+            leak(
+                "n = min(map(len, parts))\n    parts = [p[:n] for p in parts]\n    "
+                + SETS
+                + "(t & v) | (t & s) | (v & s)"
+            ),
+            "parts of 4, 1 and 1",
+        ),
+        (leak(SETS + "[str(g) for g in (t & v) | (t & s) | (v & s)]"), "whole numbers"),
+        (leak(SETS + "[list(t & v), list(t & s), list(v & s)]"), "in one list"),
+        (leak(SETS + "[t & v, t & s, v & s]"), "in one list"),
+        (leak("return np.isin(groups, groups[train]) & np.isin(groups, groups[test])"), "mask"),
     ],
 }
 
@@ -262,9 +289,10 @@ RIGHT = {
     "1.2": [
         baseline("torch.tensor(blood.test.counts().max() / len(blood.test))"),
         baseline(
-            "(blood.test.labels == majority_class).float().mean()",
+            "(blood.test.labels == 6).float().mean()",
             "torch.bincount(blood.train.labels).argmax()",
         ),
+        baseline("(blood.test.labels == 6).double().mean()", "[blood.classes[6]]"),
         baseline("round(float((blood.test.labels == 6).float().mean()), 4)", "'neutrophil'"),
     ],
     "1.3": [
@@ -330,6 +358,10 @@ RIGHT = {
         leak(
             "n = [np.bincount(groups[p], minlength=groups.max() + 1) > 0 for p in parts]\n"
             "    return np.flatnonzero(np.sum(n, axis=0) > 1)"
+        ),
+        leak(SETS + "dict.fromkeys([*(t & v), *(t & s), *(v & s)]).keys()"),
+        leak(
+            "t, v, s = (torch.tensor(groups[p]).unique() for p in parts)\n    u, n = torch.cat([t, v, s]).unique(return_counts=True)\n    return u[n > 1]"
         ),
     ],
 }

@@ -196,6 +196,13 @@ WRONG = {
             "list",
         ),
         (network(first="pass"), "super().__init__()"),
+        (stack(LAYERS + ", nn.Sigmoid()"), "or a sigmoid"),
+        (network(forward="return self.layers(x.view(64, 3, 28, 28))"), "any number"),
+        (network(forward="return self.layers(x).squeeze()"), "one image"),
+        (network(forward="x -= x.mean()\n        return self.layers(x)"), "unchanged"),
+        (network(forward="return self.layers(x).detach()"), "no gradient reaches the weights"),
+        (network(forward="with torch.no_grad(): return self.layers(x)"), "no gradient reaches"),
+        (network(first="super().__init__(); self.more = nn.Linear(8, 8)"), "more.weight"),
         (network(forward="return self.layers(x / 255)"), "unchanged"),
         (network().replace("forward(self, x)", "foward(self, x)"), "no method named forward"),
         (network(count="602368 + 32768 + 1024 - 256"), "bias"),
@@ -306,6 +313,15 @@ WRONG = {
         (look(end="return total / seen, right // seen"), "//"),
         (look(end="        return total / seen, right / seen"), "`return` stands inside"),
         (look(context="torch.no_grad"), "parentheses"),
+        (
+            look(
+                mode="model.eval(); torch.set_grad_enabled(False)",
+                context="contextlib.nullcontext()",
+            ),
+            "gradients are still off",
+        ),
+        (look(mode="model.eval(); model.requires_grad_(False)"), "freezes"),
+        (look().replace("in loader", "in list(loader)[:1]"), "first batch alone"),
         (look().replace("in loader", "in test"), "`loader`"),
         (
             look(
@@ -398,7 +414,18 @@ WRONG = {
             pairs("confused_pairs = [(t, p, str(n)) for t, p, n in result.most_confused(2)]"),
             "a text",
         ),
-        (pairs("confused_pairs = [(8, 9, 3), (1, 2, 3)]"), "from 0 to 7"),
+        (
+            pairs(
+                "confused_pairs = [(names.index(t), names.index(p), n) "
+                "for t, p, n in result.most_confused(2)]"
+            ),
+            "no name",
+        ),
+        (pairs("confused_pairs = result.most_confused(2)[::-1]"), "largest comes first"),
+        (
+            pairs("s = np.triu(m + m.T)\n" + LARGEST.format(matrix="s", count="s[t, p]")),
+            "both directions",
+        ),
     ],
     "2.6": [
         (shares("np.diag(m) / rows", "np.diag(m) / columns"), "swapped"),
@@ -420,6 +447,7 @@ WRONG = {
         (shares("1 - np.diag(m) / columns", "np.diag(m) / rows"), "wrong answers"),
         (shares("np.sort(np.diag(m) / columns)", "np.diag(m) / rows"), "another order"),
         (shares("np.diag(m) // columns", "np.diag(m) // rows"), "//"),
+        (shares("np.diag(m) / columns", "(np.diag(m) / rows).round(1)"), "two decimals"),
         (shares("np.diag(m) / columns", "None"), "None"),
         (shares("np.diag(m) / columns", "[f'{x:.0%}' for x in np.diag(m) / rows]"), "texts"),
         (
@@ -458,6 +486,8 @@ WRONG = {
         (four(high="c >= 90", low="c < 60"), "lies in [0, 1]"),
         ("# Exercise 2.7\nquadrants = [1, 2, 3, 4]", "dict"),
         ("# Exercise 2.7\nquadrants = {'right': 1}", "keys"),
+        ("# Exercise 2.7\nquadrants = result.confidence_quadrants()", "not their rows"),
+        (four(count="np.flatnonzero(a & b)"), "not their rows"),
         (
             "# Exercise 2.7\nquadrants = {k: len(v) for k, v in "
             "on_validation.confidence_quadrants().items()}",
@@ -493,6 +523,7 @@ WRONG = {
             "near T",
         ),
         ("# Exercise 2.8\ndef fit_temperature(logits, labels):\n    return 1.0", "near T"),
+        (grid(of="logits.reshape(-1, 8) / T"), "logits.reshape(-1, 8)"),
     ],
     "2.9": [
         (curves("np.mean([h.column('val_accuracy') for h in hs])", "ax.plot([y])"), "epochs"),
@@ -510,6 +541,20 @@ WRONG = {
         (curves(draw="ax.plot(range(1, len(y) + 1), y, label='mean')"), "its own label="),
         (curves(draw="ax.plot(runs[name][0].column('val_loss'), label=name)"), "no line"),
         (curves(figure="mean_curves"), "Matplotlib"),
+        (curves(figure="plt.figure()"), "empty"),
+        (curves("hs", "pass"), "list of numbers"),
+        (curves(dress="ax.set(xlabel='epoch', ylabel=' '); ax.legend()"), "axes"),
+        (
+            curves(dress="ax.set(xlabel='epoch', ylabel='share'); ax.legend(list(runs)[::-1])"),
+            "another line",
+        ),
+        (  # the names go to the first four lines, of which three are seeds of one scaling
+            curves(
+                draw="ax.plot(y); [ax.plot(h.column('val_accuracy'), lw=0.5) for h in runs[name]]",
+                dress="plt.xlabel('epoch'); plt.ylabel('accuracy'); plt.legend(list(runs))",
+            ),
+            "another line",
+        ),
     ],
 }
 
@@ -613,12 +658,12 @@ def validate(model, loader, criterion):
         pairs("confused_pairs = result.most_confused(2)"),
         pairs(LARGEST.format(matrix="m", count="m[t, p]")),
         pairs(
-            "confused_pairs = tuple([names.index(t), names.index(p), float(n)] "
+            "confused_pairs = tuple([np.str_(t), p, torch.tensor(float(n))] "
             "for t, p, n in result.most_confused(2))"
         ),
         pairs(
-            "confused_pairs = np.array([(names.index(t), names.index(p), n) "
-            "for t, p, n in result.most_confused(2)])"
+            "confused_pairs = np.array([(t, p, n) for t, p, n in result.most_confused(2)], "
+            "dtype=object)"
         ),
     ],
     "2.6": [
@@ -635,7 +680,7 @@ def validate(model, loader, criterion):
         four(),
         four(count="int(np.count_nonzero(np.logical_and(a, b)))"),
         four(count="torch.tensor(float((a & b).sum()), requires_grad=True)"),
-        "# Exercise 2.7\nquadrants = result.confidence_quadrants()",
+        "# Exercise 2.7\nquadrants = {k: len(v) for k, v in result.confidence_quadrants().items()}",
         four(count="len(np.flatnonzero(a * b))", wrong="r == False"),
     ],
     "2.8": [
@@ -678,7 +723,7 @@ def fit_temperature(logits, labels):
         curves(
             "sum(np.array(h.column('val_accuracy')) for h in hs) / len(hs)",
             "ax.plot(y); [ax.plot(h.column('val_accuracy'), lw=0.5) for h in runs[name]]",
-            "plt.xlabel('epoch'); plt.ylabel('accuracy'); plt.legend(list(runs))",
+            "plt.xlabel('epoch'); plt.ylabel('accuracy'); plt.legend(ax.lines[::4], list(runs))",
         ),
         """# Exercise 2.9
 import pandas as pd
