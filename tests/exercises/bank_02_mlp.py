@@ -524,6 +524,28 @@ WRONG = {
         ),
         ("# Exercise 2.8\ndef fit_temperature(logits, labels):\n    return 1.0", "near T"),
         (grid(of="logits.reshape(-1, 8) / T"), "logits.reshape(-1, 8)"),
+        (
+            grid().replace(
+                "    grid =", "    logits, labels = logits[:100], labels[:100]\n    grid ="
+            ),
+            "near T",
+        ),
+        *(  # other measures: the Brier score, the mean confidence, weighted classes
+            (
+                "# Exercise 2.8\ndef fit_temperature(logits, labels):\n"
+                "    x, y = torch.as_tensor(logits), torch.as_tensor(labels)\n"
+                "    one, w = torch.eye(x.shape[1])[y], 1 / torch.bincount(y).double()\n"
+                "    def measure(z):\n"
+                f"        return {measure}\n"
+                "    return min(np.linspace(0.3, 5, 471), key=lambda T: float(measure(x / T)))",
+                "near T",
+            )
+            for measure in (
+                "((z.softmax(1) - one) ** 2).mean()",
+                "abs(z.softmax(1).amax(1).mean() - (z.argmax(1) == y).double().mean())",
+                "nn.functional.cross_entropy(z, y, weight=w)",
+            )
+        ),
     ],
     "2.9": [
         (curves("np.mean([h.column('val_accuracy') for h in hs])", "ax.plot([y])"), "epochs"),
@@ -724,6 +746,13 @@ def fit_temperature(logits, labels):
             "sum(np.array(h.column('val_accuracy')) for h in hs) / len(hs)",
             "ax.plot(y); [ax.plot(h.column('val_accuracy'), lw=0.5) for h in runs[name]]",
             "plt.xlabel('epoch'); plt.ylabel('accuracy'); plt.legend(ax.lines[::4], list(runs))",
+        ),
+        curves(draw="ax.errorbar(range(len(y)), y, yerr=0.01, label=name)"),
+        curves(
+            draw="ax.plot(y)",
+            dress="ax.set(xlabel='epoch', ylabel='share')\n"
+            "tab = ['tab:blue', 'tab:orange', 'tab:green', 'tab:red']\n"
+            "ax.legend([plt.Line2D([], [], color=c) for c in tab], list(runs))",
         ),
         """# Exercise 2.9
 import pandas as pd
