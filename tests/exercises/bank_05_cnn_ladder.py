@@ -186,8 +186,9 @@ class MendedCNN(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 8){end})
+            nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(128, 8){end})
     def forward(self, images):
         return self.layers(images)
 def train_mended(model, train, val, epochs):
@@ -247,9 +248,15 @@ WRONG = {
         (by_hand(end="return out.transpose(1, 2)"), "swapped"),
         (by_hand(end="out"), "return"),
         (by_hand(end="return out[0]"), "(K, H', W')"),
+        (by_hand(end="return out[None]"), "not (1, 3, 5, 3)"),
+        (by_hand(end="return nn.functional.conv2d(image[None], weight, bias)[0]"), "without PyTorch's conv2d"),
+        (by_hand(end="p = image.unfold(1, h, 1).unfold(2, w, 1); return torch.einsum('cijuv,kcuv->kij', p, weight) + bias[:, None, None]"), "without PyTorch's unfold"),
         (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).sum(0).max() + bias[k]"), "other numbers"),
     ],
     "5.4": [
+        (field("while layers:\n        k, s = layers.pop(0)\n        field += (k - 1) * step\n        step *= s\n    return field"), "changes the list"),
+        (field("for k, s in layers:\n        field += (k - 1) * step\n        step *= 2 if k == 2 else 1\n    return field"), "39 pixels, not 16"),
+        (field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s\n    return field, step"), "one number"),
         (field("return sum(k - 1 for k, s in layers) + 1"), "strides are ignored"),
         (field("for k, s in layers:\n        step *= s\n        field += (k - 1) * step\n    return field"), "behind it"),
         (field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s\n    return field - 1"), "begin there"),
@@ -263,7 +270,8 @@ WRONG = {
         (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).std(1)"), "standard deviation"),
         (sharp("return nn.functional.conv2d(grey / 255, kernel).flatten(1).var(1)"), "255 is missing"),
         (sharp("return nn.functional.conv2d(grey, kernel, padding=1).flatten(1).var(1)"), "edge that is not there"),
-        (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).var(1).median()"), "one number an image"),
+        (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).var(1).median()"), "it must be (4,)"),
+        (sharp("images *= 255; grey = images.mean(1, keepdim=True); return nn.functional.conv2d(grey, kernel).flatten(1).var(1)"), "changes the images"),
         (sharp("return grey.flatten(1).var(1)"), "where is the Laplacian"),
         (sharp("return nn.functional.conv2d(3 * grey, kernel).flatten(1).var(1)"), "three times their mean"),
         (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).abs().mean(1)"), "four neighbours"),
@@ -278,23 +286,29 @@ WRONG = {
         (sixty(until="time.perf_counter() - start < 8"), "after each batch"),
         (sixty(until="time.perf_counter() - start < 0.1"), "use `seconds`"),
         (sixty(end="return model.train()"), "eval mode"),
-        (sixty(end="pass"), "return"),
+        (sixty(end="pass"), "must return the network"),
+        (sixty(end="return nn.Sequential(model, nn.Softmax(1)).eval()"), "these are probabilities"),
         (sixty().replace("optimizer.step()", "pass"), "nothing was learnt"),
         (sixty().replace("Adam(model", "Adam(nn.Linear(2, 2)"), "nothing was learnt"),
         (sixty().replace("train.loader", "blood.test.loader"), "learn from `train`"),
-        (sixty(end="return model.state_dict()"), "returns the network"),
+        (sixty(end="return model.state_dict()"), "return the network"),
         (sixty(end="return nn.Sequential(model, nn.Flatten(), nn.Linear(8, 5)).eval()"), "8"),
     ],
     "5.2": [
-        (shapes("(side + 2 * padding - kernel) // stride"), "one too small"),
+        (shapes("(side + 2 * padding - kernel) // stride"), "first place counts too"),
+        (shapes("(side + 2 * padding - kernel + 1) // stride"), "first place counts too"),
+        (shapes().replace("stride=1", "stride=2"), "out_side(28, 2) must be 27, not 14"),
+        (shapes().replace("padding=0, stride=1", "stride=1, padding=0"), "out_side(12, 6, 6, 3) must be 7"),
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
-        (shapes("(side + padding - kernel) // stride + 1"), "too small"),
+        (shapes("(side + padding - kernel) // stride + 1"), "*both* sides"),
         (shapes("(side - kernel) // stride + 2 * padding + 1"), "must be"),
         (shapes("print(side)"), "return"),
         (shapes(trace="[28, 28, 14]"), "makes the image smaller"),
         (shapes(trace="[28, 27, 14]"), "13 whole pairs"),
+        (shapes(trace="[28, 27, 13.5]"), "13 whole pairs"),
         (shapes(trace="[28, 27]"), "three numbers"),
         (shapes(count="4 + 1 + 169 * 8 + 8"), "three colours"),
+        (shapes(count="13 + 169 * 8"), "each logit has a bias"),
         (shapes(count="12 + 169 * 8"), "biases"),
         (shapes(count="1135"), "recount"),
         (shapes("round((side + 2 * padding - kernel) / stride) + 1"), "only in part"),
@@ -309,6 +323,10 @@ WRONG = {
         (score("return 100 * (logits.argmax(1) == labels).float().mean()"), "per cent"),
         (score("return (logits.argmin(1) == labels).float().mean()"), "smallest logit"),
         (score("return (logits.argmax(1) == 0).float().mean()"), "are right"),
+        (score("return (logits.max(1).values == labels).float().mean()"), "you return 0.00"),
+        (score("return (logits.argmax() == labels).float().mean()"), "you return 0.00"),
+        (score("return (logits.argmax(1) == labels).sum() / logits.numel()"), "you return 0.07"),
+        (score("return (logits[:, :8].argmax(1) == labels).float().mean()"), "are right"),
         (score("(logits.argmax(1) == labels).float().mean()"), "return"),
         (score("return (logits.argmax(1, keepdim=True) == labels).float().mean()"), "compared with every label"),
         (score("return (logits.argmax(1) != labels).float().mean()"), "wrong answers"),
@@ -337,10 +355,13 @@ WRONG = {
         (variants(more="def strided(): two_blocks()"), "return"),
         (variants(more="strided = lambda: two_blocks"), "must return a network"),
         (variants(guess="'no idea'"), "hypothesis is"),
+        (variants(more="kept = strided()\ndef strided():\n    return kept"), "same weights twice"),
         (variants(more="del hypotheses['strided']"), "keys"),
     ],
     "5.6": [
         (simple(forward="self.classifier(self.features(images))"), "return"),
+        (simple(forward="return self.classifier(self.features(images).detach())"), "no gradient"),
+        (simple(forward="return self.classifier(self.features(images).view(64, 128, 3, 3))"), "invalid for input"),
         (simple(head=HEAD + ", nn.ReLU()"), "ReLU on the last"),
         (simple(head=HEAD + ", nn.Softmax(1)"), "leave the softmax out"),
         (simple(head=HEAD + ", nn.LogSoftmax(1)"), "log-probabilities"),
@@ -364,6 +385,9 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n)).tolist()"), "tensor"),
         (weigh("return (len(labels) / (num_classes * n))[labels]"), "one weight a class"),
         (weigh("len(labels) / (num_classes * n)"), "return"),
+        (weigh("w = len(labels) / (num_classes * n); labels += 1; return w"), "changes the labels"),
+        (weigh("n = torch.tensor(pd.Series(labels.numpy()).value_counts().to_numpy()); return len(labels) / (num_classes * n)"), "class without images"),
+        (weigh("return (len(labels) / (num_classes * n)).sort().values"), "need [1.111"),
         (weigh("n = torch.bincount(labels); return len(labels) / (num_classes * n)"), "class without images"),
         (weigh("return len(labels) / (len(labels.unique()) * labels.unique(return_counts=True)[1])"), "class without images"),
     ],
@@ -377,7 +401,8 @@ WRONG = {
         (apart(more="width = -width"), "sign"),
         (apart(more="return width, optimizer"), "dict"),
         (apart(more="width, optimizer = optimizer, width"), "swapped"),
-        (apart(width="a['WideCNN', 'Adam'] - a['LightCNN', 'Adam']"), "one of two differences"),
+        (apart(width="a['WideCNN', 'Adam'] - a['LightCNN', 'Adam']"), "with Adam only"),
+        (apart(more="width = width // 1"), "11.5 points, not 11"),
         (apart(more="width = width / 100"), "in points"),
         (apart("__import__('itertools').product(('LightCNN', 'WideCNN'), ('SGD', 'Adam'))"), "make it a list"),
         (apart(FOUR + " * 2"), "twice"),
@@ -389,12 +414,25 @@ WRONG = {
         (room("return nn.functional.interpolate(images, (32, 32))"), "stretched"),
         (room("return nn.functional.pad(images, (0, 4, 0, 4))"), "middle"),
         (room("return nn.functional.pad(images, (2, 2))"), "shape must be"),
+        (room(small="[28, 14, 7, 3.5, 1.75, 0.875]"), "round down"),
+        (room("return images if images.shape[-1] == 32 else nn.functional.pad(images, 4 * [2], value=-1)"), "another value"),
+        (room("if images.shape[-1] == 32: return images\n    out = torch.zeros(len(images), 3, 32, 32); out[:, :, 2:30, 2:30] = images; return out"), "(3)"),
+        (room("if images.shape[-1] < 32: return nn.functional.pad(images, 4 * [2])"), "stay as they are"),
         (room("return nn.functional.pad(images, (2, 2, 2, 2))"), "stay as they are"),
     ],
     "5.11": [
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
         (mend(end=", nn.Softmax(1)"), "a softmax belongs"),
         (mend(optimizer="MendedCNN()"), "whose parameters"),
+        (mend(end=", nn.LeakyReLU()"), "another network"),
+        (mend().replace("nn.BatchNorm2d(16), ", "").replace("nn.BatchNorm2d(32), ", ""), "another network"),
+        (mend().replace("nn.Dropout(0.5), ", ""), "dropout is no fault"),
+        (mend().replace(".backward()\n", "\n"), "loss.backward()"),
+        (mend().replace("            optimizer.step()", "        optimizer.step()"), "9 steps, not 3"),
+        (mend().replace("range(epochs)", "range(2)"), "9 steps, not 12"),
+        (mend().replace("x, y in val", "x, y in train"), "images of `val`"),
+        (mend().replace("x, y in train", "x, y in val"), "images of `train`"),
+        (mend().replace("(model(x), y)", "(model(x).softmax(1), y)"), "logits as they are"),
         (mend().replace("optimizer.zero_grad()", "pass"), "add up"),
         (mend().replace("optimizer.zero_grad()", "pass").replace("optimizer.step()", "optimizer.zero_grad(); optimizer.step()"), "empty"),
         (mend().replace("optimizer.step()", "pass"), "step() called"),
@@ -404,7 +442,7 @@ WRONG = {
         (mend(result="100 * right / seen"), "per cent"),
         (mend(result="right / len(val)"), "you return"),
         (mend().replace("int((model(x).argmax(1) == y).sum())", "float((model(x).argmax(1) == y).float().mean())").replace("+= len(y)", "+= 1"), "count images"),
-        (mend(result="None"), "must return"),
+        (mend(result="None"), "return"),
     ],
     "5.12": [
         (block(forward="return self.change(x).relu()"), "not added"),
@@ -417,6 +455,8 @@ WRONG = {
         (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}, nn.ReLU()"), "never take away"),
         (block(forward="x += self.change(x); return x.relu()"), "input was changed"),
         (block(forward="return (self.change(x) - x).relu()"), "subtracted"),
+        (block(forward="return (self.change(x).detach() + x).relu()"), "no detach()"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("padding=1", "padding=1, groups=channels")), "both convolutions"),
         (block(forward="return (x + self.change(self.change(x))).relu()"), "4 convolutions"),
         (block(f"{CONV}, nn.ReLU(), {NORM}, {CONV}, {NORM}"), "after the normalisation"),
         (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("3, padding=1", "1")), "3 x 3"),
@@ -429,8 +469,10 @@ WRONG = {
         (views("return logits.softmax(2).mean(0)", "turns"), "four turns"),
         (views("return logits.softmax(2).mean(0)", "[images, images.flip(2), images.flip(3), turns[2]]"), "only flips"),
         (views("return logits.softmax(2).mean(0)", "[images]"), "is another"),
-        (views("return logits.softmax(2)"), "must give (5, 8)"),
-        (views("return nn.functional.one_hot(logits.argmax(2), 8).float().mean(0)"), "votes"),
+        (views("return logits.softmax(2)"), "must be (5, 7)"),
+        (views("return logits.softmax(2)[..., :8].mean(0) + torch.zeros(8)"), "size"),
+        (views("images *= 0; return logits.softmax(2).mean(0)"), "changes the images"),
+        (views("return nn.functional.one_hot(logits.argmax(2), 7).float().mean(0)"), "votes"),
         (views("return logits.log_softmax(2).mean(0).exp()"), "mean of logarithms"),
         (views("return logits.softmax(1).mean(0)"), "over the images"),
     ],
@@ -441,11 +483,13 @@ RIGHT = {
         by_hand(),
         by_hand("sum(image[c, i + a, j + b] * weight[k, c, a, b] for c in range(C) for a in range(h) for b in range(w)) + bias[k]"),
         "# Exercise 5.1\ndef convolve(image, weight, bias):\n    h, w = weight.shape[2:]\n    rows = [[torch.einsum('chw,kchw->k', image[:, i:i + h, j:j + w], weight) + bias for j in range(image.shape[2] - w + 1)] for i in range(image.shape[1] - h + 1)]\n    return torch.stack([torch.stack(row, 1) for row in rows], 1)",
-        by_hand(end="return out.double()[None]"),
+        by_hand(end="return out.double()"),
+        by_hand(end="p = np.lib.stride_tricks.sliding_window_view(image.numpy(), (h, w), (1, 2)); return torch.from_numpy(np.einsum('cijuv,kcuv->kij', p, weight.numpy())) + bias[:, None, None]"),
     ],
     "5.4": [
         field("for k, s in layers:\n        field += (k - 1) * step\n        step *= s\n    return field"),
         field("for k, s in reversed(layers):\n        field = (field - 1) * s + k\n    return field"),
+        field("w, s = np.array(layers).T; return 1 + ((w - 1) * np.cumprod([1, *s[:-1]])).sum()"),
         field("return 1 + sum((k - 1) * int(np.prod([s for _, s in layers[:n]])) for n, (k, _) in enumerate(layers))"),
     ],
     "5.8": [
@@ -477,6 +521,7 @@ RIGHT = {
     "5.5": [
         variants(),
         variants(guess="'better'", drop=DROPPED.replace("nn.ReLU(), nn.Dropout(0.3)", "nn.Dropout(p=0.3), nn.ReLU()")),
+        variants(guess="'Better '"),
         variants(strided=STRIDED.replace("nn.Conv2d(16, 32, 3, stride=2)", "nn.Conv2d(16, 32, 3, (2, 2))")),
         variants(more="""
 class Strided(nn.Module):
@@ -511,6 +556,7 @@ class SimpleCNN(nn.Module):
     "5.7": [
         weigh("return n.sum() / n / num_classes"),
         weigh("return 1 / (num_classes * (n / n.sum()))"),
+        weigh("from sklearn.utils.class_weight import compute_class_weight as w; return torch.tensor(w('balanced', classes=np.arange(num_classes), y=labels.numpy())).float()"),
         weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
     ],
     "5.9": [
@@ -530,6 +576,14 @@ class SimpleCNN(nn.Module):
         mend().replace("optimizer.zero_grad()", "optimizer.zero_grad(set_to_none=False)"),
         mend(look="model.train(False)", context="torch.inference_mode()", result="torch.tensor(right / seen)"),
         mend(optimizer="nn.ModuleList([model])"),
+        """# Exercise 5.11
+class MendedCNN(BrokenCNN):
+    def forward(self, images):
+        return self.layers[:-1](images)
+def train_mended(model, train, val, epochs):
+    lk.fit(model, train, epochs=epochs, optimizer=torch.optim.Adam(model.parameters(), lr=1e-3), progress=False)
+    return lk.evaluate(model, val).accuracy
+""",
     ],
     "5.12": [
         "# Exercise 5.12\nfrom labkit.models.residual import Residual",
