@@ -110,7 +110,8 @@ def fit(
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     slips.check_optimizer(optimizer, model)
     slips.check_scheduler(scheduler, optimizer, train, epochs)
-    criterion = (criterion or nn.CrossEntropyLoss()).to(device)
+    dtype = next(p.dtype for p in model.parameters() if p.requires_grad)  # NumPy's is float64
+    criterion = (criterion or nn.CrossEntropyLoss()).to(device, dtype)
     history = _new_history(engine, train, epochs, optimizer, criterion, scheduler)
     run = Run(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history

@@ -199,6 +199,14 @@ def test_nan_in_a_later_epoch_keeps_the_checkpoint_of_the_one_before(tiny, tmp_p
     assert len(history) == 2 and np.isfinite(history.column("train_loss")).all()
 
 
+def test_class_weights_may_come_from_numpy(tiny):
+    train, losses = tiny.loaders(batch_size=16)[0], []
+    for weights in (torch.arange(1.0, 9.0), torch.from_numpy(np.arange(1.0, 9.0))):
+        criterion = nn.CrossEntropyLoss(weight=weights)
+        losses.append(fit(make_model(), train, epochs=1, criterion=criterion).column("train_loss"))
+    assert losses[0] == losses[1]
+
+
 class LastStep(torch.optim.SGD):
     """Destroys the weights in the last step of an epoch, after every loss was computed."""
 
