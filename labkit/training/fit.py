@@ -110,7 +110,8 @@ def fit(
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     slips.check_optimizer(optimizer, model)
     slips.check_scheduler(scheduler, optimizer, train, epochs)
-    dtype = next(p.dtype for p in model.parameters() if p.requires_grad)  # NumPy's is float64
+    # class weights that come from NumPy are float64
+    dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
     criterion = (criterion or nn.CrossEntropyLoss()).to(device, dtype)
     history = _new_history(engine, train, epochs, optimizer, criterion, scheduler)
     run = Run(
