@@ -213,7 +213,7 @@ by_hand = convolve(cell, weight, bias)
 middle = time.perf_counter()
 by_torch = nn.functional.conv2d(cell[None], weight, bias)[0]
 end = time.perf_counter()
-print("equal:", torch.allclose(by_hand, by_torch, atol=1e-4))
+print("equal:", np.allclose(by_hand, by_torch, atol=1e-4))
 print(f"loops {1000 * (middle - start):.1f} ms, PyTorch {1000 * (end - middle):.2f} ms")
 
 # %% [markdown]
@@ -248,7 +248,7 @@ def draw(kernel_name, pixels):
     panels = {
         "image, 28 x 28": (grey_cell, "gray", 0, 1),
         f"filter, {pixels} x {pixels}": (weights, "RdBu_r", -largest, largest),
-        f"result, {result.shape[0]} x {result.shape[1]}": (
+        f"result, {28 - pixels + 1} x {28 - pixels + 1}": (
             (result, "gray", 0, 1) if kernel_name == "blur" else (result, "RdBu_r", -0.3, 0.3)
         ),
     }
@@ -1258,8 +1258,8 @@ with lk.check("5.8", "sharpness", "blurring"):
 
 # %%
 sharp = blood.val.images[:500].float() / 255
-medians = {"as it is": float(sharpness(sharp).median())}
-medians |= {name: float(sharpness(change(sharp)).median()) for name, change in changes.items()}
+medians = {"as it is": float(np.median(sharpness(sharp)))}
+medians |= {name: float(np.median(sharpness(change(sharp)))) for name, change in changes.items()}
 pd.Series(medians).round().to_frame("median sharpness")
 
 # %% [markdown]
