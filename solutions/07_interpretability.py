@@ -428,7 +428,7 @@ for kind, rows in (("mistakes", wrong_rows), ("right answers", right_rows)):
 # trains:** its last convolution has maps of 2 x 2. How many places can it tell apart?
 
 # %%
-few = torch.arange(128 if FAST else 2560)
+few = torch.arange(128 if FAST else 1280)
 lk.seed_everything(0)
 vgg = lk.models.vgg16(8)
 slow = torch.optim.Adam(vgg.parameters(), lr=1e-4)
@@ -1074,13 +1074,13 @@ with torch.no_grad():
 photo_said = photo_probabilities.argmax(1)
 
 # %% [markdown]
-# Each photograph needs a hundred answers and more; an answer has eight logits, so all classes come from
+# Each photograph needs eighty answers; an answer has eight logits, so all classes come from
 # the same answers. Going through the network in batches can save much time, or little: it depends on the
 # network, and painting takes its share in any case. So measure. **Meanwhile:** how small can a patch
 # become with so few answers?
 
 # %%
-number, evaluations = (2, 10) if FAST else (8, 120)
+number, evaluations = (2, 10) if FAST else (8, 80)
 lk.explain.partition_shap(tuned, photographs[:1], to_tuned, max_evals=4)  # compiles its helpers
 
 
@@ -1459,7 +1459,7 @@ with lk.check("7.7", "deletion"):
 # blurred, not black.
 
 # %%
-count = 24 if FAST else 120
+count = 24 if FAST else 60
 rows = torch.randperm(len(blood.test), generator=torch.Generator().manual_seed(1))[:count]
 real = prepare(blood.test.images[rows])
 real_said = lk.inference.outputs_of(model, real).argmax(1)
@@ -1601,7 +1601,7 @@ with torch.no_grad():
 # Grad-CAM, which has no negative values) keep the picture's outline. Hence two panels.
 
 # %%
-few_maps, draws = (4, range(2)) if FAST else (48, range(5))
+few_maps, draws = (4, range(2)) if FAST else (24, range(5))
 forgetting = lk.explain.randomise_layers(drawn_net, lambda net: maps_of(net, few_maps), draws)
 signed = ["gradient", "int. gradients", "Deep SHAP"]
 absolute = ["Grad-CAM", *(f"|{name}|" for name in signed)]
