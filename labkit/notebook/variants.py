@@ -37,6 +37,7 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
         net = make()
         assert net is not None, f"{name} returns nothing: is `return` missing?"
         assert isinstance(net, nn.Module), f"{name} must return a network, made with ()"
+        _judge_kinds(name, net)
         calls = _watch(net)
         got = _logits(net, images, name)
         parts = [[call[0] for call in calls if isinstance(call[0], kind)] for kind in _KINDS]
@@ -44,6 +45,20 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
         with torch.no_grad():
             _judge_dropout(name, _dropouts(net, images, calls))
             _judge_answer(name, got, images, parts)
+
+
+def _judge_kinds(name: str, net: nn.Module) -> None:
+    for module in net.modules():
+        kind, holds = (
+            type(module).__name__,
+            [*module._parameters.values(), *module._buffers.values()],
+        )
+        assert isinstance(module, _KINDS) or all(tensor is None for tensor in holds), (
+            f"{name}: the plan has no {kind}; one change at a time"
+        )
+        assert not isinstance(module, nn.BatchNorm2d) or None not in holds, (
+            f"{name}: {kind} keeps its defaults: weight, bias and running mean belong to the plan"
+        )
 
 
 def _watch(net: nn.Module) -> list[tuple[nn.Module, Tensor, Tensor]]:

@@ -352,6 +352,8 @@ WRONG = {
         (variants(strided=UNCHANGED), "steps of [1, 1]"),
         (variants(strided=STRIDED.replace("nn.BatchNorm2d(16), ", "")), "batch normalisation is used 0"),
         (variants(three=THREE.replace("MaxPool", "AvgPool")), "the plan says something else"),
+        (variants(three=THREE.replace("32), nn.ReLU()", "32), nn.BatchNorm1d(32), nn.ReLU()")), "no BatchNorm1d"),
+        (variants(norm=NORMED.replace("BatchNorm2d(32)", "BatchNorm2d(32, affine=False)")), "keeps its defaults"),
         (variants(more="def strided(): two_blocks()"), "return"),
         (variants(more="strided = lambda: two_blocks"), "must return a network"),
         (variants(guess="'no idea'"), "hypothesis is"),
