@@ -174,7 +174,8 @@ class Run:
         """What the training came to, in one line."""
         history = self.history
         seconds = sum(epoch["seconds"] for epoch in history)
-        line = f"{len(history)} epochs in {seconds:.1f} s ({history.setup['device']})"
+        epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+        line = f"{epochs} in {seconds:.1f} s ({history.setup['device']})"
         if not history:
             return line
         column = "train_accuracy" if self.val is None else "val_accuracy"

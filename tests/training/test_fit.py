@@ -413,6 +413,8 @@ def test_one_line_at_the_end_names_the_best_epoch(tiny, capsys):
     best = history.best("val_accuracy")
     line = capsys.readouterr().out.strip()
     assert line.startswith("2 epochs in ") and line.endswith(f"in epoch {best['epoch']}")
+    fit(make_model(), train, epochs=1, progress=True)
+    assert capsys.readouterr().out.startswith("1 epoch in ")
 
 
 @pytest.mark.parametrize("mode", [True, False])
