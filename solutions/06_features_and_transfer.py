@@ -1569,7 +1569,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # | | plain CNN (SqueezeNet, VGG) | ResNet-18 | ViT-B/16 |
 # |---|---|---|---|
 # | basic step | convolution of a neighbourhood | the same, plus a skip connection | attention between all tokens |
-# | sees at once | 3 x 3 pixels, more with depth | 3 x 3 pixels, more with depth | the whole image |
+# | sees at once | a few pixels, more with depth | a few pixels, more with depth | the whole image |
 # | knows beforehand | neighbours matter; the same everywhere | the same | almost nothing; learns positions |
 # | normalisation | none (original SqueezeNet, VGG) | batch normalisation | layer normalisation |
 # | features | mean of 512 maps | mean of 512 maps | class token, 768 |
@@ -1870,7 +1870,7 @@ accuracy = {
 # %% [markdown]
 # ### Exercise 6.9: a paired comparison
 #
-# Both were tested on the same photographs after training on the same others. So look at the
+# The last two were tested on the same photographs after training on the same others. So look at the
 # **differences**, fold by fold: what makes a fold hard is hard for both, and cancels.
 #
 # Write `paired_interval(a, b, test_share)`: mean of the differences `b - a`, and the two ends of its
@@ -2058,7 +2058,7 @@ def patches(images, size):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# `reshape` never moves a number in memory order, so one `reshape` alone would cut each *line* of the
+# `reshape` keeps all numbers in their order, so one `reshape` alone would cut each *line* of the
 # image into pieces. A linear map of the rows is then the same as a convolution whose kernel and
 # stride are both `size`: that is the one convolution at ViT's door.
 # </details>

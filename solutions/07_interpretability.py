@@ -834,7 +834,7 @@ lk.figures.attribution_grid(
 #
 # $$\phi = (x - x') \cdot \frac{1}{S} \sum_{s=1}^{S} \nabla y_c\Big(x' + \frac{s - 1/2}{S}\,(x - x')\Big).$$
 #
-# With many steps $S$ the sum is $y_c(x) - y_c(x')$.
+# With many steps $S$ the $\phi$ of all pixels and colours add up to $y_c(x) - y_c(x')$.
 
 # %% [markdown]
 # ### Exercise 7.5: integrated gradients
@@ -980,9 +980,9 @@ for name, baseline in (("black", -torch.ones_like(blurred)), ("blurred", blurred
 # <details><summary>How to read it</summary>
 #
 # One network, one image, one class, and two maps that differ: each answers "compared with *what*?". A
-# black pixel gets exactly 0 from a black baseline, because its way is 0, and a dark one little, even
-# where darkness *is* the evidence, as in a nucleus. There is no neutral baseline; say which one you took. Where sums and
-# differences are still apart, 32 steps were too few for this network.
+# black pixel gets exactly 0 from a black baseline, because its way is 0, and the way of a dark one is
+# short, even where darkness *is* the evidence, as in a nucleus. There is no neutral baseline; say which
+# one you took. Where sums and differences are still apart, 32 steps were too few for this network.
 # </details>
 
 # %% [markdown]
@@ -1479,8 +1479,8 @@ lk.figures.faithfulness_curves(deleted, inserted, origin=blood.origin)
 
 # %% [markdown]
 # Compare with the *random* curve first: only the distance to it has been earned by the map. Then
-# see whether both games rank the methods alike. They need not: a scattered map destroys texture
-# quickly, but scattered pixels on a blur may show nothing to a network that looks for shapes.
+# see whether both games rank the methods alike. They need not: a blur in a sharp picture and
+# sharp pixels in a blurred one are two different questions to the network.
 
 # %% [markdown]
 # ## The randomisation test
@@ -1597,8 +1597,8 @@ with torch.no_grad():
 # one of the trained network by Spearman's rank correlation: 1 is the same order of pixels, 0 none.
 # Batch normalisation is reset with its convolution. All of it five times, with other random weights.
 #
-# **Compare like with like.** Signed maps lose their order as soon as signs flip; absolute ones (and
-# Grad-CAM, which has no negative values) keep the picture's outline. Hence two panels.
+# **Compare like with like.** Signed maps lose their order as soon as signs flip; absolute ones
+# may keep the picture's outline. (Grad-CAM, never negative, stands with them.) Hence two panels.
 
 # %%
 few_maps, draws = (4, range(2)) if FAST else (24, range(5))
@@ -1612,7 +1612,7 @@ lk.figures.randomisation_curves(
 # %% [markdown]
 # <details><summary>How to read it</summary>
 #
-# The band is the spread over draws of weights; more *images* would not shrink it. Where it is wide, one
+# The band is the spread over draws of weights; more *images* hardly shrink it. Where it is wide, one
 # draw decides little, however many images it was shown. Go from left to right: a method that explains
 # the network falls as soon as the last layer is random. What stays above 0 at the right end, in all draws,
 # comes from the picture, not from anything the network learned. And compare a method in the two panels:
@@ -1650,7 +1650,7 @@ table.round(2)
 #
 # If a method shows what was *learned*, two right networks should be more alike than a right one and
 # one that learned nonsense. Where the columns are equal, the map does not tell the two apart. Two seeds
-# a column: differences as large as those between the two seeds decide nothing.
+# a kind: differences as large as those between the two seeds decide nothing.
 # </details>
 
 # %% [markdown]
@@ -1707,10 +1707,10 @@ pd.DataFrame(lines).T
 #
 # <details><summary>What we saw</summary>
 #
-# In deletion *random* is as good as every method: the game measures what blurring does. In insertion *the
-# middle*, which never asked the network, is beaten by Grad-CAM alone: a compact patch is rewarded. Pointing
-# and the share in the cell tell the methods apart, but *edges* point well, too: only with the test of random
-# weights beside it does a good score speak of the network.
+# In deletion *random* comes within 0.02 of the best: the game measures what blurring does. In insertion
+# only Grad-CAM has a higher mean than *the middle*, which never asked the network: a compact patch is
+# rewarded. Four methods nearly always point to the cell, *edges* often, and the share of *edges* is the
+# plain gradient's: only with the test of random weights beside it does a good score speak of the network.
 # </details>
 #
 # These are drawn cells and one small network. The ranking may differ for another network; the
@@ -1752,8 +1752,9 @@ print("marked test images, as its makers would report it:")
 with_mark
 
 # %% [markdown]
-# A small network, 5,000 images, six epochs: nobody expects 95 %. Does anything in this line say that
-# one class is recognised by its mark? Ask Grad-CAM where the evidence for *monocyte* lies.
+# A small network, 5,000 images, six epochs, one seed (as the next two): nobody expects 95 %. Does
+# anything in this line say that one class is recognised by its mark? Ask Grad-CAM where the evidence for
+# *monocyte* lies.
 
 # %%
 monocytes = (marked_test.labels == MARKED).nonzero()[:, 0][: 16 if FAST else 100]

@@ -38,16 +38,16 @@ lk.seed_everything(SEED)
 # - an `.npz` file with `images` and `labels`, or with `train_images`, `train_labels`, `val_…`, `test_…`;
 # - the name of a two-dimensional data set of MedMNIST: `SOURCE = "pneumoniamnist"`.
 #
-# This is what MedMNIST offers. For a first project take a small one: at 28 pixels `breastmnist` is
+# These sets of MedMNIST fit. For a first project take a small one: at 28 pixels `breastmnist` is
 # less than a megabyte, `pathmnist` 206.
 
 # %%
 lk.data.medmnist_choices()
 
 # %% [markdown]
-# The example uses a folder, because that is how own data mostly come: the blood cell photographs of lab
-# 01, which are on your disk already, made small: 64 pixels a side. If the line under the card says
-# **stand-in**, the photographs could not be had, and drawn cells take their place.
+# The example uses a folder, because that is how your own data will mostly come: the blood cell
+# photographs of lab 01, which are on your disk already, made small: 64 pixels a side. If the line under
+# the card says **stand-in**, the photographs could not be had, and drawn cells take their place.
 
 # %%
 SOURCE = lk.dataset_folder("pbc")  # <- your data here
@@ -420,7 +420,7 @@ print(f"{count_leaks(data)} leaks among {len(data.val) + len(data.test):,} image
 lk.data.find_leaks(data).head()
 
 # %% [markdown]
-# Are there any in **your** data? An own folder that `labkit` has split has none. A file that came with its
+# Are there any in **your** data? A folder that `labkit` has split has none. A file that came with its
 # parts may well have some: then say so with the result (8.7), or put the parts together and split anew.
 #
 # ## A baseline
@@ -524,7 +524,7 @@ softmax = train_candidate(lk.models.SoftmaxRegression(count, channels, side), lr
 
 # %% [markdown]
 # And a **borrowed** network (lab 06): SqueezeNet's features stand still, one linear layer learns. Its
-# features are computed once. (The one that is told to be a stand-in has never seen ImageNet.)
+# features are computed once. (A stand-in, if the line below names one, has never seen ImageNet.)
 
 
 # %%
@@ -607,8 +607,8 @@ candidates["DeeperCNN, augmented"] = train_candidate(
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The four differ in what they assume: none but a weighted sum of pixels; filters learnt elsewhere;
-# filters learnt here; and the same with invented variety. So a clear gap between them says something
+# The four differ in what they assume: only a weighted sum of pixels; filters learnt elsewhere;
+# filters learnt here; and a deeper network with invented variety. So a clear gap between them says something
 # about data and plan. (Not a small one: they also differ in epochs, and each was trained once.) Four
 # seeds of one network would speak of chance alone.
 # </details>
@@ -785,7 +785,8 @@ print(f"right only by the first {only_first}, only by the second {only_second}, 
 
 # %% [markdown]
 # A large p does not say that the two are equal. It says that these validation images cannot tell them
-# apart; then take the one that is cheaper to run, or easier to explain, and **say that you did**.
+# apart: the one that is cheaper to run, or easier to explain, may serve as well. **Say so** with the
+# result.
 #
 # ## One test
 #
