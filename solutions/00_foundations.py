@@ -1032,8 +1032,8 @@ def learning_rate_limit(H):
 #
 # $|1 - \alpha\lambda| < 1$ means $0 < \alpha < 2/\lambda$, for each eigenvalue; the largest one, the
 # steepest direction, is the strictest: $\alpha < 2/\lambda_{\max}$. Between $1/\lambda_{\max}$ and
-# the limit the factor is negative, so one jumps from wall to wall, but the jumps shrink. And the
-# flattest direction then shrinks by only $1 - \alpha\lambda_{\min}$ a step: where
+# the limit the factor is negative, so one jumps from wall to wall, but the jumps shrink. In the
+# flattest direction the factor is then $1 - \alpha\lambda_{\min}$, near 1: where
 # $\lambda_{\max}/\lambda_{\min}$ is large, the steep wall forbids the step that the floor needs.
 # </details>
 
@@ -1768,8 +1768,9 @@ axes[0, 0].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Test the claim over 100 steps, not only one. The columns say how far the end point lies from
-# that for $c = 1$, relative to the way that was walked. Where does "unchanged" stop being true?
+# Test the claim over 100 steps, not only one. Adam's columns say how far the end point lies
+# from that for $c = 1$, relative to the way that one went; the last is a factor. Where does
+# "unchanged" stop being true?
 
 # %%
 gradients = np.random.default_rng(1).normal(0.5, 1.0, (100, 20))
@@ -2148,7 +2149,7 @@ with lk.check("0.12", "softmax_regression_gradients"):
 # %% [markdown]
 # ## Train: your gradient, your optimiser
 #
-# No autograd from here on. The weights start at zero. (For one layer that is fine: the loss is
+# `train` needs no autograd. The weights start at zero. (For one layer that is fine: the loss is
 # convex. Lab 03 shows why deeper networks cannot start so.) One **epoch** goes through all training
 # images once, in batches of 128. The **validation** images are not trained on: they say how good
 # the network is on images that it has not seen, and so which settings to choose.
@@ -2206,8 +2207,8 @@ for images, labels in batches:
 print("weights equal to 1e-6:", bool(np.abs(W - W_torch.detach().numpy()).max() < 1e-6))
 
 # %% [markdown]
-# Now the comparison. An optimiser is only as good as its learning rate, so each gets three, and
-# the **validation** loss chooses. This takes about 15 seconds.
+# Now the comparison. An optimiser is only as good as its learning rate, so each gets three, with
+# one seed, and the **validation** loss chooses.
 #
 # **While it runs:** all weights are zero at the start. What is the loss then, and why does it not
 # depend on the images?
@@ -2295,9 +2296,9 @@ pd.DataFrame(table).T.round(3).astype({"seeds": int, "n": int})
 # images, so their *difference* is known better than that; lab 02 shows how to test it.) **Which seed
 # trained:** here a seed only orders the batches. The start is the same zeros and the images are the
 # same, so the spread between the seeds is small, and says little: two ranges that do not overlap are
-# no proof. Both learning rates were picked from a coarse grid, on these same images, and neither
-# training is finished. The training loss is convex, so given time and falling learning rates both
-# would come down to the same lowest value of it. What the table can show is who is *nearer after
+# no proof. Both learning rates were picked from a coarse grid, with one seed, on these same images, and
+# neither training is finished. The training loss is convex, so given time and falling learning rates
+# both should come close to its lowest value. What the table can show is who is *nearer after
 # this many epochs at this learning rate*, not who is better.
 # </details>
 #
@@ -2441,8 +2442,8 @@ pd.DataFrame(table).T
 # - A derivation is a claim. Autograd, or a second formula, can check it in seconds.
 # - Backwards through a network goes a vector times a Jacobian, never the matrix. Through softmax and
 #   cross-entropy that leaves probability minus target.
-# - One label: softmax. Many: sigmoid. Only differences between logits (and so between the weights of
-#   classes) mean anything.
+# - One label: softmax, where only differences between logits (and so between the weights of classes)
+#   mean anything. Many: sigmoid.
 # - A linear layer's gradient is what arrives from behind times what came in from the front.
 # - The Huber loss clips the pull of each point; so a few wrong targets do little harm, at a small
 #   price on clean data.

@@ -594,7 +594,7 @@ figure
 #
 # <details><summary>Hint 1: the idea</summary>
 #
-# Which type has the picture, and can a number of this type be negative? The border: repeat or mirror
+# What type is the picture, and can a number of this type be negative? The border: repeat or mirror
 # it, or leave it out.
 # </details>
 # <details><summary>Hint 2: in SciPy</summary>
@@ -618,7 +618,7 @@ def sharpness(grey):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
 #
-# The Laplacian is positive on one side of an edge and negative on the other. An uint8 cannot be
+# The Laplacian is positive on one side of an edge and negative on the other. A uint8 cannot be
 # negative: −3 becomes 253, and a smooth picture would look sharp. Hence `astype(float)` first.
 # Noise makes neighbours differ, too: a noisy picture counts as sharp. No
 # measure sees only one thing.
@@ -905,10 +905,10 @@ pd.DataFrame(table).T.infer_objects().round(2)
 #
 # <details><summary>Answer</summary>
 #
-# It may be the cell: a large dark nucleus makes the picture darker, eosinophils' red grains change
-# the hue, a platelet leaves most of the picture empty, bright and smooth. Or it may be the day, the
-# stain, the focus. This table alone cannot say which. Nor does "noise" say much of the camera: the
-# smoothest classes lie near the dotted line of rounding, and what lies above it is mostly texture.
+# It may be the cell: a large dark nucleus makes the picture darker, a platelet leaves most of the
+# picture empty, bright and smooth. Or it may be the day, the stain, the focus. This table
+# alone cannot say which. Nor does "noise" say much of the camera: the smoothest classes lie near the
+# dotted line of rounding, and what lies above it is mostly texture.
 # To find out, one compares photographs of the *same* class that were taken differently. You have
 # such photographs:
 # </details>
@@ -1247,7 +1247,7 @@ pd.DataFrame(counts)
 lk.figures.split_proportions(pd.DataFrame(counts), origin=photos.origin)
 
 # %% [markdown]
-# Bars of equal height within a class: that is what "stratified" looks like. Compare the split of
+# Bars of nearly equal height within a class: that is what "stratified" looks like. Compare the split of
 # BloodMNIST (the line below the figure says whether this is the official file, or one that was
 # rebuilt with its counts):
 
@@ -1423,7 +1423,7 @@ pd.DataFrame(table).T.infer_objects().round(2)
 
 # %% [markdown]
 # - **224 px** is what most pretrained networks expect; **ImageNet-normalised** is how their
-#   training images were scaled (lab 06). It costs no memory, only a little time.
+#   training images were scaled (lab 06). It costs no memory, but some time.
 # - **Native size** loses nothing and takes the most memory.
 # - **Grey** takes a third, and throws away the colour. Colour may tell of the cell, and of the
 #   laboratory too (exercise 1.7): so try a network with and without it.
