@@ -585,7 +585,8 @@ figure
 # shrinks what it gets (typically from about 0.67 in the first layer to 0.33 in the fifth). The
 # derivation of Xavier's rule treats tanh as the identity, which it is only for small $z$. He's
 # variance is larger, so $z$ is amplified first; amplifying and shrinking come to a balance, here
-# near 0.57. The right factor for tanh lies between 1 and 2.
+# near 0.57. No factor is level both ways for tanh: a larger one
+# helps forward, and lets the gradients grow.
 #
 # The means: tanh is odd, so positive and negative outputs cancel. ReLU's outputs are never negative,
 # so their mean is positive as long as anything arrives.
@@ -889,9 +890,9 @@ with lk.check("3.5", "share_saturated", "share_dead"):
 # %% [markdown]
 # ### Saturation can be predicted
 #
-# In the first layer $z$ is a sum of 784 independent terms, so for each image it is nearly normally
-# distributed, with the standard deviation $\sigma_z$ that your `predict_std` gives. An output is
-# saturated when $|\tanh z| > 0.97$. **Before you run the cell:** which condition on $z$ is that,
+# In the first layer $z$ is a sum of 784 independent terms, so for each image it is normally
+# distributed. We take one standard deviation $\sigma_z$ for all images, from your `predict_std`. An
+# output is saturated when $|\tanh z| > 0.97$. **Before you run the cell:** which condition on $z$ is that,
 # and what share do you expect for Xavier and for He?
 
 # %%
@@ -913,7 +914,7 @@ pd.DataFrame(rows).T.round(2)
 # <details><summary>Answer</summary>
 #
 # $|z| > \operatorname{atanh}(0.97) \approx 2.09$, which a normal distribution exceeds with
-# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They differ by up to a point,
+# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They differ by about a point,
 # because 256 units are a small sample: another draw of the weights gives another share. (We drew Xavier
 # twelve times: 8.2 to 9.5 %.)
 # </details>
@@ -1676,9 +1677,9 @@ figure
 # 3. tanh bounds the signal, so it cannot explode forward, but it shrinks what it gets and saturates
 #    when the weights are large: then the slope is near 0. ReLU passes positive values unchanged, so
 #    nothing saturates and the slope is exactly 1 or 0; but it is not bounded (large weights explode),
-#    its mean is not 0, and units can die. ReLU: He, level both ways by derivation. tanh: Xavier in
-#    shallow networks, something between Xavier and He in deep ones; in five layers He's numbers were
-#    the more level. The accuracies alone do not decide it (question 2).
+#    its mean is not 0, and units can die. ReLU: He, level both ways by derivation. tanh: in five
+#    layers He's numbers were the more level; in deep networks something between Xavier and He. The
+#    accuracies alone do not decide it (question 2).
 # 4. All units of a layer compute the same and get the same gradient; they stay equal for ever. The
 #    layer works like a single unit, however wide it is.
 # </details>

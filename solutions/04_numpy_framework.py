@@ -1863,7 +1863,7 @@ for kind in (Dropout, Frozen):
 # at 0), both of the shape (features,). In training, `forward` also moves `running_mean` (starts at 0)
 # and `running_var` (starts at 1) by a tenth of the way towards the batch's. `backward` is asked for
 # after a forward in **training** mode only; it adds to the gradients and returns $\partial L/\partial x$.
-# Derive the last one on paper: on how many ways does $x_{ij}$ reach $L$? The gradient check judges you.
+# Derive the last one on paper: by how many ways does $x_{ij}$ reach $L$? The gradient check judges you.
 #
 # <details><summary>Hint 1: the idea</summary>
 #

@@ -218,7 +218,7 @@ print(f"loops {1000 * (middle - start):.1f} ms, PyTorch {1000 * (end - middle):.
 
 # %% [markdown]
 # What can three by three numbers do? Choose a filter, then make it larger; your `convolve` does the
-# work. **Before you move the slider:** which filter is zero all over a region of one colour? What
+# work. **Before you move the slider:** which filter gives zero all over a region of one colour? What
 # happens to thin details, and to the size of the result, when the window grows?
 
 # %%
@@ -1072,8 +1072,8 @@ lk.figures.feature_maps(image, maps, origin=blood.origin)
 # ## Rung 5: deeper, and with better training
 #
 # `DeeperCNN` has six convolutions in three blocks, each with batch normalisation, and three linear
-# layers with dropout 0.5: 313,192 parameters. Two changes are about the *training*, class weights and
-# augmentation. We measure them apart.
+# layers with dropout 0.5: 313,192 parameters. Two changes of the *training*, class weights and
+# augmentation, we measure apart.
 #
 # **Class weights.** The classes are not equally frequent. In the loss, each image counts the same,
 # so frequent classes count more. A weight $w_c$ a class can turn that round ($\ell_i$ is the
@@ -1265,7 +1265,7 @@ pd.Series(medians).round().to_frame("median sharpness")
 # %% [markdown]
 # Now apart: with neither, with class weights, with flips and rotation, with both. Three seeds each;
 # to afford that, on a quarter of the training images. **While it runs:** class weights make mistakes
-# on rare classes cost more. Which column of the table must that help, and which one may it harm?
+# on rare classes cost more. Which column of the table should that help, and which one may it harm?
 
 # %%
 lk.say_cost(110, 340)
@@ -1310,9 +1310,9 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # pay only later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
-# **whatever your table says**: an earlier course run claimed that with both the rare classes recover, and
-# we test that. Would your table have chosen it? (Ours not: *both* was best in no column, and in
-# accuracy last.) The learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take
+# **whatever your table says**: an earlier course run claimed that with both, the rare classes recover, and
+# we test that. Would your table have chosen it? (Ours not: no mean was best with *both*, and accuracy
+# was lowest.) The learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take
 # small steps. **While it runs:** which two classes had the lowest recall with SimpleCNN, and how many
 # training images have they?
 
@@ -1771,7 +1771,7 @@ def train_mended(model, train, val, epochs):
 # <details><summary>Why this is so</summary>
 #
 # 1. **ReLU on the logits.** Negative logits become 0, with gradient 0: the network can no longer say
-#    "certainly not", and a class whose logit is negative for all images never learns again.
+#    "certainly not", and a class whose logit is negative for all images gets no gradient.
 # 2. **Another model's parameters.** `BrokenCNN()` inside the optimiser makes a second network. Its
 #    gradients are `None`, so `step()` does nothing, without an error. The loss does not fall at all.
 # 3. **No `eval()`.** Dropout goes on switching off numbers while we measure, and batch normalisation uses
@@ -2183,7 +2183,7 @@ def eight_views(model, images):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The network saw all eight views in training, but did not learn to treat them exactly alike, and a mean
+# The network saw turned and mirrored images in training, but does not treat all alike, and a mean
 # makes differing mistakes smaller. It costs eight times the time of an answer, and no training. Only
 # views that leave the class as it is may be used.
 # </details>
@@ -2324,8 +2324,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 # <details><summary>What to look for</summary>
 #
 # Most are labelled monocyte, neutrophil or immature granulocyte: neighbours, between which people drew
-# the border. Would you have said what the label says? No recipe mends a doubtful label. So the two stay
-# at 97.7 and 98.0 %, though *validation* images, which had chosen the recipe, gave 98.5.
+# the border. Would you have said what the label says? No recipe mends a doubtful label. The two reach
+# 97.7 and 98.0 %; *validation* images, which had chosen the recipe, gave 98.5.
 # </details>
 #
 # For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not
@@ -2339,8 +2339,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 lk.figures.ladder_chart(ladder.frame(), origin=blood.origin)
 
 # %% [markdown]
-# Do more parameters alone lead upwards? (No: VGG16 has the most, and four smaller networks stand above
-# it. But rungs were not trained equally long.)
+# Do more parameters alone lead upwards? (No: VGG16 has the most, and six smaller networks stand above it.
+# But one seed each, and unequal epochs.)
 #
 # Now the column that only you can write: one sentence a rung, what it taught you, with a number from
 # your table in it. Beware of sentences that name one cause where several things changed.
@@ -2489,7 +2489,7 @@ print(getsource(lk.models.quick_net), getsource(lk.models.quick_training), sep="
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# Five convolutions and one residual block, the first one narrow because it works on 28 x 28 places; batch
+# Four convolutions and one residual block, the first one narrow because it works on 28 x 28 places; batch
 # normalisation allows a learning rate of 0.01; the rate follows the clock. Flips, turns and shifts by
 # whole pixels make more images without a blur; label smoothing spares steps towards certainty; eight
 # views average mistakes away. What each of them brings is not measured here: try without.
@@ -2580,7 +2580,7 @@ challenge_result
 # 1. Read it from the table: points gained over the rung before, divided by seconds, among rungs trained on
 #    one machine. A good answer also says that the order of the steps matters: the first points are cheap.
 # 2. It depends on what counts. Accuracy counts images, so it may fall with class weights while the mean
-#    recall rises. A good answer names the column, and says that one seed and a point or two decide nothing.
+#    recall rises. A good answer names the column, and says whether the ranges of three seeds lie apart.
 # 3. The same test images; no choice made on them; several seeds, with their spread; the same image size and
 #    the same extra data (none). And a difference larger than the intervals leave open.
 # </details>

@@ -13,7 +13,7 @@ from labkit.training.engine import Engine
 
 
 def quick_net(num_classes: int = 8) -> nn.Sequential:
-    """Five convolutions and a residual block, then a mean: 79,768 parameters for 8 classes.
+    """Four convolutions and a residual block, then a mean: 79,768 parameters for 8 classes.
 
     Example:
         >>> quick_net()(torch.zeros(2, 3, 28, 28)).shape
