@@ -8,7 +8,7 @@
 # **You should know** Python, NumPy and a little pandas (`groupby`). You need not have seen PyTorch:
 # the little that is needed is said where it is needed. No network is trained here.
 #
-# **Time:** about two and a half hours. All cells together compute for one to two minutes.
+# **Time:** about two and a half hours. All cells together compute for less than a minute.
 
 # %%
 import time
