@@ -164,7 +164,8 @@ def edited(nb, edits):
             nb.cells.insert(at + 1, rest)
         elif edit == "copy":
             nb.cells.insert(at + 1, copy.deepcopy(cell))
-        elif edit == "forget":
+        elif edit == "forget" and "Solution" in cell.source:
+            # without tag and heading, nothing tells a pasted solution from an answer
             cell.metadata.clear()
     return from_dict(nb)
 
