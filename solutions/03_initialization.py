@@ -585,8 +585,8 @@ figure
 # shrinks what it gets (typically from about 0.67 in the first layer to 0.33 in the fifth). The
 # derivation of Xavier's rule treats tanh as the identity, which it is only for small $z$. He's
 # variance is larger, so $z$ is amplified first; amplifying and shrinking come to a balance, here
-# near 0.57. No factor is level both ways for tanh: a larger one
-# helps forward, and lets the gradients grow.
+# near 0.57. No factor is level both ways for tanh: a larger one helps forward, and lets the gradients
+# grow.
 #
 # The means: tanh is odd, so positive and negative outputs cancel. ReLU's outputs are never negative,
 # so their mean is positive as long as anything arrives.

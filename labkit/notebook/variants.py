@@ -49,10 +49,8 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
 
 def _judge_kinds(name: str, net: nn.Module) -> None:
     for module in net.modules():
-        kind, holds = (
-            type(module).__name__,
-            [*module._parameters.values(), *module._buffers.values()],
-        )
+        kind = type(module).__name__
+        holds = [*module._parameters.values(), *module._buffers.values()]
         assert isinstance(module, _KINDS) or all(tensor is None for tensor in holds), (
             f"{name}: the plan has no {kind}; one change at a time"
         )
