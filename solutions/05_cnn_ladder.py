@@ -743,7 +743,7 @@ with lk.check("5.5", "second_norm", "head_dropout", "third_linear", "strided", "
 # bet that all three seeds lie on the same side of the unchanged network?
 
 # %%
-lk.say_cost(75, 250)
+lk.say_cost(100, 300)
 runs = {
     "unchanged": (two_blocks, 1e-3),
     "second_norm": (second_norm, 1e-3),
@@ -969,7 +969,7 @@ figure
 # runs:** `two_blocks` knows where a pattern lies. What has the network lost with that, and what gained?
 
 # %%
-lk.say_cost(60, 200)
+lk.say_cost(70, 210)
 lk.seed_everything(SEED)
 simple = SimpleCNN()
 history = lk.fit(
@@ -1268,7 +1268,7 @@ pd.Series(medians).round().to_frame("median sharpness")
 # on rare classes cost more. Which column of the table should that help, and which one may it harm?
 
 # %%
-lk.say_cost(110, 340)
+lk.say_cost(100, 300)
 quarter = torch.randperm(len(blood.train), generator=torch.Generator().manual_seed(0))
 quarter = quarter[: 256 if FAST else 3000]
 apart = {
@@ -1278,16 +1278,16 @@ apart = {
     "both": (augment, weights),
 }
 measured = []
-for seed, name in lk.track([(s, n) for s in SEEDS for n in apart], "12 trainings of four epochs"):
+for seed, name in lk.track([(s, n) for s in SEEDS for n in apart], "12 trainings of three epochs"):
     change, weight = apart[name]
     lk.seed_everything(seed)
     net = lk.models.DeeperCNN()
     loader = blood.train.loader(64, shuffle=True, augment=change, indices=quarter)
     criterion = nn.CrossEntropyLoss(weight=weight)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs(4))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs(3))
     options = {"optimizer": optimizer, "scheduler": falling, "criterion": criterion}
-    lk.fit(net, loader, epochs=epochs(4), progress=False, **options)
+    lk.fit(net, loader, epochs=epochs(3), progress=False, **options)
     predictions = lk.evaluate(net, val)
     recall = predictions.report()["recall"].iloc[: len(blood.classes)]
     measured.append(
@@ -1306,7 +1306,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # %% [markdown]
 # Accuracy counts each *image* the same; the mean recall counts each *class* the same, as the class
 # weights do. Does a variant's range lie apart from that of *neither*? If not, three seeds leave it open.
-# And after four epochs on a quarter of the images no network has finished learning: harder images may
+# And after three epochs on a quarter of the images no network has finished learning: harder images may
 # pay only later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
@@ -1317,7 +1317,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # training images have they?
 
 # %%
-lk.say_cost(155, 500)
+lk.say_cost(180, 550)
 augmented = blood.loaders(batch_size=64, augment=augment)
 weighted_loss = nn.CrossEntropyLoss(weight=weights)
 lk.seed_everything(SEED)
@@ -1956,7 +1956,7 @@ lk.figures.search_results(
 # it:** will the distance be as large as that between the best and the middle trial above?
 
 # %%
-lk.say_cost(20, 70)
+lk.say_cost(25, 80)
 default = {"learning rate": 1e-3, "width": 16, "dropout": 0.0, "weight decay": 1e-2}
 rows = {}
 for name, settings in {"default": default, "best of the search": study.best_params}.items():
@@ -2111,7 +2111,7 @@ def chain(block, blocks, channels=32):
     return nn.Sequential(*first, *middle, *last)
 
 
-lk.say_cost(50, 140)
+lk.say_cost(60, 150)
 turns = lk.Augment(flip=True, turn=True)
 pairs = {
     f"{blocks} blocks, {name}": (block, blocks)

@@ -756,13 +756,13 @@ with lk.check("7.4", "largest_gap"):
 
 # %% [markdown]
 # **Guess:** how many drawn points does gradient SHAP need to come as near as Deep SHAP? (The cell takes
-# some twenty seconds.)
+# some ten seconds.)
 
 # %%
 logits = lk.inference.outputs_of(model, chosen).numpy()
 background_logits = lk.inference.outputs_of(model, background).numpy()
 estimates = {"Deep SHAP": deep}
-for samples in lk.track((20, 80) if FAST else (50, 200, 800), "gradient SHAP"):
+for samples in lk.track((20, 80) if FAST else (25, 100, 400), "gradient SHAP"):
     estimates[f"gradient SHAP, {samples} samples"] = lk.explain.gradient_shap(
         model, background, chosen[:2], samples=samples
     )
@@ -989,7 +989,7 @@ for name, baseline in (("black", -torch.ones_like(blurred)), ("blurred", blurred
 # ### Three networks, one scale
 #
 # The same network three times, on **the same 2,000 images**: one that **failed** (one epoch, a learning
-# rate of 1e-6), one **half trained** (one epoch, 1e-3), and a **good** one (twelve epochs, 1e-3).
+# rate of 1e-6), one **half trained** (one epoch, 1e-3), and a **good** one (eight epochs, 1e-3).
 # Columns are classes. **Red** pixels raise that
 # class's logit compared with the background, **blue** ones lower it; pale ones hardly matter.
 #
@@ -1011,7 +1011,7 @@ def quick(learning_rate, epochs=1):
 
 failed, failed_result = quick(1e-6)
 half, half_result = quick(1e-3)
-good, good_result = quick(1e-3, 2 if FAST else 12)
+good, good_result = quick(1e-3, 2 if FAST else 8)
 networks = {
     f"failed, {100 * failed_result.accuracy:.0f} %": failed.cpu(),
     f"half trained, {100 * half_result.accuracy:.0f} %": half.cpu(),
