@@ -127,8 +127,8 @@ def project_pca(features: np.ndarray, components: int = 2, seed: int = 0) -> np.
 def project_tsne(features: np.ndarray, perplexity: float = 30, seed: int = 0) -> np.ndarray:
     """A map (N, 2) by t-SNE of the first 50 principal components: for looking only.
 
-    t-SNE keeps neighbours together; distances between groups and their sizes mean nothing, and a
-    new point cannot be placed on the map.
+    t-SNE keeps neighbours together; distances between groups and their sizes mean nothing, and
+    scikit-learn's cannot place a new point on the map.
 
     Example:
         >>> coordinates = project_tsne(features)  # doctest: +SKIP

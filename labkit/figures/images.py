@@ -36,7 +36,7 @@ def image_grid(
     width = max(10, int(1.6 * 72 * side / 9))  # letters of a caption's line
     captions = [fill(caption, width) for caption in titles]
     caption_lines = max((caption.count("\n") + 1 for caption in captions), default=0)
-    height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
+    height = rows * (side + 0.19 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
     smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
     for position, ax in enumerate(axes.flat):

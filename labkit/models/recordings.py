@@ -87,7 +87,7 @@ def recorded(
         data: to train on, where it is trained.
         anew: train now, with the same recipe and seed, instead of reading. So is what was not
             recorded.
-        seed: of the recording.
+        seed: of the recording; ``LABKIT_SEED`` is added where that seed was recorded.
         quiet: say nothing.
 
     Returns:
@@ -100,12 +100,13 @@ def recorded(
         >>> vgg = recorded("VGG16", blood)  # doctest: +SKIP
     """
     find_recipe(name)
-    if anew or not file_of(name, seed).exists():
-        checkpoint = checkpoint_file(f"05-{file_of(name, seed).stem}")
+    file, asked = file_of(name, seed), file_of(name, seed + settings.seed_offset())
+    if anew or not (file.exists() or asked.exists()):
+        checkpoint = checkpoint_file(f"05-{asked.stem}")
         plot = LivePlot(data.classes)
         found = train_and_test(name, data, seed, checkpoint=checkpoint, callbacks=[plot])
     else:
-        found = read(file_of(name, seed))
+        found = read(asked if asked.exists() else file)
     if not quiet:
         print(found)
     return found

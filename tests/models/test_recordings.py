@@ -51,6 +51,12 @@ def test_one_switch_trains_the_same_recipe_now(few, monkeypatch, tmp_path, capsy
     )
 
 
+def test_another_seed_of_the_lab_shows_its_own_recording_where_there_is_one(few, monkeypatch):
+    monkeypatch.setenv("LABKIT_SEED", "1")
+    seeds = {name: recorded(name, few, quiet=True).made["seed"] for name in ("best rung", "VGG16")}
+    assert seeds == {"best rung": 43, "VGG16": 42}
+
+
 def test_the_seed_decides_and_the_recipe_is_the_one_that_labkit_trains(few):
     first = recordings.train_and_test("toy", few, seed=5)
     lk.seed_everything(5)
