@@ -3,10 +3,12 @@
 import errno
 import gzip
 import hashlib
+import lzma
 import os
 import re
 import secrets
 import shutil
+import socket
 import time
 import zipfile
 import zlib
@@ -17,9 +19,11 @@ from pathlib import Path
 
 from labkit import settings
 
-_LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}")
-# what `zipfile` raises; the last for encrypted members and unknown ways to compress
-_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_LEFTOVER = re.compile(r"\..+\.labkit-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}")
+# processes are known on one machine only; a container is one, whatever folder it shares
+_MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+# what `zipfile` raises; the last but two for encrypted members and unknown ways to compress
+_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, lzma.LZMAError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -82,8 +86,8 @@ def _beside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path` and move it into place at the end; all or nothing.
 
-    The file keeps its rights, and a link stays a link: the file that it leads to is replaced.
-    What killed writers left in the folder is removed.
+    The file keeps its rights and owner, and a link stays a link: the file that it leads to is
+    replaced. What killed writers left in the folder is removed.
 
     Raises:
         DiskError: when nothing can be written there, or the disk fills.
@@ -95,8 +99,12 @@ def atomic(path: Path) -> Iterator[Path]:
     # with the rights that the umask leaves, as any new file
     with _beside(path, partial(Path.touch, exist_ok=False)) as temporary:
         yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())  # else a power cut may leave an empty file of this name
         if path.exists():
             shutil.copymode(path, temporary)
+            with suppress(OSError, AttributeError):  # only root may; Windows has no such thing
+                os.chown(temporary, path.stat().st_uid, path.stat().st_gid)
         os.replace(temporary, path)
 
 
@@ -130,7 +138,7 @@ def remove(path: Path) -> None:
 
 
 def _passing_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.labkit-{os.getpid()}-{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.labkit-{_MACHINE}-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -138,10 +146,11 @@ def _is_abandoned(path: Path) -> bool:
     match = _LEFTOVER.fullmatch(path.name)
     if not match:
         return False
-    if os.name == "nt":  # there, signal 0 would end the process; an open file cannot be deleted
+    # on Windows signal 0 would end the process, and an open file cannot be deleted
+    if os.name == "nt" or match[1] != _MACHINE:
         return path.stat().st_mtime < time.time() - 3600
     try:
-        os.kill(int(match[1]), 0)
+        os.kill(int(match[2]), 0)
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):  # it lives and is somebody else's; no process at all
@@ -160,6 +169,10 @@ def is_whole_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as bundle:
             return bundle.testzip() is None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # bz2's own, and a place before the beginning
+            raise
+        return False
     except _NOT_WHOLE:
         return False
 

@@ -3,13 +3,17 @@ import gzip
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
+import zlib
 
 import pytest
 
-from labkit.files import DiskError, atomic, is_whole_gzip, sha256, unzip
+from labkit.files import DiskError, atomic, is_whole_gzip, is_whole_zip, sha256, unzip
+
+HERE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # this machine, in a passing name
 
 
 def make_zip(path, members):
@@ -62,15 +66,17 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
     dead = int(done.stdout)
     stays = [
-        f".a.labkit-{os.getpid()}-0123abcd",  # of a living writer
-        ".a.labkit-1-0123abcd",  # of somebody else's
-        f"a.labkit-{dead}-0123abcd",
+        f".a.labkit-{HERE}-{os.getpid()}-0123abcd",  # of a living writer
+        f".a.labkit-{HERE}-1-0123abcd",  # of somebody else's
+        f"a.labkit-{HERE}-{dead}-0123abcd",
+        f".a.labkit-0badcafe-{dead}-0123abcd",  # of another machine that shares the folder
         ".config.settings",
         ".ipynb_checkpoints",
     ]
-    goes = [f".a.labkit-{dead}-0123abcd"]
+    goes = [f".a.labkit-{HERE}-{dead}-0123abcd", f".b.labkit-0badcafe-{dead}-0123abcd"]
     for name in (*stays, *goes):
         (tmp_path / name).touch()
+    os.utime(tmp_path / goes[1], (0, 0))  # there, only its age tells
     with atomic(tmp_path / "b"):
         assert {path.name for path in tmp_path.iterdir()} >= {*stays}
     assert {path.name for path in tmp_path.iterdir()} == {*stays, "b"}
@@ -78,7 +84,7 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
 
 def test_unzip_removes_the_folders_that_killed_ones_left(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
-    left = tmp_path / f".cells.labkit-{int(done.stdout)}-0123abcd"
+    left = tmp_path / f".cells.labkit-{HERE}-{int(done.stdout)}-0123abcd"
     left.mkdir()
     (left / "half.jpg").touch()
     archive = make_zip(tmp_path / "a.zip", {"x": ""})
@@ -186,3 +192,19 @@ def test_unzip_refuses_what_the_disk_cannot_hold_before_it_writes(tmp_path, monk
     with pytest.raises(ValueError, match=r"a\.zip unpacks to .* are free"):
         unzip(archive, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [archive]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_file_that_was_altered_anywhere_is_not_whole(tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as bundle:
+        bundle.writestr("é.txt", bytes(range(256)) * 40)
+    whole = path.read_bytes()
+    assert is_whole_zip(path)
+    path.write_bytes(whole[20:])  # its head is gone
+    assert not is_whole_zip(path)
+    found = []
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        found.append(is_whole_zip(path))  # an answer, whatever zipfile raises
+    assert not all(found)

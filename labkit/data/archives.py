@@ -4,7 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from labkit.files import is_whole_zip, remove, unzip
+from labkit.files import DiskError, remove, unzip
 
 PHOTOS_PER_CLASS = 150
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -21,15 +21,12 @@ def holds_photographs(path: Path) -> bool:
 
 def unpack_photographs(path: Path) -> Path:
     """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
-    folder = unpacked(path)
-    if not folder.exists():
-        archive = _inner_archive(path)
-        with zipfile.ZipFile(archive) as bundle:
-            names = bundle.namelist()
-        chosen = _select_photographs(names)
-        if not any(name.lower().endswith(IMAGES) for name in chosen):
-            raise ValueError(f"{path.name} holds no folders of photographs.")
-        unzip(archive, folder, chosen)
+    archive = _inner_archive(path)
+    with zipfile.ZipFile(archive) as bundle:
+        chosen = _select_photographs(bundle.namelist())
+    if not any(name.lower().endswith(IMAGES) for name in chosen):
+        raise ValueError(f"{path.name} holds no folders of photographs.")
+    folder = unpack_once(archive, unpacked(path), chosen)
     inner = [child for child in folder.iterdir() if child.is_dir()]
     return inner[0] if len(inner) == 1 else folder
 
@@ -40,10 +37,37 @@ def _inner_archive(path: Path) -> Path:
         inner = [name for name in bundle.namelist() if name.endswith(".zip")]
     if not inner:
         return path
-    archive = unzip(path, path.with_suffix(".outer"), inner) / inner[0]
-    if not is_whole_zip(archive):
+    archive = unpack_once(path, path.with_suffix(".outer"), inner) / inner[0]
+    if not zipfile.is_zipfile(archive):
         raise ValueError(f"{path.name} holds {inner[0]}, which is no whole zip file.")
     return archive
+
+
+def unpack_once(archive: Path, folder: Path, members: list[str] | None = None) -> Path:
+    """Unpack an archive, unless all of it lies there; a folder of other files is put aside.
+
+    Args:
+        archive: the zip file.
+        folder: where its content goes.
+        members: the names to unpack; None for all.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: when the archive is not whole.
+        DiskError: when the folder cannot be written.
+    """
+    with zipfile.ZipFile(archive) as bundle:
+        wanted = [bundle.getinfo(name) for name in members or bundle.namelist()]
+    files = ((folder / one.filename, one) for one in wanted if not one.is_dir())
+    if all(file.is_file() and file.stat().st_size == one.file_size for file, one in files):
+        return folder
+    try:
+        _put_aside(folder)
+    except OSError as error:
+        raise DiskError(folder.parent, f"{error.strerror}, and {folder.name} is damaged") from error
+    return unzip(archive, folder, members)
 
 
 def unpacked(path: Path) -> Path:
@@ -54,7 +78,10 @@ def unpacked(path: Path) -> Path:
 def forget_unpacked(path: Path) -> None:
     """Put away what was unpacked from an archive, so that it is unpacked again."""
     remove(path.with_suffix(".outer"))
-    folder = unpacked(path)
+    _put_aside(unpacked(path))
+
+
+def _put_aside(folder: Path) -> None:
     if folder.is_dir():
         aside = folder.with_name(f"{folder.name}.damaged")
         remove(aside)

@@ -75,13 +75,15 @@ def fetch(file: RemoteFile) -> Fetched:
 
 def _from_cache(file: RemoteFile) -> Fetched:
     path = settings.data_dir() / file.path
-    if not path.exists():
+    if not os.path.exists(path):  # also where the folder may not be looked into
         raise UnavailableError(f"not in {path.parent}")
     try:
         if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
+    except PermissionError as error:
+        raise DiskError(path.parent, f"you may not read {path.name} in it") from error
     try:
         damaged = set_aside(path)
     except FileNotFoundError:
@@ -105,7 +107,7 @@ def _check_folder(file: RemoteFile) -> None:
         raise DiskError(folder, "a file stands where a folder should") from error
     except OSError as error:
         raise DiskError(folder, error.strerror or str(error)) from error
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise DiskError(folder, os.strerror(errno.EACCES))
 
 

@@ -24,6 +24,7 @@ class Saver:
 
     def __init__(self, path: Path, run: Run) -> None:
         self.path, self.run, self.marks = path, run, fingerprint(run)
+        self._read_back = False  # whether a checkpoint of this training was found to be readable
         if path.exists():
             resume(path, run, self.marks)
 
@@ -33,7 +34,10 @@ class Saver:
             state = _state(self.run)
             with atomic(self.path) as temporary:
                 torch.save({"fingerprint": self.marks, "plan": _plan(state), **state}, temporary)
-        except (OSError, RuntimeError) as error:  # torch.save has its own words for a full disk
+                if not self._read_back:  # what a scheduler of one's own keeps may not come back
+                    torch.load(temporary, map_location="cpu", weights_only=True)
+                    self._read_back = True
+        except Exception as error:  # also of pickle; torch.save has its own words for a full disk
             warnings.warn(
                 f"The checkpoint {self.path} could not be written ({_reason(error)}). Training "
                 "goes on; after a crash it would begin again from the last one that was written.",
@@ -51,8 +55,8 @@ def _state(run: Run) -> dict:
     history = run.history
     return {
         "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scheduler": run.scheduler.state_dict() if run.scheduler else None,
+        "optimizer": _plain(run.optimizer.state_dict()),
+        "scheduler": _plain(run.scheduler.state_dict()) if run.scheduler else None,
         "scaler": run.scaler.state_dict(),
         "best_weights": run.best_weights,
         "history": list(history),
@@ -61,6 +65,18 @@ def _state(run: Run) -> dict:
         "batch_losses": history.batch_losses,
         "random": random_state(run.loaders),
     }
+
+
+def _plain(value: object) -> object:
+    """The same with Python's numbers for NumPy's, which are not read back (``lr`` of a grid)."""
+    match value:
+        case np.generic():
+            return value.item()
+        case dict():
+            return {key: _plain(one) for key, one in value.items()}
+        case list():
+            return [_plain(one) for one in value]
+    return value
 
 
 def resume(path: Path, run: Run, marks: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ import threading
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 import labkit as lk
 from labkit import doctor
+from labkit.classroom.mirror import make_mirror
 from labkit.data import load
 from labkit.data.archives import unpack_photographs
 from labkit.data.catalog import entry
@@ -127,6 +129,22 @@ def test_an_unpacked_folder_that_is_damaged_is_unpacked_again_without_a_request(
     assert (tmp_path / "pbc.damaged").is_dir()
 
 
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b"")])
+def test_one_photograph_that_is_gone_or_cut_off_is_unpacked_again(server, tmp_path, change):
+    whole = lk.load_dataset("pbc", size=28, strict=True).counts()
+    change(sorted((tmp_path / "pbc").rglob("*.png"))[0])
+    assert lk.load_dataset("pbc", size=28, strict=True).counts().equals(whole)
+    assert server.asked == 1
+
+
+def test_photographs_of_another_archive_are_not_taken_for_its_own(tmp_path):
+    (tmp_path / "pbc.zip").write_bytes(packed({"PBC/monocyte/1.png": b"old"}))
+    unpack_photographs(tmp_path / "pbc.zip")
+    (tmp_path / "pbc.zip").write_bytes(GOOD)
+    folder = unpack_photographs(tmp_path / "pbc.zip")
+    assert sorted(child.name for child in folder.iterdir()) == sorted(CLASSES)
+
+
 def test_somebodys_own_file_is_set_aside_and_not_deleted(server, tmp_path):
     (tmp_path / "pbc.zip").write_bytes(JUNK["other files"])
     assert len(lk.load_dataset("pbc", size=28, strict=True).classes) == 3
@@ -140,6 +158,21 @@ def test_a_zip_within_a_zip_is_unpacked(tmp_path):
 
 
 @pytest.mark.parametrize("content", [JUNK["other files"], PAGE])
+@pytest.mark.parametrize("content", [PAGE, b""])
+def test_doctor_does_not_call_a_page_a_file_of_arrays(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    (tmp_path / "bloodmnist.npz").write_bytes(content)
+    (wrong, said, remedy), _ = doctor._data_sets()
+    assert not wrong and "bloodmnist.npz holds no arrays" in said and "fetches it again" in remedy
+
+
+def test_a_zip_file_of_other_things_is_not_handed_on_as_a_data_set(server, tmp_path):
+    (tmp_path / "pbc.zip").write_bytes(JUNK["other files"])
+    ((fine, said),) = make_mirror(tmp_path / "mirror", ["pbc"])
+    assert not fine and "pbc.zip holds no photographs" in said
+    assert (tmp_path / "pbc.zip").read_bytes() == JUNK["other files"]
+
+
 def test_doctor_does_not_call_such_a_file_a_data_set(tmp_path, monkeypatch, content):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     (tmp_path / "pbc.zip").write_bytes(content)

@@ -17,7 +17,7 @@ import torch
 
 from labkit.data import download, kept, stream
 from labkit.data.catalog import RemoteFile
-from labkit.data.download import UnavailableError, fetch
+from labkit.data.download import DataFolderError, UnavailableError, fetch
 
 
 def _zip(content):
@@ -632,6 +632,16 @@ def test_a_read_only_cache_serves(remote, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["a file", "full while written"])
+def test_a_file_that_may_not_be_read_is_named_and_nothing_stands_in(remote, folder, monkeypatch):
+    def refuse(path, known_hash):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    fetch(remote)
+    monkeypatch.setattr(download, "recognised", refuse)
+    with pytest.raises(DataFolderError, match=r"you may not read \S+ in it.*set LABKIT_DATA"):
+        fetch(remote)
+
+
 def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again(
     server, remote, tmp_path, monkeypatch, fault
 ):
