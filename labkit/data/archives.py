@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 from labkit.files import DiskError, remove, unzip
@@ -85,7 +86,8 @@ def _put_aside(folder: Path) -> None:
     if folder.is_dir():
         aside = folder.with_name(f"{folder.name}.damaged")
         remove(aside)
-        os.replace(folder, aside)
+        with suppress(FileNotFoundError):  # another process was quicker
+            os.replace(folder, aside)
 
 
 def _select_photographs(names: list[str]) -> list[str]:

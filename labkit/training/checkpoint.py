@@ -46,6 +46,9 @@ class Saver:
 
 
 def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError | RuntimeError):
+        kind = type(error).__name__
+        return f"what the scheduler or the optimiser keeps would not be read back: {kind}"
     while error.__context__ is not None and not isinstance(error, OSError):
         error = error.__context__
     return error.strerror or str(error) if isinstance(error, OSError) else "is the disk full?"
