@@ -121,7 +121,7 @@ def _data_sets() -> Iterator[Finding]:
             looks = {".zip": holds_photographs, ".npz": is_zipfile}
             if wrong := [p for p in parts if not looks.get(p.suffix, Path.is_file)(p)]:
                 what = "photographs" if wrong[0].suffix == ".zip" else "arrays"
-                remedy = f"`lk.load_dataset({item.name!r})` fetches it again"
+                remedy = f"`lk.load_dataset({item.name!r}, size={size})` fetches it again"
                 yield False, f"{wrong[0]} holds no {what}", remedy
             else:
                 found.append(f"{item.name} {size} px")

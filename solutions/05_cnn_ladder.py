@@ -2255,7 +2255,7 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # | mixing images or cutting out a square (mixup, CutMix, cutout), with AdamW | 98.07 | 97.66, 97.37, 97.78 |
 #
 # Compare within a row only: rows stand on different divisions, and 0.2 points are three or four images.
-# (The lab takes 34 epochs: ten minutes at most.)
+# (34 epochs take ten minutes with fast bf16.)
 #
 # **Muon.** The gradient of a convolution's weights, written as a matrix, has few large directions and many
 # small ones. A step of plain gradient descent follows mostly the large ones. Adam scales each *number*;
@@ -2531,7 +2531,7 @@ with lk.check("5.14", "challenge"):
 
 # %% [markdown]
 # That was a rehearsal of two seconds, of the form. Now in earnest: the reference sets the mark on this
-# machine, then your network has as long. **Meanwhile:** what would you try in a second minute?
+# machine, then your network has as long. **Meanwhile:** what would a second minute bring?
 
 # %%
 limit = 3 if FAST else 60

@@ -1,19 +1,26 @@
+import contextlib
 import errno
 import gzip
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import zipfile
-import zlib
 
 import pytest
 
-from labkit.files import DiskError, atomic, is_whole_gzip, is_whole_zip, sha256, unzip
+from labkit.files import (
+    DiskError,
+    atomic,
+    is_whole_gzip,
+    is_whole_zip,
+    sha256,
+    this_machine,
+    unzip,
+)
 
-HERE = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # this machine, in a passing name
+HERE = this_machine()
 
 
 def make_zip(path, members):
@@ -74,6 +81,7 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
         ".ipynb_checkpoints",
     ]
     goes = [f".a.labkit-{HERE}-{dead}-0123abcd", f".b.labkit-0badcafe-{dead}-0123abcd"]
+    goes += [f".a.labkit-{dead}-0123abcd"]  # of an earlier version
     for name in (*stays, *goes):
         (tmp_path / name).touch()
     os.utime(tmp_path / goes[1], (0, 0))  # there, only its age tells
@@ -208,3 +216,34 @@ def test_a_zip_file_that_was_altered_anywhere_is_not_whole(tmp_path, method):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         found.append(is_whole_zip(path))  # an answer, whatever zipfile raises
     assert not all(found)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda number: seen.append((tmp_path / "a").exists()))
+    with atomic(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    assert seen == [False] and (tmp_path / "a").read_text() == "x"
+
+
+@pytest.mark.parametrize(("code", "fine"), [(errno.ENOTSUP, True), (errno.ENOSPC, False)])
+def test_a_file_system_that_cannot_be_asked_to_write_now_writes_later(
+    tmp_path, monkeypatch, code, fine
+):
+    def refuse(number):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with contextlib.nullcontext() if fine else pytest.raises(DiskError), atomic(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").exists() is fine
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give a file away")
+def test_a_file_of_somebody_elses_stays_theirs(tmp_path):
+    (tmp_path / "a").touch()
+    os.chown(tmp_path / "a", 12345, 23456)
+    with atomic(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    found = (tmp_path / "a").stat()
+    assert (found.st_uid, found.st_gid) == (12345, 23456)

@@ -1,6 +1,7 @@
 """Archives of photographs, unpacked once into a folder beside them."""
 
 import os
+import warnings
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +23,20 @@ def holds_photographs(path: Path) -> bool:
 
 def unpack_photographs(path: Path) -> Path:
     """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
-    archive = _inner_archive(path)
+    try:
+        archive = _inner_archive(path)
+    except DiskError:  # a shared cache without it, where nothing can be written
+        if unpacked(path).is_dir():
+            return _only_folder(unpacked(path))
+        raise
     with zipfile.ZipFile(archive) as bundle:
         chosen = _select_photographs(bundle.namelist())
     if not any(name.lower().endswith(IMAGES) for name in chosen):
         raise ValueError(f"{path.name} holds no folders of photographs.")
-    folder = unpack_once(archive, unpacked(path), chosen)
+    return _only_folder(unpack_once(archive, unpacked(path), chosen))
+
+
+def _only_folder(folder: Path) -> Path:
     inner = [child for child in folder.iterdir() if child.is_dir()]
     return inner[0] if len(inner) == 1 else folder
 
@@ -45,7 +54,9 @@ def _inner_archive(path: Path) -> Path:
 
 
 def unpack_once(archive: Path, folder: Path, members: list[str] | None = None) -> Path:
-    """Unpack an archive, unless all of it lies there; a folder of other files is put aside.
+    """Unpack an archive, unless its images lie there already, by their names and sizes.
+
+    A folder that holds others, or not all of them, is put aside with a warning.
 
     Args:
         archive: the zip file.
@@ -61,14 +72,29 @@ def unpack_once(archive: Path, folder: Path, members: list[str] | None = None) -
     """
     with zipfile.ZipFile(archive) as bundle:
         wanted = [bundle.getinfo(name) for name in members or bundle.namelist()]
-    files = ((folder / one.filename, one) for one in wanted if not one.is_dir())
-    if all(file.is_file() and file.stat().st_size == one.file_size for file, one in files):
-        return folder
-    try:
-        _put_aside(folder)
-    except OSError as error:
-        raise DiskError(folder.parent, f"{error.strerror}, and {folder.name} is damaged") from error
+    if folder.is_dir():
+        sizes = {folder / one.filename: one.file_size for one in wanted}
+        there = {file: file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+        if _of_images(there) == _of_images(sizes):
+            return folder
+        try:
+            aside = _put_aside(folder)
+        except OSError as error:
+            why = f"{error.strerror}, and {folder.name} in it is not what {archive.name} holds"
+            raise DiskError(folder.parent, why) from error
+        said = f"{folder} was not what {archive.name} holds; it was put aside as {aside.name}"
+        warnings.warn(said, stacklevel=4)
     return unzip(archive, folder, members)
+
+
+def _of_images(sizes: dict[Path, int]) -> dict[Path, int]:
+    """Those of images and archives; systems add and remove hidden files of their own."""
+    kinds = (*IMAGES, ".zip")
+    return {
+        file: size
+        for file, size in sizes.items()
+        if file.suffix.lower() in kinds and not file.name.startswith(".")
+    }
 
 
 def unpacked(path: Path) -> Path:
@@ -79,15 +105,16 @@ def unpacked(path: Path) -> Path:
 def forget_unpacked(path: Path) -> None:
     """Put away what was unpacked from an archive, so that it is unpacked again."""
     remove(path.with_suffix(".outer"))
-    _put_aside(unpacked(path))
+    if unpacked(path).is_dir():
+        _put_aside(unpacked(path))
 
 
-def _put_aside(folder: Path) -> None:
-    if folder.is_dir():
-        aside = folder.with_name(f"{folder.name}.damaged")
-        remove(aside)
-        with suppress(FileNotFoundError):  # another process was quicker
-            os.replace(folder, aside)
+def _put_aside(folder: Path) -> Path:
+    aside = folder.with_name(f"{folder.name}.damaged")
+    remove(aside)
+    with suppress(FileNotFoundError):  # another process was quicker
+        os.replace(folder, aside)
+    return aside
 
 
 def _select_photographs(names: list[str]) -> list[str]:

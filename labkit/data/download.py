@@ -77,23 +77,22 @@ def _from_cache(file: RemoteFile) -> Fetched:
     path = settings.data_dir() / file.path
     if not os.path.exists(path):  # also where the folder may not be looked into
         raise UnavailableError(f"not in {path.parent}")
+    fault = "is truncated or altered"
     try:
         if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
-    except PermissionError as error:
-        raise DiskError(path.parent, f"you may not read {path.name} in it") from error
+    except PermissionError:
+        fault = "may not be read"
     try:
         damaged = set_aside(path)
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
     except OSError as error:
-        why = f"{error.strerror}, and {path.name} in it is damaged"
+        why = f"{error.strerror}, and {path.name} in it {fault}"
         raise DiskError(path.parent, why) from error
-    message = (
-        f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
-    )
+    message = f"{path.name} in the cache {fault}; it was set aside as {damaged.name}"
     warnings.warn(message, stacklevel=4)
     raise UnavailableError(message)
 

@@ -86,7 +86,7 @@ def load_dataset(
         _warn(name, what, error)
         origin = Origin(f"STAND-IN for {item.title} {size} px: {what}", stand_in=True)
         return _describe(item.title, splits, origin, item.stand_in_card)
-    notes = [one.note for one in fetched if one.note]  # of several files, what one is, all are
+    notes = [one.note for one in fetched if one.note]  # if one file has a note, it is said of all
     what, _, more = (notes[0] if notes else "official").partition("; ")
     origin = Origin(f"{item.title} {size} px, {what}")
     return _describe(item.title, splits, origin, item.card, (more,) if more else ())

@@ -1,6 +1,5 @@
 """Read the files of each data set into ``ImageSplit``s."""
 
-import glob
 import gzip
 import math
 import re
@@ -143,8 +142,9 @@ def _mapped(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     folder = path.with_name(f"{path.name}.{content:08x}.unpacked")
     member = folder / f"{key}.npy"
     if not (member.exists() and member.stat().st_size == file.zip.getinfo(member.name).file_size):
-        for other in path.parent.glob(f"{glob.escape(path.name)}.*unpacked"):
-            remove(other)  # damaged, or of an older file
+        for other in path.parent.iterdir():  # damaged, or of an older file
+            if re.fullmatch(rf"{re.escape(path.name)}(\.[0-9a-f]{{8}})?\.unpacked", other.name):
+                remove(other)
         unzip(path, folder)
     # copy-on-write: PyTorch warns of read-only arrays
     return np.load(member, mmap_mode="c", allow_pickle=False)

@@ -24,7 +24,7 @@ class Saver:
 
     def __init__(self, path: Path, run: Run) -> None:
         self.path, self.run, self.marks = path, run, fingerprint(run)
-        self._read_back = False  # whether a checkpoint of this training was found to be readable
+        self._read_back = ""  # the plan of the last checkpoint that was found to be readable
         if path.exists():
             resume(path, run, self.marks)
 
@@ -32,11 +32,12 @@ class Saver:
         """Write the whole state, all or nothing; a disk that is full ends no training."""
         try:
             state = _state(self.run)
+            plan = _plan(state)
             with atomic(self.path) as temporary:
-                torch.save({"fingerprint": self.marks, "plan": _plan(state), **state}, temporary)
-                if not self._read_back:  # what a scheduler of one's own keeps may not come back
+                torch.save({"fingerprint": self.marks, "plan": plan, **state}, temporary)
+                if plan != self._read_back:  # what a scheduler of one's own keeps may not come back
                     torch.load(temporary, map_location="cpu", weights_only=True)
-                    self._read_back = True
+                    self._read_back = plan
         except Exception as error:  # also of pickle; torch.save has its own words for a full disk
             warnings.warn(
                 f"The checkpoint {self.path} could not be written ({_reason(error)}). Training "
@@ -47,8 +48,8 @@ class Saver:
 
 def _reason(error: Exception) -> str:
     if not isinstance(error, OSError | RuntimeError):
-        kind = type(error).__name__
-        return f"what the scheduler or the optimiser keeps would not be read back: {kind}"
+        text = str(error).partition("\n")[0]
+        return f"something in it cannot be saved and read back, {type(error).__name__}: {text}"
     while error.__context__ is not None and not isinstance(error, OSError):
         error = error.__context__
     return error.strerror or str(error) if isinstance(error, OSError) else "is the disk full?"
@@ -75,10 +76,10 @@ def _plain(value: object) -> object:
     match value:
         case np.generic():
             return value.item()
-        case dict():
+        case dict() if type(value) is dict:
             return {key: _plain(one) for key, one in value.items()}
-        case list():
-            return [_plain(one) for one in value]
+        case list() | tuple() if type(value) in (list, tuple):
+            return type(value)(map(_plain, value))
     return value
 
 

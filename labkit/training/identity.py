@@ -147,8 +147,7 @@ class _Writer:
         found = {n: around[n] for n in names if n.isupper() or callable(around[n])}
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             with suppress(ValueError):  # a cell that is still empty
-                if not isinstance(cell.cell_contents, list | dict | set):  # may be a diary
-                    found[name] = cell.cell_contents
+                found[name] = cell.cell_contents
         return {name: value for name, value in found.items() if self._matters(value)}
 
     def _matters(self, value: object) -> bool:
@@ -186,18 +185,15 @@ class _Writer:
             settings = {
                 n: v for n, v in settings.items() if not isinstance(v, Tensor | types.NoneType)
             }
-            apart = getattr(thing, "_non_persistent_buffers_set", ())  # not among the weights
-            settings |= {name: _Writer(True).text(thing._buffers[name]) for name in sorted(apart)}
         listed = ", ".join(f"{name}: {self.text(value)}" for name, value in settings.items())
         return f"{self.text(cls)}({listed})"
 
 
-def _is_plain(value: object, depth: int = 4) -> bool:
-    """Whether a value is made of plain ones only, nested at most so deep."""
-    if not isinstance(value, dict | list | tuple | set | frozenset):
-        return isinstance(value, PLAIN)
-    inner = [*value, *value.values()] if isinstance(value, dict) else value
-    return depth > 0 and all(_is_plain(one, depth - 1) for one in inner)
+def _is_plain(value: object) -> bool:
+    """Whether a value is plain, or a tuple of such; a list may be a diary that grows."""
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)
 
 
 def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:

@@ -22,10 +22,10 @@ def check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise TypeError(f"model is of type {kind}; give a network: fit(model, train, val).")
-    if any(is_lazy(parameter) for parameter in model.parameters()):
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
         raise ValueError(
             "The model has lazy layers, whose sizes are not known yet: send one batch through it, "
-            "model(images), before optimizer and fit."
+            "model(images), before you make the optimizer and call fit."
         )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(

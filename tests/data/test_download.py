@@ -631,17 +631,22 @@ def test_a_read_only_cache_serves(remote, folder, monkeypatch):
     assert fetch(remote("good")).path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("fault", ["a file", "full while written"])
-def test_a_file_that_may_not_be_read_is_named_and_nothing_stands_in(remote, folder, monkeypatch):
-    def refuse(path, known_hash):
+def test_a_file_that_may_not_be_read_is_set_aside_or_named(remote, folder, monkeypatch):
+    def refuse(path, known_hash=None):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    fetch(remote)
+    fetch(remote("good"))
     monkeypatch.setattr(download, "recognised", refuse)
-    with pytest.raises(DataFolderError, match=r"you may not read \S+ in it.*set LABKIT_DATA"):
-        fetch(remote)
+    with pytest.warns(UserWarning, match=r"cells\.npz in the cache may not be read; it was set"):
+        assert fetch(remote("good")).sha256 == SHA
+    monkeypatch.setattr(download, "set_aside", refuse)
+    with pytest.raises(
+        DataFolderError, match=r"and cells\.npz in it may not be read\).*LABKIT_DATA"
+    ):
+        fetch(remote("good"))
 
 
+@pytest.mark.parametrize("fault", ["a file", "full while written"])
 def test_a_data_folder_that_cannot_be_written_is_named_and_no_source_asked_again(
     server, remote, tmp_path, monkeypatch, fault
 ):

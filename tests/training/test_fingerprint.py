@@ -194,23 +194,20 @@ def test_tensors_of_every_kind_are_compared(dtype):
     assert words(torch.zeros((), dtype=dtype)) != words(torch.ones((), dtype=dtype))
 
 
-@pytest.mark.parametrize("value", ["(1, {})", "[1, {}]", "{{'by': ({},)}}", "{{0, {}}}"])
-def test_a_constant_of_several_values_is_compared(value):
-    def rule(number):
-        around = {"STRENGTH": eval(value.format(number)), "__name__": "own"}
-        exec("def rule(images):\n    return images, STRENGTH", around)
-        return around["rule"]
-
-    assert words(rule(2)) == words(rule(2)) != words(rule(3))
+def rule_of(value):
+    around = {"STRENGTH": value, "__name__": "own"}
+    exec("def rule(images):\n    return images, STRENGTH", around)
+    return around["rule"]
 
 
-def test_a_buffer_that_is_no_weight_is_compared():
-    class Scaled(nn.Module):
-        def __init__(self, mean):
-            super().__init__()
-            self.register_buffer("mean", torch.tensor(mean), persistent=False)
+@pytest.mark.parametrize("pack", [lambda n: (1, n), lambda n: ((n,), 1), lambda n: frozenset([n])])
+def test_a_constant_of_several_values_is_compared(pack):
+    assert words(rule_of(pack(2))) == words(rule_of(pack(2))) != words(rule_of(pack(3)))
 
-    assert words(Scaled(1.0), False) == words(Scaled(1.0), False) != words(Scaled(2.0), False)
+
+@pytest.mark.parametrize(("empty", "later"), [([], [0.3]), ({}, {"cell": 1})])
+def test_a_diary_that_grows_is_no_setting(empty, later):
+    assert words(rule_of(empty)) == words(rule_of(later))
 
 
 def test_what_refers_to_itself_ends():
