@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata, util
+from pathlib import Path
+from zipfile import is_zipfile
 
 from labkit import settings
 
@@ -116,9 +118,11 @@ def _data_sets() -> Iterator[Finding]:
             parts = [folder / part.path for part in item.files(size)]
             if not parts or not all(part.exists() for part in parts):
                 continue
-            if wrong := [p for p in parts if p.suffix == ".zip" and not holds_photographs(p)]:
-                remedy = f"`lk.load_dataset({item.name!r})` fetches it again"
-                yield False, f"{wrong[0]} holds no photographs", remedy
+            looks = {".zip": holds_photographs, ".npz": is_zipfile}
+            if wrong := [p for p in parts if not looks.get(p.suffix, Path.is_file)(p)]:
+                what = "photographs" if wrong[0].suffix == ".zip" else "arrays"
+                remedy = f"`lk.load_dataset({item.name!r}, size={size})` fetches it again"
+                yield False, f"{wrong[0]} holds no {what}", remedy
             else:
                 found.append(f"{item.name} {size} px")
     said = ", ".join(found) or "none yet (the labs fetch them; or `labkit download bloodmnist`)"

@@ -3,24 +3,27 @@
 import errno
 import gzip
 import hashlib
+import lzma
 import os
 import re
 import secrets
 import shutil
+import socket
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from labkit import settings
 
-_LEFTOVER = re.compile(r"\..+\.labkit-(\d+)-[0-9a-f]{8}")
-# what `zipfile` raises; the last for encrypted members and unknown ways to compress
-_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_LEFTOVER = re.compile(r"\..+\.labkit-(?:([0-9a-f]{8})-)?(\d+)-[0-9a-f]{8}")
+# what `zipfile` raises; RuntimeError for encrypted members and unknown ways to compress
+_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems that cannot be asked
 
 
 class DiskError(OSError):
@@ -63,7 +66,8 @@ def _beside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in filter(_is_abandoned, path.parent.glob(".*")):
-            remove(leftover)
+            with suppress(OSError):  # somebody else's
+                remove(leftover)
         temporary = _passing_name(path)
         make(temporary)
     except OSError as error:
@@ -82,8 +86,8 @@ def _beside(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path` and move it into place at the end; all or nothing.
 
-    The file keeps its rights, and a link stays a link: the file that it leads to is replaced.
-    What killed writers left in the folder is removed.
+    The file keeps its rights and, for root, its owner; a link stays a link: the file that it leads
+    to is replaced. What killed writers left in the folder is removed.
 
     Raises:
         DiskError: when nothing can be written there, or the disk fills.
@@ -95,9 +99,22 @@ def atomic(path: Path) -> Iterator[Path]:
     # with the rights that the umask leaves, as any new file
     with _beside(path, partial(Path.touch, exist_ok=False)) as temporary:
         yield temporary
+        _keep_on_disk(temporary)
         if path.exists():
             shutil.copymode(path, temporary)
+            with suppress(OSError, AttributeError):  # only root may; Windows has no owners
+                os.chown(temporary, path.stat().st_uid, path.stat().st_gid)
         os.replace(temporary, path)
+
+
+def _keep_on_disk(file: Path) -> None:
+    """Wait until a file is on the disk; else a power cut may leave an empty one of its name."""
+    with file.open("rb+") as stream:
+        try:
+            os.fsync(stream.fileno())
+        except OSError as error:
+            if error.errno not in _NO_SYNC:
+                raise
 
 
 @contextmanager
@@ -129,8 +146,18 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+@cache
+def this_machine() -> str:
+    """Eight digits for where process numbers are known: a machine, or a container on it."""
+    names = os.fsencode(socket.gethostname())
+    with suppress(OSError):  # Linux only
+        names += os.fsencode(os.readlink("/proc/self/ns/pid"))
+    return f"{zlib.crc32(names):08x}"
+
+
 def _passing_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.labkit-{os.getpid()}-{secrets.token_hex(4)}")
+    writer = f"{this_machine()}-{os.getpid()}"
+    return path.with_name(f".{path.name}.labkit-{writer}-{secrets.token_hex(4)}")
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -138,13 +165,15 @@ def _is_abandoned(path: Path) -> bool:
     match = _LEFTOVER.fullmatch(path.name)
     if not match:
         return False
-    if os.name == "nt":  # there, signal 0 would end the process; an open file cannot be deleted
-        return path.stat().st_mtime < time.time() - 3600
+    # on Windows signal 0 would end the process, and an open file cannot be deleted
+    by_age = os.name == "nt" or match[1] not in (None, this_machine())
     try:
-        os.kill(int(match[1]), 0)
+        if by_age:
+            return path.stat().st_mtime < time.time() - 3600
+        os.kill(int(match[2]), 0)
     except ProcessLookupError:
         return True
-    except (PermissionError, OverflowError):  # it lives and is somebody else's; no process at all
+    except (OSError, OverflowError):  # gone; alive and somebody else's; no process at all
         return False
     return False
 
@@ -160,7 +189,9 @@ def is_whole_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as bundle:
             return bundle.testzip() is None
-    except _NOT_WHOLE:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception:  # zipfile and each compressor raise their own
         return False
 
 

@@ -1306,8 +1306,8 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # %% [markdown]
 # Accuracy counts each *image* the same; the mean recall counts each *class* the same, as the class
 # weights do. Does a variant's range lie apart from that of *neither*? If not, three seeds leave it open.
-# And after four epochs on a quarter of the images no network has finished learning: harder images may
-# pay only later.
+# After four epochs on a quarter of the images no network has finished learning, and rotation blurs the
+# training images only (5.8): harder images may pay later.
 #
 # Now the rung itself, on all images, for 20 epochs. We take class weights with flips and rotation,
 # **whatever your table says**: an earlier course run claimed that with both, the rare classes recover, and
@@ -1378,7 +1378,7 @@ figure
 # ## Rung 6: narrow and wide
 #
 # Two networks of one family: three blocks of (convolution, batch normalisation, ReLU) twice, then
-# pooling and dropout. The student's comparison behind this lab (one run each) credited the width.
+# pooling and dropout. A student's comparison (unpublished, one run each) credited the width.
 # What differed:
 #
 # | | `LightCNN` | `WideCNN` |
@@ -2244,8 +2244,8 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # `lk.models.SmallResNet` is made of such blocks: four convolutions, with three residual blocks between
 # them. Its plan is ordinary; the work went into its **recipe**. Recipes were compared beforehand, on an
 # NVIDIA H200 and on validation images alone: mean accuracy in % of two or three trainings a recipe, each
-# with another seed and another division into training and validation (1,712 images). No cell here
-# repeats it. One change at a time:
+# with another seed and another division into training and validation (1,712 images). No cell repeats
+# it; `docs/best-rung.md` lists all that was tried. One change at a time:
 #
 # | Change | from | to |
 # |---|---|---|
@@ -2254,9 +2254,8 @@ print(f"only eight views right: {only_views} images; only one view right: {only_
 # | eight views in place of one, with Muon | 98.01 | 98.33 |
 # | mixing images or cutting out a square (mixup, CutMix, cutout), with AdamW | 98.07 | 97.66, 97.37, 97.78 |
 #
-# Compare within a row only: the rows stand on different divisions. 0.2 points are three or four images:
-# take the small differences as hints. (The lab takes 34 epochs, so that a
-# training stays within ten minutes.)
+# Compare within a row only: rows stand on different divisions, and 0.2 points are three or four images.
+# (34 epochs take ten minutes with fast bf16.)
 #
 # **Muon.** The gradient of a convolution's weights, written as a matrix, has few large directions and many
 # small ones. A step of plain gradient descent follows mostly the large ones. Adam scales each *number*;
@@ -2324,8 +2323,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 # <details><summary>What to look for</summary>
 #
 # Most are labelled monocyte, neutrophil or immature granulocyte: neighbours, between which people drew
-# the border. Would you have said what the label says? No recipe mends a doubtful label. The two reach
-# 97.7 and 98.0 %; *validation* images, which had chosen the recipe, gave 98.5.
+# the border. Would you have said what the label says? No recipe mends a doubtful label. Three seeds
+# reach 97.7, 98.0 and 97.6 %, and 53 images get the same wrong class from all three.
 # </details>
 #
 # For comparison, MedMNIST's authors publish for BloodMNIST (official test images, which are not
@@ -2339,8 +2338,8 @@ if np.array_equal(second.labels, blood.test.labels):  # the images that were rec
 lk.figures.ladder_chart(ladder.frame(), origin=blood.origin)
 
 # %% [markdown]
-# Do more parameters alone lead upwards? (No: VGG16 has the most, and six smaller networks stand above it.
-# But one seed each, and unequal epochs.)
+# Do more parameters alone lead upwards? (Ours say no: VGG16 has the most, and six smaller ones stand
+# above it. But one seed each, and unequal epochs.)
 #
 # Now the column that only you can write: one sentence a rung, what it taught you, with a number from
 # your table in it. Beware of sentences that name one cause where several things changed.
@@ -2531,8 +2530,8 @@ with lk.check("5.14", "challenge"):
     )
 
 # %% [markdown]
-# That was a rehearsal of two seconds: it judges the form. Now in earnest: the reference sets the mark on
-# this machine, then your network has as long.
+# That was a rehearsal of two seconds, of the form. Now in earnest: the reference sets the mark on this
+# machine, then your network has as long. **Meanwhile:** what would a second minute bring?
 
 # %%
 limit = 3 if FAST else 60

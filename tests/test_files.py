@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -9,7 +10,17 @@ import zipfile
 
 import pytest
 
-from labkit.files import DiskError, atomic, is_whole_gzip, sha256, unzip
+from labkit.files import (
+    DiskError,
+    atomic,
+    is_whole_gzip,
+    is_whole_zip,
+    sha256,
+    this_machine,
+    unzip,
+)
+
+HERE = this_machine()
 
 
 def make_zip(path, members):
@@ -62,15 +73,18 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
     dead = int(done.stdout)
     stays = [
-        f".a.labkit-{os.getpid()}-0123abcd",  # of a living writer
-        ".a.labkit-1-0123abcd",  # of somebody else's
-        f"a.labkit-{dead}-0123abcd",
+        f".a.labkit-{HERE}-{os.getpid()}-0123abcd",  # of a living writer
+        f".a.labkit-{HERE}-1-0123abcd",  # of somebody else's
+        f"a.labkit-{HERE}-{dead}-0123abcd",
+        f".a.labkit-0badcafe-{dead}-0123abcd",  # of another machine that shares the folder
         ".config.settings",
         ".ipynb_checkpoints",
     ]
-    goes = [f".a.labkit-{dead}-0123abcd"]
+    goes = [f".a.labkit-{HERE}-{dead}-0123abcd", f".b.labkit-0badcafe-{dead}-0123abcd"]
+    goes += [f".a.labkit-{dead}-0123abcd"]  # of an earlier version
     for name in (*stays, *goes):
         (tmp_path / name).touch()
+    os.utime(tmp_path / goes[1], (0, 0))  # there, only its age tells
     with atomic(tmp_path / "b"):
         assert {path.name for path in tmp_path.iterdir()} >= {*stays}
     assert {path.name for path in tmp_path.iterdir()} == {*stays, "b"}
@@ -78,7 +92,7 @@ def test_atomic_removes_what_killed_writers_left_and_nothing_else(tmp_path):
 
 def test_unzip_removes_the_folders_that_killed_ones_left(tmp_path):
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=1)
-    left = tmp_path / f".cells.labkit-{int(done.stdout)}-0123abcd"
+    left = tmp_path / f".cells.labkit-{HERE}-{int(done.stdout)}-0123abcd"
     left.mkdir()
     (left / "half.jpg").touch()
     archive = make_zip(tmp_path / "a.zip", {"x": ""})
@@ -186,3 +200,50 @@ def test_unzip_refuses_what_the_disk_cannot_hold_before_it_writes(tmp_path, monk
     with pytest.raises(ValueError, match=r"a\.zip unpacks to .* are free"):
         unzip(archive, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [archive]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_file_that_was_altered_anywhere_is_not_whole(tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as bundle:
+        bundle.writestr("é.txt", bytes(range(256)) * 40)
+    whole = path.read_bytes()
+    assert is_whole_zip(path)
+    path.write_bytes(whole[20:])  # its head is gone
+    assert not is_whole_zip(path)
+    found = []
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        found.append(is_whole_zip(path))  # an answer, whatever zipfile raises
+    assert not all(found)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda number: seen.append((tmp_path / "a").exists()))
+    with atomic(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    assert seen == [False] and (tmp_path / "a").read_text() == "x"
+
+
+@pytest.mark.parametrize(("code", "fine"), [(errno.ENOTSUP, True), (errno.ENOSPC, False)])
+def test_a_file_system_that_cannot_be_asked_to_write_now_writes_later(
+    tmp_path, monkeypatch, code, fine
+):
+    def refuse(number):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with contextlib.nullcontext() if fine else pytest.raises(DiskError), atomic(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").exists() is fine
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root may give a file away")
+def test_a_file_of_somebody_elses_stays_theirs(tmp_path):
+    (tmp_path / "a").touch()
+    os.chown(tmp_path / "a", 12345, 23456)
+    with atomic(tmp_path / "a") as temporary:
+        temporary.write_text("x")
+    found = (tmp_path / "a").stat()
+    assert (found.st_uid, found.st_gid) == (12345, 23456)

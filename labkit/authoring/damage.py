@@ -41,6 +41,8 @@ def damage(content: dict[str, Any]) -> str:
             return f"{name} has no metadata"
         if not isinstance(node["metadata"].get("labkit", {}), dict):
             return f"the labkit metadata of {name} are no object"
+        if any(not isinstance(value, str) for value in node["metadata"].get("labkit", {}).values()):
+            return f"the labkit metadata of {name} are no text"
         if not number:
             continue
         tags = node["metadata"].get("tags", [])

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from labkit import settings
+from labkit.data.archives import holds_photographs
 from labkit.data.catalog import NAMES, entry
 from labkit.data.download import UnavailableError, fetch
 from labkit.data.kept import Fetched
@@ -44,7 +45,12 @@ def fetch_named(name: str, size: int | None = None) -> dict[str, Fetched]:
     if name in BACKBONES:
         return {f"weights/{name}": fetch_weights(name)}
     item = entry(name)
-    return {file.key: fetch(file) for file in item.files(item.check_size(size))}
+    files = {file.key: fetch(file) for file in item.files(item.check_size(size))}
+    for one in files.values():
+        if one.path.suffix == ".zip" and not holds_photographs(one.path):
+            again = f"`lk.load_dataset({name!r})` fetches it again"
+            raise UnavailableError(f"{one.path.name} holds no photographs: {again}.")
+    return files
 
 
 def check_names(names: Sequence[str]) -> None:

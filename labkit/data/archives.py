@@ -1,10 +1,12 @@
 """Archives of photographs, unpacked once into a folder beside them."""
 
 import os
+import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
-from labkit.files import is_whole_zip, remove, unzip
+from labkit.files import DiskError, remove, unzip
 
 PHOTOS_PER_CLASS = 150
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -21,15 +23,20 @@ def holds_photographs(path: Path) -> bool:
 
 def unpack_photographs(path: Path) -> Path:
     """Unpack the PBC archive once: 150 photographs a class, evenly spaced, and hidden files."""
-    folder = unpacked(path)
-    if not folder.exists():
+    try:
         archive = _inner_archive(path)
-        with zipfile.ZipFile(archive) as bundle:
-            names = bundle.namelist()
-        chosen = _select_photographs(names)
-        if not any(name.lower().endswith(IMAGES) for name in chosen):
-            raise ValueError(f"{path.name} holds no folders of photographs.")
-        unzip(archive, folder, chosen)
+    except DiskError:  # a shared cache without it, where nothing can be written
+        if unpacked(path).is_dir():
+            return _only_folder(unpacked(path))
+        raise
+    with zipfile.ZipFile(archive) as bundle:
+        chosen = _select_photographs(bundle.namelist())
+    if not any(name.lower().endswith(IMAGES) for name in chosen):
+        raise ValueError(f"{path.name} holds no folders of photographs.")
+    return _only_folder(unpack_once(archive, unpacked(path), chosen))
+
+
+def _only_folder(folder: Path) -> Path:
     inner = [child for child in folder.iterdir() if child.is_dir()]
     return inner[0] if len(inner) == 1 else folder
 
@@ -40,10 +47,54 @@ def _inner_archive(path: Path) -> Path:
         inner = [name for name in bundle.namelist() if name.endswith(".zip")]
     if not inner:
         return path
-    archive = unzip(path, path.with_suffix(".outer"), inner) / inner[0]
-    if not is_whole_zip(archive):
+    archive = unpack_once(path, path.with_suffix(".outer"), inner) / inner[0]
+    if not zipfile.is_zipfile(archive):
         raise ValueError(f"{path.name} holds {inner[0]}, which is no whole zip file.")
     return archive
+
+
+def unpack_once(archive: Path, folder: Path, members: list[str] | None = None) -> Path:
+    """Unpack an archive, unless its images lie there already, by their names and sizes.
+
+    A folder that holds others, or not all of them, is put aside with a warning.
+
+    Args:
+        archive: the zip file.
+        folder: where its content goes.
+        members: the names to unpack; None for all.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: when the archive is not whole.
+        DiskError: when the folder cannot be written.
+    """
+    with zipfile.ZipFile(archive) as bundle:
+        wanted = [bundle.getinfo(name) for name in members or bundle.namelist()]
+    if folder.is_dir():
+        sizes = {folder / one.filename: one.file_size for one in wanted}
+        there = {file: file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+        if _of_images(there) == _of_images(sizes):
+            return folder
+        try:
+            aside = _put_aside(folder)
+        except OSError as error:
+            why = f"{error.strerror}, and {folder.name} in it is not what {archive.name} holds"
+            raise DiskError(folder.parent, why) from error
+        said = f"{folder} was not what {archive.name} holds; it was put aside as {aside.name}"
+        warnings.warn(said, stacklevel=4)
+    return unzip(archive, folder, members)
+
+
+def _of_images(sizes: dict[Path, int]) -> dict[Path, int]:
+    """Those of images and archives; systems add and remove hidden files of their own."""
+    kinds = (*IMAGES, ".zip")
+    return {
+        file: size
+        for file, size in sizes.items()
+        if file.suffix.lower() in kinds and not file.name.startswith(".")
+    }
 
 
 def unpacked(path: Path) -> Path:
@@ -54,11 +105,16 @@ def unpacked(path: Path) -> Path:
 def forget_unpacked(path: Path) -> None:
     """Put away what was unpacked from an archive, so that it is unpacked again."""
     remove(path.with_suffix(".outer"))
-    folder = unpacked(path)
-    if folder.is_dir():
-        aside = folder.with_name(f"{folder.name}.damaged")
-        remove(aside)
+    if unpacked(path).is_dir():
+        _put_aside(unpacked(path))
+
+
+def _put_aside(folder: Path) -> Path:
+    aside = folder.with_name(f"{folder.name}.damaged")
+    remove(aside)
+    with suppress(FileNotFoundError):  # another process was quicker
         os.replace(folder, aside)
+    return aside
 
 
 def _select_photographs(names: list[str]) -> list[str]:

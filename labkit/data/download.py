@@ -75,23 +75,24 @@ def fetch(file: RemoteFile) -> Fetched:
 
 def _from_cache(file: RemoteFile) -> Fetched:
     path = settings.data_dir() / file.path
-    if not path.exists():
+    if not os.path.exists(path):  # also where the folder may not be looked into
         raise UnavailableError(f"not in {path.parent}")
+    fault = "is truncated or altered"
     try:
         if path.is_file() and (fetched := recognised(path, file.known_hash)):
             return fetched
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
+    except PermissionError:
+        fault = "may not be read"
     try:
         damaged = set_aside(path)
     except FileNotFoundError:
         raise UnavailableError(f"another process is fetching {path.name}") from None
     except OSError as error:
-        why = f"{error.strerror}, and {path.name} in it is damaged"
+        why = f"{error.strerror}, and {path.name} in it {fault}"
         raise DiskError(path.parent, why) from error
-    message = (
-        f"{path.name} in the cache is truncated or altered; it was set aside as {damaged.name}"
-    )
+    message = f"{path.name} in the cache {fault}; it was set aside as {damaged.name}"
     warnings.warn(message, stacklevel=4)
     raise UnavailableError(message)
 
@@ -105,7 +106,7 @@ def _check_folder(file: RemoteFile) -> None:
         raise DiskError(folder, "a file stands where a folder should") from error
     except OSError as error:
         raise DiskError(folder, error.strerror or str(error)) from error
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise DiskError(folder, os.strerror(errno.EACCES))
 
 

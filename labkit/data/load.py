@@ -1,5 +1,6 @@
 """Load a data set by its name, or one's own: never in silence something else than was asked."""
 
+import os
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -73,7 +74,9 @@ def load_dataset(
         splits, what = item.stand_in(size)
         return _describe(item.title, splits, Origin(f"{item.title} {size} px: {what}"), item.card)
     try:
-        splits, fetched = _fetch_and_read(item.files(size), lambda paths: item.read(paths, size))
+        splits, fetched = _fetch_and_read(
+            item.files(size), lambda paths: _of_size(item.read(paths, size), size)
+        )
     except DiskError:  # what stands in could not be kept either
         raise
     except UnavailableError as error:
@@ -83,7 +86,8 @@ def load_dataset(
         _warn(name, what, error)
         origin = Origin(f"STAND-IN for {item.title} {size} px: {what}", stand_in=True)
         return _describe(item.title, splits, origin, item.stand_in_card)
-    what, _, more = (fetched[-1].note or "official").partition("; ")
+    notes = [one.note for one in fetched if one.note]  # if one file has a note, it is said of all
+    what, _, more = (notes[0] if notes else "official").partition("; ")
     origin = Origin(f"{item.title} {size} px, {what}")
     return _describe(item.title, splits, origin, item.card, (more,) if more else ())
 
@@ -138,8 +142,8 @@ def _fetch_and_read(
     """
     for first in (True, False):
         places = [settings.data_dir() / file.path for file in files]
-        cached = any(place.exists() for place in places)
-        unpacked = any(archives.unpacked(place).exists() for place in places)
+        cached = any(map(os.path.exists, places))  # False where one may not look
+        unpacked = any(os.path.exists(archives.unpacked(place)) for place in places)
         fetched = [fetch(file) for file in files]
         try:
             return read([one.path for one in fetched]), fetched
@@ -161,6 +165,14 @@ def _fetch_and_read(
                     f"{names} came, but it is not the data set ({why}). The next call asks again."
                 ) from error
     raise AssertionError("the second round returns or raises")
+
+
+def _of_size(splits: Splits, size: int) -> Splits:
+    """The splits, if their images are of the size that was asked for."""
+    side = next(iter(splits.values())).images.shape[-1]
+    if side != size:
+        raise ValueError(f"it holds images of {side} pixels, not {size}")
+    return splits
 
 
 def _forget(files: Sequence[Fetched], archive_too: bool) -> None:

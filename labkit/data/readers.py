@@ -6,12 +6,13 @@ import re
 import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from labkit.data.archives import unpacked
+from labkit.data.archives import unpack_once, unpacked
 from labkit.data.folder import load_folder
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
@@ -136,12 +137,14 @@ def _member(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
 
 
 def _mapped(path: Path, file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-    folder = path.with_name(f"{path.name}.unpacked")
+    # the content is part of the name: a folder of another file is never taken for this one's
+    content = zlib.crc32(repr([(one.filename, one.CRC) for one in file.zip.infolist()]).encode())
+    folder = path.with_name(f"{path.name}.{content:08x}.unpacked")
     member = folder / f"{key}.npy"
-    whole = member.exists() and member.stat().st_size == file.zip.getinfo(member.name).file_size
-    if folder.exists() and (not whole or folder.stat().st_mtime < path.stat().st_mtime):
-        remove(folder)  # damaged, or of an older file
-    if not folder.exists():
+    if not (member.exists() and member.stat().st_size == file.zip.getinfo(member.name).file_size):
+        for other in path.parent.iterdir():  # damaged, or of an older file
+            if re.fullmatch(rf"{re.escape(path.name)}(\.[0-9a-f]{{8}})?\.unpacked", other.name):
+                remove(other)
         unzip(path, folder)
     # copy-on-write: PyTorch warns of read-only arrays
     return np.load(member, mmap_mode="c", allow_pickle=False)
@@ -209,9 +212,7 @@ def read_photographs(folder: Path, size: int) -> dict[str, ImageSplit]:
 
 def read_grey_patches(archive: Path, classes: tuple[str, ...]) -> dict[str, ImageSplit]:
     """Read the grey white-cell patches; a sixth of the training folder becomes validation."""
-    folder = unpacked(archive)
-    if not folder.exists():
-        unzip(archive, folder)
+    folder = unpack_once(archive, unpacked(archive))
     root = next(folder.rglob("bloodcells_small"), folder)
     parts = {}
     for part in ("train", "test"):

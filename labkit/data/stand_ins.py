@@ -14,7 +14,7 @@ from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
 from labkit.data.drawn import cells as drawn
 from labkit.data.image_data import ImageSplit
 from labkit.data.splits import split_indices
-from labkit.files import DiskError, atomic
+from labkit.files import DiskError, atomic, is_whole_zip
 
 SEED = 0
 MOST_DRAWN = 6_000  # training images of a stand-in for MedMNIST; a tenth of it above LARGE pixels
@@ -46,10 +46,8 @@ def _passing_folder() -> Path:
 def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     """Draw all splits, or read them back: drawing takes seconds, reading a fraction of one."""
     path = settings.data_dir() / "stand-in" / f"cells_{size}_v{drawn.VERSION}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    else:
+    arrays = _kept_cells(path)
+    if not arrays:
         arrays = _draw_cells(size)
         try:
             with atomic(path) as temporary, open(temporary, "wb") as stream:
@@ -67,6 +65,14 @@ def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     }
     share = "" if size <= LARGE else "a tenth of the cells, "
     return splits, f"cells drawn by labkit ({share}seed {SEED})"
+
+
+def _kept_cells(path: Path) -> dict[str, np.ndarray]:
+    """What was drawn before; nothing where it is not there or not whole."""
+    if not path.exists() or not is_whole_zip(path):
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def _draw_cells(size: int) -> dict[str, np.ndarray]:

@@ -36,11 +36,12 @@ def image_grid(
     width = max(10, int(1.6 * 72 * side / 9))  # letters of a caption's line
     captions = [fill(caption, width) for caption in titles]
     caption_lines = max((caption.count("\n") + 1 for caption in captions), default=0)
-    height = rows * (side + 0.19 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
+    height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
     smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
     for position, ax in enumerate(axes.flat):
         ax.set_axis_off()
+        ax.set_anchor("S")  # what is too high is left above, where the captions are
         if position < len(images):
             ax.imshow(
                 images[position].permute(1, 2, 0).squeeze(-1).numpy(),

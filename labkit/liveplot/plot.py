@@ -79,7 +79,7 @@ class LivePlot:
             >>> callback = LivePlot().run("SGD")
         """
         return SimpleNamespace(
-            on_fit_begin=lambda history: self._follow(name, history),
+            on_fit_begin=lambda history: self._follow(str(name), history),
             on_epoch_end=self.on_epoch_end,
             on_fit_end=self.on_fit_end,
         )

@@ -24,6 +24,7 @@ class Saver:
 
     def __init__(self, path: Path, run: Run) -> None:
         self.path, self.run, self.marks = path, run, fingerprint(run)
+        self._read_back = ""  # the plan of the last checkpoint that was found to be readable
         if path.exists():
             resume(path, run, self.marks)
 
@@ -31,9 +32,13 @@ class Saver:
         """Write the whole state, all or nothing; a disk that is full ends no training."""
         try:
             state = _state(self.run)
+            plan = _plan(state)
             with atomic(self.path) as temporary:
-                torch.save({"fingerprint": self.marks, "plan": _plan(state), **state}, temporary)
-        except (OSError, RuntimeError) as error:  # torch.save has its own words for a full disk
+                torch.save({"fingerprint": self.marks, "plan": plan, **state}, temporary)
+                if plan != self._read_back:  # what a scheduler of one's own keeps may not come back
+                    torch.load(temporary, map_location="cpu", weights_only=True)
+                    self._read_back = plan
+        except Exception as error:  # also of pickle; torch.save has its own words for a full disk
             warnings.warn(
                 f"The checkpoint {self.path} could not be written ({_reason(error)}). Training "
                 "goes on; after a crash it would begin again from the last one that was written.",
@@ -42,6 +47,9 @@ class Saver:
 
 
 def _reason(error: Exception) -> str:
+    if not isinstance(error, OSError | RuntimeError):
+        text = str(error).partition("\n")[0]
+        return f"something in it cannot be saved and read back, {type(error).__name__}: {text}"
     while error.__context__ is not None and not isinstance(error, OSError):
         error = error.__context__
     return error.strerror or str(error) if isinstance(error, OSError) else "is the disk full?"
@@ -51,8 +59,8 @@ def _state(run: Run) -> dict:
     history = run.history
     return {
         "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "scheduler": run.scheduler.state_dict() if run.scheduler else None,
+        "optimizer": _plain(run.optimizer.state_dict()),
+        "scheduler": _plain(run.scheduler.state_dict()) if run.scheduler else None,
         "scaler": run.scaler.state_dict(),
         "best_weights": run.best_weights,
         "history": list(history),
@@ -61,6 +69,18 @@ def _state(run: Run) -> dict:
         "batch_losses": history.batch_losses,
         "random": random_state(run.loaders),
     }
+
+
+def _plain(value: object) -> object:
+    """The same with Python's numbers for NumPy's, which are not read back (``lr`` of a grid)."""
+    match value:
+        case np.generic():
+            return value.item()
+        case dict() if type(value) is dict:
+            return {key: _plain(one) for key, one in value.items()}
+        case list() | tuple() if type(value) in (list, tuple):
+            return type(value)(map(_plain, value))
+    return value
 
 
 def resume(path: Path, run: Run, marks: dict[str, str]) -> None:

@@ -154,7 +154,7 @@ class _Writer:
         if isinstance(value, Tensor | np.ndarray):
             return self.numbers
         rule = callable(value) and not isinstance(value, nn.Module | Dataset)
-        return rule or isinstance(value, PLAIN)
+        return rule or _is_plain(value)
 
     def _class(self, cls: type) -> str:
         own = [base for base in cls.__mro__ if is_own(base)]
@@ -187,6 +187,13 @@ class _Writer:
             }
         listed = ", ".join(f"{name}: {self.text(value)}" for name, value in settings.items())
         return f"{self.text(cls)}({listed})"
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is plain, or a tuple of such; a list may be a diary that grows."""
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)
 
 
 def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:

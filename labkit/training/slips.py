@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
@@ -21,6 +22,11 @@ def check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
         raise TypeError(f"model is of type {kind}; give a network: fit(model, train, val).")
+    if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
+        raise ValueError(
+            "The model has lazy layers, whose sizes are not known yet: send one batch through it, "
+            "model(images), before you make the optimizer and call fit."
+        )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
             "The model has no parameter that can be trained: are all of them frozen? "

@@ -343,6 +343,7 @@ def whole(cell, metadata="{}"):
         ('{"nbformat": 4, "nbformat_minor": "x", "cells": [], "metadata": {}}', "no number"),
         (whole("", '"x"'), "the notebook has no metadata"),
         (whole("", '{"labkit": "x"}'), "the labkit metadata of the notebook are no object"),
+        (whole("", '{"labkit": {"lab": 2.1}}'), "the labkit metadata of the notebook are no text"),
         (whole("", '{"x": NaN}'), "no valid JSON: it holds NaN"),
         (whole('{"cell_type": "raw", "source": "\\ud800", "metadata": {}}'), "damaged notebook"),
         ("[" * 200_000, "no valid JSON"),

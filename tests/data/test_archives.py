@@ -2,9 +2,11 @@
 
 import io
 import threading
+import warnings
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 import labkit as lk
 from labkit import doctor
+from labkit.classroom.mirror import make_mirror
 from labkit.data import load
 from labkit.data.archives import unpack_photographs
 from labkit.data.catalog import entry
@@ -122,9 +125,31 @@ def test_an_unpacked_folder_that_is_damaged_is_unpacked_again_without_a_request(
     lk.load_dataset("pbc", size=28, strict=True)
     for file in (tmp_path / "pbc").rglob("*.png"):
         file.write_bytes(PAGE)
-    assert len(lk.load_dataset("pbc", size=28, strict=True).classes) == 3
+    with pytest.warns(UserWarning, match=r"put aside as pbc\.damaged"):
+        assert len(lk.load_dataset("pbc", size=28, strict=True).classes) == 3
     assert server.asked == 1
     assert (tmp_path / "pbc.damaged").is_dir()
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b"")])
+def test_one_photograph_that_is_gone_or_cut_off_is_unpacked_again(server, tmp_path, change):
+    whole = lk.load_dataset("pbc", size=28, strict=True).counts()
+    change(sorted((tmp_path / "pbc").rglob("*.png"))[0])
+    with pytest.warns(UserWarning, match=r"not what pbc\.zip holds"):
+        assert lk.load_dataset("pbc", size=28, strict=True).counts().equals(whole)
+    (tmp_path / "pbc" / ".DS_Store").touch()  # what a system adds is no damage
+    lk.load_dataset("pbc", size=28, strict=True)
+    assert server.asked == 1
+
+
+def test_photographs_of_another_archive_are_not_taken_for_its_own(tmp_path):
+    old = {f"pbc/{name}/{number}.png": photograph(number) for name in CLASSES for number in (1, 99)}
+    for members in (old, dict(list(old.items())[1:])):  # the second: cleaned of one image
+        (tmp_path / "pbc.zip").write_bytes(packed(members))
+        with warnings.catch_warnings(record=True):
+            folder = unpack_photographs(tmp_path / "pbc.zip")
+        found = {file.relative_to(tmp_path / "pbc").as_posix() for file in folder.rglob("*.png")}
+        assert found == {*members}
 
 
 def test_somebodys_own_file_is_set_aside_and_not_deleted(server, tmp_path):
@@ -137,6 +162,21 @@ def test_a_zip_within_a_zip_is_unpacked(tmp_path):
     (tmp_path / "pbc.zip").write_bytes(packed({"PBC.zip": GOOD}))
     folder = unpack_photographs(tmp_path / "pbc.zip")
     assert sorted(child.name for child in folder.iterdir()) == sorted(CLASSES)
+
+
+@pytest.mark.parametrize("content", [PAGE, b""])
+def test_doctor_does_not_call_a_page_a_file_of_arrays(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    (tmp_path / "bloodmnist.npz").write_bytes(content)
+    (wrong, said, remedy), _ = doctor._data_sets()
+    assert not wrong and "bloodmnist.npz holds no arrays" in said and "fetches it again" in remedy
+
+
+def test_a_zip_file_of_other_things_is_not_handed_on_as_a_data_set(server, tmp_path):
+    (tmp_path / "pbc.zip").write_bytes(JUNK["other files"])
+    ((fine, said),) = make_mirror(tmp_path / "mirror", ["pbc"])
+    assert not fine and "pbc.zip holds no photographs" in said
+    assert (tmp_path / "pbc.zip").read_bytes() == JUNK["other files"]
 
 
 @pytest.mark.parametrize("content", [JUNK["other files"], PAGE])

@@ -17,7 +17,7 @@ import torch
 
 from labkit.data import download, kept, stream
 from labkit.data.catalog import RemoteFile
-from labkit.data.download import UnavailableError, fetch
+from labkit.data.download import DataFolderError, UnavailableError, fetch
 
 
 def _zip(content):
@@ -629,6 +629,21 @@ def test_a_read_only_cache_serves(remote, folder, monkeypatch):
 
     monkeypatch.setattr(kept, "keep_record", refuse)
     assert fetch(remote("good")).path.read_bytes() == CONTENT
+
+
+def test_a_file_that_may_not_be_read_is_set_aside_or_named(remote, folder, monkeypatch):
+    def refuse(path, known_hash=None):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    fetch(remote("good"))
+    monkeypatch.setattr(download, "recognised", refuse)
+    with pytest.warns(UserWarning, match=r"cells\.npz in the cache may not be read; it was set"):
+        assert fetch(remote("good")).sha256 == SHA
+    monkeypatch.setattr(download, "set_aside", refuse)
+    with pytest.raises(
+        DataFolderError, match=r"and cells\.npz in it may not be read\).*LABKIT_DATA"
+    ):
+        fetch(remote("good"))
 
 
 @pytest.mark.parametrize("fault", ["a file", "full while written"])

@@ -71,6 +71,30 @@ def test_drawn_cells_need_no_folder(no_folder):
     assert len(data.train) > 1000 and data.train.masks
 
 
+def test_a_file_of_another_size_laid_there_by_hand_is_not_taken_for_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    monkeypatch.delenv("LABKIT_MIRROR", raising=False)
+    arrays = {
+        f"{part}_{kind}": np.zeros((8, *shape), np.uint8)
+        for part in ("train", "val", "test")
+        for kind, shape in (("images", (64, 64, 3)), ("labels", (1,)))
+    }
+    np.savez(tmp_path / "bloodmnist.npz", **arrays)
+    with pytest.warns(StandInWarning, match="LABKIT_OFFLINE"):
+        data = lk.load_dataset("bloodmnist")
+    assert data.stand_in and (tmp_path / "bloodmnist.npz.damaged").exists()
+
+
+def test_drawn_cells_whose_file_is_damaged_are_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    whole = lk.load_dataset("synthetic", size=28).train.images
+    (file,) = (tmp_path / "stand-in").glob("cells_28_*.npz")
+    file.write_bytes(file.read_bytes()[:-500])
+    for _ in range(2):  # drawn, and then read back
+        assert lk.load_dataset("synthetic", size=28).train.images.equal(whole)
+
+
 def test_drawn_photographs_need_no_folder_and_stay_a_stand_in(no_folder, monkeypatch):
     def unavailable(file):
         raise UnavailableError("no network")

@@ -39,7 +39,8 @@ def test_images_and_labels_are_those_of_the_file_also_when_mapped(tmp_path, chan
     assert (len(list(tmp_path.iterdir())) == 2) is (size == 128)
 
 
-def test_a_newer_file_replaces_the_unpacked_images_and_no_other_folder(tmp_path):
+@pytest.mark.parametrize("seconds", [100, -100])  # `mv` and `cp -p` bring an older time
+def test_another_file_replaces_the_unpacked_images_and_no_other_folder(tmp_path, seconds):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine.jpg").touch()
     path = tmp_path / "a.npz"
@@ -47,11 +48,11 @@ def test_a_newer_file_replaces_the_unpacked_images_and_no_other_folder(tmp_path)
     read_npz(path)
     made = arrays(128, seed=1)
     np.savez(path, **made)
-    later = path.stat().st_mtime + 100
-    os.utime(path, (later, later))
+    time = path.stat().st_mtime + seconds
+    os.utime(path, (time, time))
     images = read_npz(path)["train"].images
     assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), made["train_images"])
-    assert (tmp_path / "a" / "mine.jpg").exists()
+    assert (tmp_path / "a" / "mine.jpg").exists() and len(list(tmp_path.glob("*.unpacked"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_unpacked_images_that_are_damaged_are_unpacked_again(tmp_path, damage):
     path, made = tmp_path / "a.npz", arrays(128)
     np.savez(path, **made)
     read_npz(path)
-    member = tmp_path / "a.npz.unpacked" / "train_images.npy"
+    (member,) = tmp_path.glob("a.npz.*.unpacked/train_images.npy")
     if damage == "missing":
         member.unlink()
     else:
@@ -119,7 +120,7 @@ def test_processes_that_find_one_damaged_unpacked_folder_all_read_the_images(tmp
     path, made, go = tmp_path / "a.npz", arrays(128), tmp_path / "go"
     np.savez(path, **made)
     read_npz(path)
-    for member in (tmp_path / "a.npz.unpacked").iterdir():
+    for member in tmp_path.glob("a.npz.*.unpacked/*"):
         os.truncate(member, 100)
     ready = [tmp_path / str(number) for number in range(5)]
     end = [go, str(int(made["train_images"].sum()))]

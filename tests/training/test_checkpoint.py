@@ -9,10 +9,17 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from torch.optim.lr_scheduler import (
+    LambdaLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    SequentialLR,
+)
 
 import labkit as lk
 from labkit.training import checkpoint
@@ -247,6 +254,47 @@ def test_a_schedule_of_functions_is_told_by_its_values(tiny, tmp_path):
     assert len(fit(tiny, path, **powers(make_model(), 0.5))) == 2
     with pytest.raises(ValueError, match=r"scheduler settings.*1.0, 0.5.*1.0, 0.6"):
         fit(tiny, path, **powers(make_model(), 0.6))
+
+
+def test_a_learning_rate_of_numpys_comes_back(tiny, tmp_path):
+    def options():
+        model = make_model()
+        rates = {"lr": np.float64(1e-3), "betas": (np.float64(0.8), 0.99)}
+        return {"model": model, "optimizer": torch.optim.Adam(model.parameters(), **rates)}
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tiny, tmp_path / "a.pt", **options(), callbacks=[StopAfter(1)])
+    assert (tmp_path / "a.pt").exists()
+    assert len(fit(tiny, tmp_path / "a.pt", **options())) == 2
+
+
+def test_a_chain_of_schedulers_goes_on_before_its_milestone(tiny, tmp_path):
+    def options():
+        model = make_model()
+        optimizer = torch.optim.Adam(model.parameters())
+        parts = [LinearLR(optimizer, total_iters=2), MultiStepLR(optimizer, [2])]
+        scheduler = SequentialLR(optimizer, parts, [2])
+        return {"model": model, "optimizer": optimizer, "scheduler": scheduler, "epochs": 5}
+
+    whole = fit(tiny, None, **options()).column("learning_rate")
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tiny, tmp_path / "a.pt", **options(), callbacks=[StopAfter(1)])
+    assert fit(tiny, tmp_path / "a.pt", **options()).column("learning_rate") == whole
+
+
+@pytest.mark.parametrize("kept", [lambda: 0, object()], ids=["no pickle", "not read back"])
+def test_a_checkpoint_that_could_not_be_read_is_said_at_once(tiny, tmp_path, kept):
+    class Own(torch.optim.lr_scheduler.ConstantLR):
+        def state_dict(self):
+            return {**super().state_dict(), "kept": kept}
+
+    model = make_model()
+    optimizer = torch.optim.Adam(model.parameters())
+    plan = {"optimizer": optimizer, "scheduler": Own(optimizer)}
+    with pytest.warns(UserWarning, match=r"a\.pt could not be written \(something in it cannot"):
+        history = fit(tiny, tmp_path / "a.pt", model, **plan)
+    assert len(history) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loader_with_its_own_generator_goes_on_where_it_was(tiny, tmp_path):

@@ -194,6 +194,22 @@ def test_tensors_of_every_kind_are_compared(dtype):
     assert words(torch.zeros((), dtype=dtype)) != words(torch.ones((), dtype=dtype))
 
 
+def rule_of(value):
+    around = {"STRENGTH": value, "__name__": "own"}
+    exec("def rule(images):\n    return images, STRENGTH", around)
+    return around["rule"]
+
+
+@pytest.mark.parametrize("pack", [lambda n: (1, n), lambda n: ((n,), 1), lambda n: frozenset([n])])
+def test_a_constant_of_several_values_is_compared(pack):
+    assert words(rule_of(pack(2))) == words(rule_of(pack(2))) != words(rule_of(pack(3)))
+
+
+@pytest.mark.parametrize(("empty", "later"), [([], [0.3]), ({}, {"cell": 1})])
+def test_a_diary_that_grows_is_no_setting(empty, later):
+    assert words(rule_of(empty)) == words(rule_of(later))
+
+
 def test_what_refers_to_itself_ends():
     circle = [1]
     circle.append(circle)

@@ -50,6 +50,11 @@ def too_short(model):
 
 SLIPS = {
     "frozen": (lambda m: {"model": frozen()}, ValueError, "are all of them frozen"),
+    "lazy": (
+        lambda m: {"model": nn.Sequential(nn.Flatten(), nn.LazyLinear(4))},
+        ValueError,
+        "lazy layers, whose sizes are not known yet: send one batch",
+    ),
     "a class": (lambda m: {"model": nn.Flatten}, TypeError, "model is the class Flatten: call it"),
     "swapped": (lambda m: {"model": BATCHES}, TypeError, "fit(model, train, val)"),
     "a tuple": (lambda m: {"model": Answer(lambda y: (y, 1))}, TypeError, "gives a tuple"),
