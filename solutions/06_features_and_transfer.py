@@ -8,7 +8,7 @@
 # **You should know** labs 01 (the photographs), 02 (training, ROC needs its probabilities) and 05
 # (convolutions).
 #
-# **Time:** about four hours. All cells together compute for six to seven minutes on two cores with
+# **Time:** about four hours. All cells together compute for about six minutes on two cores with
 # fast bf16, and about ten on others.
 
 # %%

@@ -7,7 +7,7 @@
 # **You should know** lab 02 (the training loop, confident mistakes), lab 05 (convolutions) and lab 06
 # (the fine-tuned network).
 #
-# **Time:** about four hours. All cells together compute for five to six minutes on two cores with
+# **Time:** about four hours. All cells together compute for about five minutes on two cores with
 # fast bf16, and some minutes more where labs 02, 05 and 06 have not been run.
 
 # %%
