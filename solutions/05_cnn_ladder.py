@@ -7,7 +7,7 @@
 # **You should know** lab 02 (training and measuring) and lab 03 (what goes on inside).
 #
 # **Time:** about five hours for you. For the computer 10 to 13 minutes on two cores with fast bf16,
-# about 30 on others, less on a GPU; each long cell says what it takes before it starts.
+# 15 to 30 on others, less on a GPU; each long cell says what it takes before it starts.
 
 # %%
 import time
