@@ -38,8 +38,8 @@ lk.seed_everything(SEED)
 # - an `.npz` file with `images` and `labels`, or with `train_images`, `train_labels`, `val_…`, `test_…`;
 # - the name of a two-dimensional data set of MedMNIST: `SOURCE = "pneumoniamnist"`.
 #
-# These sets of MedMNIST fit; ChestMNIST, whose images have several labels each, does not. For a first project take a small one: at 28 pixels `breastmnist` is
-# less than a megabyte, `pathmnist` 206.
+# These sets of MedMNIST fit; ChestMNIST, whose images have several labels each, does not. For a first
+# project take a small one: at 28 pixels `breastmnist` is less than a megabyte, `pathmnist` 206.
 
 # %%
 lk.data.medmnist_choices()
