@@ -449,6 +449,12 @@ lk.figures.overlays(
 )
 
 # %% [markdown]
+# <details><summary>How many places?</summary>
+#
+# Four. The smooth shades of the lower row are drawn between four numbers, so that a map of it can say
+# "left" or "below", not "on the nucleus". After the second pooling there are 7 x 7 places.
+# </details>
+#
 # ## Shapley values: who earned how much?
 #
 # Imagine parts of a picture as players who earn the logit together. They join one after the other, and
@@ -824,6 +830,13 @@ lk.figures.attribution_grid(
 # the sums finds a broken explainer; it does not say that the shares are right. How far off the
 # approximations are depends on the network and the picture. Here you have measured it, for nine squares;
 # with 2,352 players there is nothing to measure it against.
+#
+# <details><summary>Your guess about the squares</summary>
+#
+# In both pictures shown, a square with much of the cell has the largest value. A square of background may
+# have one too: the value says what changes when the same part of *other pictures* stands there, and
+# in some of those a cell reaches into it.
+# </details>
 
 # %% [markdown]
 # ## Integrated gradients: where does the way begin?
@@ -1130,6 +1143,12 @@ lk.figures.as_jpeg(figure)  # photographs as JPEG keep the notebook small
 # parts join only in a fixed hierarchy; gradient SHAP estimates *Aumann–Shapley values*, where all
 # pixels join together, each in the same proportion, little by little. They also differ in what
 # replaces a hidden part. With 20 draws, read gradient SHAP's pattern, not its numbers.
+#
+# <details><summary>How small a patch?</summary>
+#
+# A division costs an answer or more for each half. Eighty are enough for about sixteen patches, each a
+# quarter of the picture wide and high, as the next figure shows.
+# </details>
 #
 # And all classes, for three of the photographs. **Look:** is a patch that speaks for one class silent in
 # the other columns, or does it speak against them?
@@ -2007,8 +2026,14 @@ lk.figures.attribution_grid(
 
 # %% [markdown]
 # Look at where the cell is in each picture, and where the colour is. An MLP has weights of its
-# own for each pixel: what it learned about a cell at one place does not hold at another. If a cell lies off the middle,
-# what might an empty middle look like to it?
+# own for each pixel: what it learned about a cell at one place does not hold at another. If a cell lies
+# off the middle, what might an empty middle look like to it?
+#
+# <details><summary>What we saw</summary>
+#
+# Like a platelet, the smallest of the eight: in the second picture the eosinophil lies in the corner, in
+# the middle there is a red cell, and the evidence for "platelet" is a ring just there.
+# </details>
 #
 # Is there a rule in it? Measure how much of the evidence for the answer lies *outside* the middle,
 # in mistakes and in right answers. Larger cells reach further out, so each mistake gets a partner:

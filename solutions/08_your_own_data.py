@@ -788,6 +788,13 @@ print(f"right only by the first {only_first}, only by the second {only_second}, 
 # apart: the one that is cheaper to run, or easier to explain, may serve as well. **Say so** with the
 # result.
 #
+# <details><summary>And the borrowed features?</summary>
+#
+# With our photographs of blood cells at 64 pixels (845 to learn from, 181 for validation, one seed) they
+# reached 81.8 %, an augmented `DeeperCNN` 83.4 %, p = 0.77: no difference that these images could show.
+# They took a third of the time. Dogs and cups have edges, colours and textures too.
+# </details>
+#
 # ## One test
 #
 # ### Exercise 8.7: the result
