@@ -106,7 +106,7 @@ class _Run:
             except _Spoiled:
                 return time.monotonic() < self.end or self._blame(step, "took the time")
             finally:
-                client.end()
+                client.close()
 
     def _arm(self, client: sandbox.SafeClient, file: Path) -> None:
         key = secrets.token_bytes(32)

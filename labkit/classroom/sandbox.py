@@ -204,6 +204,13 @@ class SafeClient(NotebookClient):
             elif _size(self.folder) > DISK:
                 self.end(f"wrote more than {DISK >> 20} MB")
 
+    def close(self) -> None:
+        """End the kernel, and the threads here that would go on asking for it."""
+        self.end()
+        self.kc.stop_channels()
+        for owner in (self.kc, self.km):
+            owner.context.destroy(linger=0)
+
     def end(self, why: str = "closed") -> None:
         """End the kernel and all that it started."""
         self.stopped = self.stopped or why

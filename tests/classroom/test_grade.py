@@ -5,6 +5,7 @@ import re
 import runpy
 from pathlib import Path
 
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell
 
@@ -20,13 +21,10 @@ LIMITS = Limits(cell=20, total=200, memory=3 << 30)
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 # a handful of each kind; `make soak` grades all of them
 STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 2 GB", "fills the disk")
-STOPPING += ("fills the memory", "closes its channel")
+STOPPING += ("fills the memory",)
 FORGED = ("fake metadata", "no asserts", "a class that equals anything", "the frames above")
-FORGED += ("the judge's key", "a fake of the call", "another exit", "the reference asked for")
-FORGED += ("a class of an own module", "a class of no file", "a class that says it is a library's")
-FORGED += ("a mock inside a function", "a mock that is told", "a walk up the stack")
-FORGED += ("a walk up an error", "frames in other code", "an outcome kept back")
-FORGED += ("frames in code that says it is a library's",)
+FORGED += ("the judge's key", "another exit", "the reference asked for", "a class of no file")
+FORGED += ("a mock inside a function", "an outcome kept back")
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -87,7 +85,8 @@ def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
     verdicts, submission, right, kind
 ):
     text, words = KINDS["STOPPING"][kind]
-    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{text}"}))
+    nb = submission(right | {"2.1": f"# Exercise 2.1\n{text}"})
+    found = verdicts(nb, Limits(cell=10, total=200, memory=3 << 30))
     assert re.search(words, found["2.1"].message)
     assert passed(found) == ["2.2"]
 
@@ -287,10 +286,10 @@ assert not seen, seen
 
 
 def test_nothing_that_a_submission_started_is_left(verdicts, submission, right):
-    name = f"{os.getpid()}.25"
+    name, here = f"{os.getpid()}.25", psutil.Process()
+    before = here.num_threads()
     start = f"\nimport subprocess\nsubprocess.Popen(['sleep', '{name}'], start_new_session=True)"
     assert passed(verdicts(submission(right | {"2.1": right["2.1"] + start}))) == ["2.1", "2.2"]
-    import psutil
-
     left = [p for p in psutil.process_iter(["cmdline"]) if name in (p.info["cmdline"] or [])]
     assert left == []
+    assert here.num_threads() <= before + 1  # the watch may take a moment longer
