@@ -547,13 +547,13 @@ figure
 #
 # With targets $t$ (ones and zeros), the two losses are
 #
-# $$\ell_{\text{softmax}} = -\sum_i t_i \log y_i \ \text{ with } y = \operatorname{softmax}(z),
-# \qquad
-# \ell_{\text{sigmoid}} = -\sum_i \bigl[t_i \log p_i + (1 - t_i) \log(1 - p_i)\bigr]
+# $$\ell_{\text{softmax}} = -\sum_i t_i \log y_i \ \text{ with } y = \operatorname{softmax}(z)$$
+#
+# $$\ell_{\text{sigmoid}} = -\sum_i \bigl[t_i \log p_i + (1 - t_i) \log(1 - p_i)\bigr]
 # \ \text{ with } p_i = \sigma(z_i).$$
 #
-# The left one is the cross-entropy and wants exactly one 1 in $t$; you have just met its gradient.
-# The right one, the *binary* cross-entropy, allows any number of ones. Derive its gradient.
+# The first is the cross-entropy and wants exactly one 1 in $t$; you have just met its gradient.
+# The second, the *binary* cross-entropy, allows any number of ones. Derive its gradient.
 
 # %% [markdown]
 # ### Exercise 0.4: which output, and its gradient
