@@ -438,6 +438,10 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
         _early = "Module.__init__() call" in str(_error)
         assert not _early, "super().__init__() must come first in __init__"
         raise
+    assert not any(nn.parameter.is_lazy(p) for p in _net.parameters()), (
+        "a lazy layer knows its size after the first batch, and the optimizer needs it before: "
+        "write both numbers, as in nn.Linear(2352, 256)"
+    )
     assert list(_net.parameters()), (
         "PyTorch finds no layers: make them in __init__ (two underscores on either side), as "
         "self.layers = nn.Sequential(…); it does not look into a plain Python list"
@@ -1840,7 +1844,8 @@ with lk.check("2.8", "fit_temperature"):
 # it promised on the validation images? And which points of the curves would you not rely on?
 
 # %%
-temperature = fit_temperature(on_validation.logits, on_validation.labels)
+fitted = fit_temperature(on_validation.logits, on_validation.labels)
+temperature = lk.judge.as_array(fitted).item()
 scaled = lk.Predictions(
     result.logits / temperature, result.labels, blood.classes, result.origin, result.indices
 )

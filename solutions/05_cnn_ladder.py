@@ -460,7 +460,7 @@ with lk.check("5.3", "accuracy", "guess_evenly", "guess_largest"):
 lk.seed_everything(SEED)
 one_filter = lk.models.OneFilterCNN()
 images, labels = next(iter(train))
-untrained = accuracy(one_filter.to(images.device)(images), labels)
+untrained = accuracy(one_filter.to(images.device)(images).detach().cpu(), labels.cpu())
 print(f"untrained, {len(labels)} images: {100 * untrained:.1f} %")
 print(f"even guess {100 * guess_evenly:.1f} %, largest class {100 * guess_largest:.1f} %")
 
@@ -686,7 +686,7 @@ def third_linear():
 
 
 def strided():
-    side = out_side(out_side(28, 3, stride=2), 3, stride=2)
+    side = int(out_side(out_side(28, 3, stride=2), 3, stride=2))
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, stride=2),
         nn.BatchNorm2d(16),
@@ -1571,7 +1571,7 @@ def pad_to_32(images):
 def after_poolings(side):
     sides = [side]
     for _ in range(5):
-        sides.append(out_side(sides[-1], kernel=2, stride=2))
+        sides.append(sides[-1] // 2)
     return sides
 
 

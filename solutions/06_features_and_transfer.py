@@ -476,7 +476,7 @@ print("groups that were divided between training and test:", sum(map(len, divide
 # Write `prepare(train, test, components=None)`. It returns both parts, prepared:
 #
 # 1. if `components` is given, PCA to so many components;
-# 2. then each column to mean 0 and standard deviation 1.
+# 2. then each column to mean 0 and standard deviation 1; one that never changes to 0.
 #
 # All that is learned comes from `train`.
 #
@@ -553,6 +553,11 @@ with lk.check("6.3", "prepare"):
     )
     _scaled = "the test part must pass through the same steps: minus train's mean, by its deviation"
     assert np.allclose(_other, _scaler.transform(_b), rtol=0.02, atol=1e-3), _scaled
+    _still = prepare(*(np.insert(part, 2, 7.0, axis=1) for part in (_a, _b)))
+    assert all(np.isfinite(np.asarray(part, float)).all() for part in _still), (
+        "a column that never changes has deviation 0, and nothing can be divided by it: "
+        "divide by 1 there, as StandardScaler does"
+    )
     _first = PCA(2, random_state=0).fit_transform(StandardScaler().fit_transform(_a))
     assert not np.allclose(
         np.abs(_za), np.abs(StandardScaler().fit_transform(_first)), atol=0.02

@@ -178,6 +178,7 @@ figure = {figure}
 WRONG = {
     "2.1": [
         (network(forward="self.layers(x)"), "return"),
+        (stack(LAYERS.replace("Linear(2352, ", "LazyLinear(")), "lazy layer"),
         (stack(LAYERS + ", nn.ReLU()"), "ReLU on the last layer"),
         (stack(LAYERS + ", nn.Softmax(1)"), "leave the softmax out"),
         (stack(LAYERS + ", nn.LogSoftmax(1)"), "log-softmax"),
@@ -583,7 +584,7 @@ WRONG = {
 RIGHT = {
     "2.1": [
         "# Exercise 2.1\nBloodMLP = lk.models.BloodMLP\nexpected_parameters = 636_296",
-        stack(LAYERS.replace("Linear(2352, ", "LazyLinear(").replace("636296", "[636296]")),
+        stack(LAYERS).replace("636296", "[636296]"),
         f"""# Exercise 2.1
 class BloodMLP(nn.Sequential):
     def __init__(self):

@@ -302,6 +302,15 @@ WRONG = {
         (ready("return train"), "return train and test"),
         (
             ready(
+                "if components:\n        p = PCA(components).fit(train)\n"
+                "        train, test = p.transform(train), p.transform(test)\n"
+                "    m, s = train.mean(0), train.std(0)\n"
+                "    return (train - m) / s, (test - m) / s"
+            ),
+            "never changes",
+        ),
+        (
+            ready(
                 "p = PCA(components, random_state=0).fit(train)\n"
                 "    train, test = p.transform(train), p.transform(test)\n"
                 "    s = StandardScaler().fit(train); return s.transform(train), s.transform(test)"
@@ -737,6 +746,7 @@ RIGHT = {
             "if components:\n        p = PCA(components).fit(train)\n"
             "        train, test = p.transform(train), p.transform(test)\n"
             "    m, s = train.mean(0), train.std(0, ddof=1)\n"
+            "    s[s == 0] = 1\n"
             "    return torch.tensor((train - m) / s), torch.tensor((test - m) / s)"
         ),
         ready(BY_HAND),
