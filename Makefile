@@ -4,8 +4,9 @@
 # make colab-test  LivePlot and every lab in fast mode with Colab's versions
 # make other-processors  numbers, answers and labs under other kinds of arithmetic
 # make site   the pages in build/site, from the executed labs; runs nothing
-# make soak   two hours: other-processors about 75 minutes, classroom.py (submissions of every kind)
-#             about 25, soak.py (kill -9, faulty servers, mutilated files) about 15
+# make soak   two hours: other-processors about 75 minutes, answers.py (labs on drawn right answers)
+#             about 15, classroom.py (submissions of every kind) about 25, soak.py (kill -9, faulty
+#             servers, mutilated files) about 17
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -126,9 +127,11 @@ other-processors: $(VENV)/.installed
 	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
 		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
 
-# Not part of CI: submissions of every kind; 50 killed trainings, every fault of a server on every
-# file, mutilated files. Its last line is the count of the last three.
+# Not part of CI: every lab with right answers of all kinds; submissions of every kind; 50 killed
+# trainings, every fault of a server on every file, mutilated files. Its last line is the count of
+# the last three.
 soak: other-processors
+	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/answers.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/classroom.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/soak/soak.py
 
