@@ -759,7 +759,7 @@ with lk.check("6.4", "train_logistic"):
 def logistic(train_x, train_y, test_x):
     """Logits for training and test rows."""
     torch.manual_seed(0)
-    train_x, test_x = torch.tensor(train_x).float(), torch.tensor(test_x).float()
+    train_x, test_x = torch.as_tensor(train_x).float(), torch.as_tensor(test_x).float()
     model = train_logistic(train_x, torch.tensor(train_y), EPOCHS)
     with torch.no_grad():
         return model(train_x).numpy(), model(test_x).numpy()
