@@ -1143,7 +1143,7 @@ with lk.check("5.7", "class_weights"):
 
 # %%
 weights = class_weights(blood.train.labels, len(blood.classes))
-pd.DataFrame({"images": blood.train.counts(), "weight": weights.numpy().round(2)})
+pd.DataFrame({"images": blood.train.counts(), "weight": weights.tolist()}).round(2)
 
 # %% [markdown]
 # **Augmentation.** A cell mirrored or turned is still a cell of its class. `lk.Augment` draws a new
