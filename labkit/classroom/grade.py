@@ -8,6 +8,7 @@ its own, ``python -m labkit.classroom.grade``: a JSON object on stdin, the verdi
 
 import hmac
 import json
+import math
 import re
 import secrets
 import sys
@@ -151,7 +152,7 @@ class _Run:
         began = time.monotonic()
         # the kit's own imports may take long on a busy machine, and are nobody's fault
         most = self.limits.total if self.trusted else self.limits.cell
-        client.timeout = max(1, int(min(most, self.end - began)))
+        client.timeout = max(1, math.ceil(min(most, self.end - began)))  # not before the end
         outputs = client.run(source)
         self.seconds[step.unit] = self.seconds.get(step.unit, 0) + time.monotonic() - began
         if client.stopped:
