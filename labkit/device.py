@@ -17,6 +17,7 @@ __all__ = [
     "get_device",
     "has_fast_bf16",
     "machine",
+    "processor",
     "seed_everything",
 ]
 
@@ -154,17 +155,31 @@ def choose_precision(precision: str, device: torch.device) -> str:
     return "fp16" if device.type == "cuda" else "fp32"
 
 
-def machine() -> str:
-    """The processor's name, PyTorch's threads and its version, in one line.
+def processor(device: torch.device) -> str:
+    """The name of the graphics card, or of this machine's processor for other devices.
 
     Example:
-        >>> machine().endswith(torch.__version__)
+        >>> processor(torch.device("cpu")) in machine()
         True
     """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
     name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():  # Linux knows more
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line for line in lines if line.startswith("model name")]
         name = names[0].split(":")[1].strip() if names else name
+    return name
+
+
+def machine() -> str:
+    """What a training runs on here, in one line: the processors, PyTorch's threads and version.
+
+    Example:
+        >>> machine().endswith(torch.__version__)
+        True
+    """
+    names = dict.fromkeys(processor(device) for device in (get_device(), torch.device("cpu")))
     threads = torch.get_num_threads()
-    return f"{name}, {threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
+    text = f"{threads} thread{'s' * (threads > 1)}, torch {torch.__version__}"
+    return ", ".join((*names, text))

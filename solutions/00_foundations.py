@@ -2158,7 +2158,7 @@ with lk.check("0.12", "softmax_regression_gradients"):
 # %%
 def to_arrays(images, labels):
     """A batch as float64 rows of pixels and whole-number labels."""
-    return images.flatten(1).double().cpu().numpy(), labels.cpu().numpy()
+    return images.flatten(1).cpu().double().numpy(), labels.cpu().numpy()
 
 
 def predict(W, b, loader, split):
@@ -2200,7 +2200,7 @@ W_torch = torch.zeros(10, 784, dtype=torch.float64, requires_grad=True)
 b_torch = torch.zeros(10, dtype=torch.float64, requires_grad=True)
 optimizer = torch.optim.Adam([W_torch, b_torch], lr=1e-3)
 for images, labels in batches:
-    X, y = images.flatten(1).double().cpu(), labels.cpu()
+    X, y = images.flatten(1).cpu().double(), labels.cpu()
     optimizer.zero_grad()  # forget the gradients of the last batch
     F.cross_entropy(X @ W_torch.T + b_torch, y).backward()  # new gradients
     optimizer.step()  # walk

@@ -525,7 +525,8 @@ with lk.check("3.3", "activation_statistics"):
 # root of `relu_mean_squares` (which counts the mean, too).
 
 # %%
-images, labels = next(iter(mnist.train.loader(512, normalize=(mean, std))))
+batch = next(iter(mnist.train.loader(512, normalize=(mean, std))))
+images, labels = (part.cpu() for part in batch)  # where these networks are
 figure, axes = lk.figures.new_figure(1, 2, 3.2, mnist.origin)
 for ax, activation in zip(axes[0], ACTIVATIONS, strict=True):
     for method, colour in zip(METHODS[1:], COLOURS, strict=False):
@@ -929,7 +930,7 @@ pd.DataFrame(rows).T.round(2)
 # %%
 def probe(network):
     """The statistics of each activation layer for 512 images and their loss."""
-    with lk.probes.Probe(network) as probe:
+    with lk.probes.Probe(network.cpu()) as probe:
         nn.functional.cross_entropy(network(images), labels).backward()
     network.zero_grad()
     return probe.to_frame()
@@ -1025,7 +1026,7 @@ pd.DataFrame(rows).T.map("{:.2g}".format)
 
 # %%
 lk.seed_everything(42)
-network = make_network("large", "ReLU")
+network = make_network("large", "ReLU").to(lk.get_device())
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 for _, (x, y) in zip(range(5), train, strict=False):
     loss = nn.functional.cross_entropy(network(x), y)
@@ -1175,7 +1176,7 @@ rows = {}
 for (activation, method), network in networks.items():
     lk.seed_everything(42)
     begin = [p.detach() for p in make_network(method, activation).parameters() if p.ndim == 2]
-    now = [p.detach() for p in network.parameters() if p.ndim == 2]
+    now = [p.detach().cpu() for p in network.parameters() if p.ndim == 2]
     moved = [
         float((n - b).norm()) / (float(b.norm()) or 1) for b, n in zip(begin, now, strict=True)
     ]

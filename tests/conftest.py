@@ -47,10 +47,13 @@ def data_folder(tmp_path_factory):
 def clean_settings(monkeypatch, data_folder):
     """No setting of the person who runs the tests reaches them, and no test uses the network."""
     kept = "LABKIT_PRECISION"  # `make other-processors` forces one: the tests must not mind
+    device = os.environ.get("LABKIT_DEVICE", "cpu")
     for name in [n for n in os.environ if n.startswith("LABKIT_") and n != kept]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LABKIT_DATA", str(data_folder))
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
+    # also where there is a graphics card: LABKIT_DEVICE=cuda tries the answers' banks on it
+    monkeypatch.setenv("LABKIT_DEVICE", device)
 
 
 def random_split(count: int, seed: int = 0, size: int = 8, classes=BLOOD_CLASSES) -> ImageSplit:

@@ -140,7 +140,7 @@ def additivity_gap(
         array([0.1])
     """
     reference = outputs_of(model, background).mean(0)
-    difference = (outputs_of(model, images) - reference).double().numpy(force=True)
+    difference = (outputs_of(model, images) - reference).cpu().double().numpy(force=True)
     largest = np.abs(difference).max(1)
     if targets is not None:
         rows = np.arange(len(images))

@@ -19,7 +19,7 @@ from labkit import settings
 from labkit.data.image_data import ImageData
 from labkit.data.load import load_dataset
 from labkit.data.origin import Origin
-from labkit.device import get_device, machine, seed_everything
+from labkit.device import get_device, processor, seed_everything
 from labkit.files import atomic
 from labkit.liveplot.plot import LivePlot
 from labkit.metrics import Predictions
@@ -132,12 +132,10 @@ def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any)
     judge = EightViews(model) if recipe.eight_views else model
     test = evaluate(judge, data.loaders(batch_size=256)[2])
     device = get_device()
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else machine().split(",")[0]
+    threads = f", {torch.get_num_threads()} threads" if device.type != "cuda" else ""
     made = {
         "seed": seed,
-        "processor": card
-        if device.type == "cuda"
-        else f"{card}, {torch.get_num_threads()} threads",
+        "processor": processor(device) + threads,
         "seconds": round(sum(history.column("seconds")), 1),
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit_of_course(),

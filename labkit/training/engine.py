@@ -121,7 +121,7 @@ class PassTotals:
         """
         if not self._losses:
             raise ValueError(NO_BATCH)
-        losses = torch.stack(self._losses).double().cpu()
+        losses = torch.stack(self._losses).cpu().double()  # Apple's chips have no float64
         if not losses.isfinite().all():
             raise NotFiniteLossError(int((~losses.isfinite()).nonzero()[0]), len(losses))
         sizes = torch.tensor([len(labels) for labels in self._labels]).double()

@@ -4,7 +4,9 @@ A check may accept what a later cell cannot use: another type, another value whe
 leaves one open. Each round draws for each exercise one of its right answers or none, so that
 references run on answers, and answers on references. The last line counts.
 
-    python tests/soak/answers.py [LAB ...] [--rounds 3] [--seed 0]
+    python tests/soak/answers.py [LAB ...] [--rounds 3] [--seed 0] [--card]
+
+With `--card` on a pretended graphics card, where a cell that forgets one fails.
 """
 
 import argparse
@@ -61,7 +63,13 @@ def main() -> int:
     parser.add_argument("labs", nargs="*")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--card", action="store_true")
     asked = parser.parse_args()
+    if asked.card:
+        sys.path.append(str(Path(__file__).parents[1]))
+        import pretended_card
+
+        pretended_card.install()
     os.environ |= {"LABKIT_FAST": "1", "LABKIT_STRICT": "1", "MPLBACKEND": "agg"}
     tried, stopped, dice = 0, 0, random.Random(asked.seed)
     for source in find_sources(find_root(), tuple(asked.labs)):
