@@ -1,9 +1,10 @@
 """A graphics card that is only pretended: it computes on the CPU and refuses what a card refuses.
 
 After `install()` a tensor on the device "card" is an `OnCard`, whose numbers are on the CPU. It
-refuses tensors of two devices in one operation, `numpy()`, and float64, as Apple's chips do. Built
-on PyTorch's experimental interface for back ends in Python; seen to work with PyTorch 2.15.
-For processes of their own: `tests/training/test_card.py`, and `tests/soak/answers.py --card`.
+refuses tensors of two devices in one operation, `numpy()`, and float64, as Apple's chips do; a copy
+to the CPU that nobody waits for is read before it has arrived: it holds zeros. For processes of
+their own, such as `tests/training/test_card.py` and `tests/soak/answers.py --card`. Built on
+PyTorch's experimental interface for back ends in Python; seen to work with PyTorch 2.15.
 """
 
 from collections.abc import Callable
@@ -73,7 +74,11 @@ def _compute(function: Callable, args: tuple, kwargs: dict) -> Any:
         kwargs = {**kwargs, "device": "cpu"}
     known = {id(value.inner): value for value in on_card}  # what an operation in place returns
 
+    too_early = function in _COPIES and on_card and not to_card and kwargs.get("non_blocking")
+
     def wrap(value: torch.Tensor) -> torch.Tensor:
+        if too_early:
+            return torch.zeros_like(value)
         if not to_card:
             return value
         return known[id(value)] if id(value) in known else OnCard(value)

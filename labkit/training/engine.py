@@ -37,14 +37,16 @@ class Engine:
     def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         """The loader's batches on the device, labels as int64 (B,)."""
         classes = class_names(loader)
+        # a copy to the CPU that nobody waits for would be read before it has arrived
+        options = {"device": self.device, "non_blocking": self.device.type != "cpu"}
         for batch in loader:
             images, labels = read_batch(batch)
             if classes and labels.device.type == "cpu":  # on a GPU this would wait for the device
                 check_labels(labels, len(classes))
-            images = images.to(self.device, non_blocking=True)
+            images = images.to(**options)
             if images.ndim == 4:
                 images = images.contiguous(memory_format=self.layout)
-            yield images, labels.to(self.device, non_blocking=True).long()
+            yield images, labels.to(**options).long()
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (B, C) of a batch, in full precision: a softmax in bf16 would blur the loss."""

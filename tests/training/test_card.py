@@ -19,9 +19,10 @@ from conftest import random_split
 
 def trained(where):
     lk.seed_everything(0)
-    parts = (random_split(count, seed) for seed, count in enumerate((80, 16)))
-    options = {"device": torch.device(where), "augment": lk.Augment(flip=True, shift=1)}
-    train, val = (lk.BatchLoader(part, 16, shuffle=True, **options) for part in parts)
+    options = {"batch_size": 16, "shuffle": True, "device": where}
+    moved = lk.Augment(flip=True, shift=1)
+    train = lk.BatchLoader(random_split(80), augment=moved, **options)
+    val = lk.BatchLoader(random_split(16, seed=1), **options)
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 8)
     )
@@ -37,6 +38,9 @@ def trained(where):
         )
         result = lk.evaluate(model, val)
     assert next(model.parameters()).device.type == where
+    elsewhere = lk.evaluate(model.cpu(), val)  # of batches that are on the card
+    np.testing.assert_allclose(elsewhere.logits, result.logits, atol=1e-5)
+    model.to(where)
     images, _ = next(iter(val))
     some = images[4:12], images[:2]  # background, and what to explain
     slopes = lk.explain.gradient(model, some[1], [0, 1])
