@@ -126,6 +126,8 @@ other-processors: $(VENV)/.installed
 		OPENBLAS_CORETYPE=Zen LABKIT_PRECISION=fp32)
 	$(call with-arithmetic,OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default \
 		OPENBLAS_CORETYPE=SkylakeX LABKIT_PRECISION=bf16)
+	@echo "== a graphics card, pretended"
+	env $(NO_DATA) OMP_NUM_THREADS=1 $(BIN)/python tests/soak/answers.py --card --rounds 1
 
 # Not part of CI: every lab with right answers of all kinds; submissions of every kind; 50 killed
 # trainings, every fault of a server on every file, mutilated files. Its last line is the count of

@@ -75,9 +75,15 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Runs of each; 1.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Runs at a time here; 1.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
+@click.option("--elsewhere", is_flag=True, help="Only add the time that this machine takes.")
 @click.option("--record", is_flag=True, help="LABS are recipes: keep their trainings for lab 05.")
 def results(
-    labs: tuple[str, ...], seeds: int, jobs: int, scheduler: str | None, record: bool
+    labs: tuple[str, ...],
+    seeds: int,
+    jobs: int,
+    scheduler: str | None,
+    elsewhere: bool,
+    record: bool,
 ) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
@@ -86,7 +92,10 @@ def results(
     from labkit.authoring.results import write_results
     from labkit.models.recordings import write_recordings
 
-    write_recordings(labs, seeds) if record else write_results(labs, seeds, jobs, scheduler)
+    if record:
+        write_recordings(labs, seeds)
+    else:
+        write_results(labs, seeds, jobs, scheduler, elsewhere)
 
 
 @main.command()

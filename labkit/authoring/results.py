@@ -43,7 +43,8 @@ def table(measured: dict[str, dict]) -> str:
     """The rows of RESULTS.md: one a result, then a line a lab with exercises, seconds and machine.
 
     Args:
-        measured: for each lab ``{"machine": where, "runs": one report a seed, the first first}``.
+        measured: for each lab ``{"machine": where, "runs": one report a seed, the first first}``,
+            and where there is one, ``"elsewhere"``: a report for each other machine.
 
     Example:
         >>> found = {"label": "test accuracy", "accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 99}
@@ -56,7 +57,7 @@ def table(measured: dict[str, dict]) -> str:
         - 02_mini: 2 of 2 exercises; 60 s; Abacus
         <BLANKLINE>
     """
-    rows, times = [], []
+    rows, times, others = [], [], []
     for lab, entry in measured.items():
         runs = [Report(**run) for run in entry["runs"]]
         for results in zip(*(r.results for r in runs), strict=True):
@@ -68,10 +69,21 @@ def table(measured: dict[str, dict]) -> str:
                 *(f"{first['n']:,}", first["origin"], first.get("note", "")),
             )
             rows.append("| " + " | ".join(map(str, cells)) + " |")
-        seconds = ", ".join(f"{r.seconds:.0f} s" for r in runs)
-        exercises = f"{runs[0].passed} of {runs[0].exercises} exercises"
-        times.append(f"- {lab}: {exercises}; {seconds}; {entry['machine']}")
-    return "\n".join([*rows, "", "Time of each run, all cells together:", "", *times, ""])
+        times.append(f"- {lab}: {_times(runs)}; {entry['machine']}")
+        for machine_there, run in entry.get("elsewhere", {}).items():
+            report = Report(**run)
+            own = [r for r in report.results if "recording" not in r.get("note", "")]
+            percent = ", ".join(f"{100 * r['accuracy']:.1f}" for r in own)
+            others.append(f"- {lab}: {_times([report])}; {machine_there}; accuracies {percent} %")
+    text = [*rows, "", "Time of each run, all cells together:", "", *times, ""]
+    if others:
+        text += ["On other machines, one seed each; not in the table above:", "", *others, ""]
+    return "\n".join(text)
+
+
+def _times(runs: list[Report]) -> str:
+    seconds = ", ".join(f"{run.seconds:.0f} s" for run in runs)
+    return f"{runs[0].passed} of {runs[0].exercises} exercises; {seconds}"
 
 
 def run_task(lab: str, notebook: str, variables: dict[str, str]) -> dict[str, Any]:
@@ -91,7 +103,11 @@ def run_task(lab: str, notebook: str, variables: dict[str, str]) -> dict[str, An
 
 
 def write_results(
-    labs: files.Names = None, seeds: int = 1, jobs: int = 1, scheduler: str | None = None
+    labs: files.Names = None,
+    seeds: int = 1,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    elsewhere: bool = False,
 ) -> None:
     """Run the labs and write RESULTS.md; labs that are not named keep their last rows.
 
@@ -102,6 +118,8 @@ def write_results(
         seeds: how many runs of each, at least 1.
         jobs: runs at a time on this machine, which share its cores.
         scheduler: the address of a Dask cluster, "tcp://…", whose workers have labkit and the data.
+        elsewhere: only add a line with the first seed's time on this machine; rows and notebooks
+            stay those of another one.
 
     Raises:
         AuthoringError: at the end, for every run that failed.
@@ -129,7 +147,8 @@ def write_results(
             if len(done[source]) == seeds:
                 beside = f", {jobs} runs at a time" if jobs > 1 else ""
                 beside += f", commit {commit_of_course()}"
-                _record(root, source, [done[source][n] for n in range(seeds)], beside)
+                found = [done[source][n] for n in range(seeds)]
+                (_note if elsewhere else _record)(root, source, found, beside)
     if faults:
         raise AuthoringError("; ".join(sorted(faults)))
 
@@ -146,14 +165,33 @@ def _keep(found: dict[str, Any], out: Path) -> Report:
 def _record(root: Path, source: Path, found: list[dict[str, Any]], beside: str) -> None:
     """Bring the runs of a lab into the instructor's notebook, results.json and RESULTS.md."""
     files.write_notebook(nbformat.reads(found[0]["notebook"], 4), source.with_suffix(".ipynb"))
-    kept = root / "solutions" / "results.json"
-    measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    measured = _measured(root)
     where = ", ".join(dict.fromkeys(each["machine"] for each in found)) + beside
-    measured[source.stem] = {"machine": where, "runs": [each["run"] for each in found]}
+    entry = {"machine": where, "runs": [each["run"] for each in found]}
+    measured[source.stem] = measured.get(source.stem, {}) | entry
+    _write(root, measured)
+
+
+def _note(root: Path, source: Path, found: list[dict[str, Any]], beside: str) -> None:
+    """Bring the first run of a lab into results.json and RESULTS.md as that of another machine."""
+    measured = _measured(root)
+    if source.stem not in measured:
+        raise AuthoringError(f"{source.stem} has no rows yet: leave --elsewhere out")
+    others = measured[source.stem].setdefault("elsewhere", {})
+    others[found[0]["machine"] + beside] = found[0]["run"]
+    _write(root, measured)
+
+
+def _measured(root: Path) -> dict[str, dict]:
+    kept = root / "solutions" / "results.json"
+    return json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+
+
+def _write(root: Path, measured: dict[str, dict]) -> None:
     there = [path.stem for path in files.all_sources(root)]
     measured = {lab: measured[lab] for lab in there if lab in measured}  # none that is gone
     text = json.dumps(measured, indent=1, ensure_ascii=False)
-    kept.write_text(text + "\n", encoding="utf-8")
+    (root / "solutions" / "results.json").write_text(text + "\n", encoding="utf-8")
     (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
     (root / "docs").mkdir(exist_ok=True)  # a course of one's own may have none
     (root / "docs" / "comparison.md").write_text(comparison_page(measured), encoding="utf-8")

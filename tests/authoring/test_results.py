@@ -71,9 +71,18 @@ def test_labs_that_are_not_named_keep_their_rows_and_those_that_are_gone_lose_th
     (course / "solutions" / "03_other.py").write_text(lab.read_text())
     runs = [asdict(report(0.5, 1))]
     before = {name: {"machine": "Abacus", "runs": runs} for name in ("03_other", "09_gone")}
+    before["02_mini"] = before["03_other"] | {"elsewhere": {"an old card": runs[0]}}
     (course / "solutions" / "results.json").write_text(json.dumps(before))
     write_results(["02"])
     text = (course / "RESULTS.md").read_text(encoding="utf-8")
+    assert "- 02_mini: 8 of 8 exercises; 1 s; an old card; accuracies 50.0 %" in text
     assert "- 02_mini: 2 of 2" in text
     assert "| 03_other | test accuracy | 50.00 |" in text
     assert "09_gone" not in text
+    notebook = (course / "solutions" / "02_mini.ipynb").read_bytes()
+    monkeypatch.setattr("labkit.authoring.results.machine", lambda: "a card")
+    write_results(["02"], elsewhere=True)
+    again = (course / "RESULTS.md").read_text(encoding="utf-8")
+    assert again.startswith(text)
+    assert "; a card, commit" in again.removeprefix(text)
+    assert (course / "solutions" / "02_mini.ipynb").read_bytes() == notebook
