@@ -178,7 +178,7 @@ def test_results_of_chosen_labs(course, monkeypatch):
     seen = []
     monkeypatch.setattr("labkit.authoring.results.write_results", lambda *a: seen.append(a))
     assert call("results", "02", "--seeds", "3").exit_code == 0
-    assert seen == [(("02",), 3, 1, None)]
+    assert seen == [(("02",), 3, 1, None, False)]
     assert call("results", "--seeds", "0").exit_code == 2
 
 
