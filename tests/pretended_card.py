@@ -73,7 +73,6 @@ def _compute(function: Callable, args: tuple, kwargs: dict) -> Any:
         to_card = torch.device(kwargs["device"]).type == "card"
         kwargs = {**kwargs, "device": "cpu"}
     known = {id(value.inner): value for value in on_card}  # what an operation in place returns
-
     too_early = function in _COPIES and on_card and not to_card and kwargs.get("non_blocking")
 
     def wrap(value: torch.Tensor) -> torch.Tensor:

@@ -50,13 +50,13 @@ def trained(where):
     return history.batch_losses, result.logits, slopes, gap, probe.to_frame()["gradient_norm"]
 
 for on_card, on_cpu in zip(trained("card"), trained("cpu"), strict=True):
-    np.testing.assert_array_equal(on_card, on_cpu)
+    np.testing.assert_allclose(on_card, on_cpu, rtol=1e-3, atol=1e-4)
 print("the same")
 """
 
 
 @pytest.mark.skipif(
-    not hasattr(torch._C._acc, "register_python_privateuseone_hook"),
+    not hasattr(getattr(torch._C, "_acc", None), "register_python_privateuseone_hook"),
     reason="this PyTorch has no interface for back ends in Python",
 )
 def test_a_card_computes_what_the_cpu_does(tmp_path, monkeypatch):
