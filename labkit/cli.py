@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -77,14 +78,7 @@ def run(lab: str, full: bool, out: Path | None) -> None:
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster, tcp://host:8786.")
 @click.option("--elsewhere", is_flag=True, help="Only add the time that this machine takes.")
 @click.option("--record", is_flag=True, help="LABS are recipes: keep their trainings for lab 05.")
-def results(
-    labs: tuple[str, ...],
-    seeds: int,
-    jobs: int,
-    scheduler: str | None,
-    elsewhere: bool,
-    record: bool,
-) -> None:
+def results(labs: tuple[str, ...], record: bool, seeds: int, **options: Any) -> None:
     """Execute LABS (or all) in full with each seed, and write RESULTS.md.
 
     Example: labkit results 05 --seeds 10 --jobs 2
@@ -92,10 +86,7 @@ def results(
     from labkit.authoring.results import write_results
     from labkit.models.recordings import write_recordings
 
-    if record:
-        write_recordings(labs, seeds)
-    else:
-        write_results(labs, seeds, jobs, scheduler, elsewhere)
+    write_recordings(labs, seeds) if record else write_results(labs, seeds, **options)
 
 
 @main.command()

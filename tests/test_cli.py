@@ -176,9 +176,12 @@ def test_new_lab_and_new_exercise(course):
 
 def test_results_of_chosen_labs(course, monkeypatch):
     seen = []
-    monkeypatch.setattr("labkit.authoring.results.write_results", lambda *a: seen.append(a))
-    assert call("results", "02", "--seeds", "3").exit_code == 0
-    assert seen == [(("02",), 3, 1, None, False)]
+    monkeypatch.setattr(
+        "labkit.authoring.results.write_results", lambda *a, **k: seen.append((a, k))
+    )
+    assert call("results", "02", "--seeds", "3", "--elsewhere").exit_code == 0
+    options = {"jobs": 1, "scheduler": None, "elsewhere": True}
+    assert seen == [((("02",), 3), options)]
     assert call("results", "--seeds", "0").exit_code == 2
 
 
