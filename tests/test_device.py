@@ -28,6 +28,7 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_the_others(only_cpu, 
 
 def test_the_fastest_device_is_taken_and_labkit_device_comes_before_it(monkeypatch):
     monkeypatch.setattr(device, "available_devices", lambda: ["mps", "cpu"])
+    monkeypatch.delenv("LABKIT_DEVICE")
     assert get_device().type == "mps"
     monkeypatch.setenv("LABKIT_DEVICE", "cpu")
     assert get_device() == CPU
