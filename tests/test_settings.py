@@ -32,6 +32,7 @@ def test_a_bad_switch_is_named(monkeypatch, name):
 def test_what_is_not_set_is_off_or_none(monkeypatch):
     monkeypatch.delenv("LABKIT_OFFLINE")
     assert not settings.fast() and not settings.strict() and not settings.offline()
+    monkeypatch.delenv("LABKIT_DEVICE")
     assert settings.mirror() is None and settings.device() is None
 
 
