@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from labkit.inference import evaluating
 
-__all__ = ["Probe", "attention_weights"]
+__all__ = ["Probe", "attention_weights", "hooks_left"]
 
 
 def __dir__() -> list[str]:  # what Tab shows after the module's name
@@ -225,3 +225,23 @@ def _recorder(squares: list[float]) -> Callable[[Tensor], None]:
         squares.append(gradient.detach().cpu().double().square().sum().item())
 
     return record
+
+
+def hooks_left(network: nn.Module) -> int:
+    """How many hooks somebody left on a network, or on all networks; the latter are removed.
+
+    A layer whose ``forward`` was replaced counts as one, too.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> handle = layer.register_forward_hook(lambda *_: None)
+        >>> hooks_left(nn.Sequential(layer))
+        1
+    """
+    kinds = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+    left = sum(len(getattr(layer, f"_{kind}")) for layer in network.modules() for kind in kinds)
+    left += sum("forward" in vars(layer) for layer in network.modules())
+    for everywhere in (getattr(nn.modules.module, f"_global_{kind}") for kind in kinds):
+        left += len(everywhere)
+        everywhere.clear()
+    return left

@@ -446,6 +446,8 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
         "PyTorch finds no layers: make them in __init__ (two underscores on either side), as "
         "self.layers = nn.Sequential(…); it does not look into a plain Python list"
     )
+    _shared = {id(p) for p in _net.parameters()} & {id(p) for p in BloodMLP().parameters()}
+    assert not _shared, "two networks share their layers: make them in __init__, for each its own"
     _calls = []  # of each linear layer: the layer, what went in, what came out
     for _layer in _net.modules():
         if isinstance(_layer, nn.Linear):
@@ -479,14 +481,18 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
     )
     _many = _net(2 * torch.rand(200, 3, 28, 28) - 1)
     assert _many.min() < 0, "no logit is negative: is there a ReLU on the last layer, or a sigmoid?"
-    _calls = _calls[: len(_calls) // 2]  # those of the five images
-    if _calls:
-        _sizes = [(layer.in_features, layer.out_features) for layer, _, _ in _calls]
-        _wanted = [(2352, 256), (256, 128), (128, 8)]
-        assert _sizes == _wanted, (
-            f"the layers are called as {_sizes}: see the arrows above, and make all of them in "
-            "__init__"
-        )
+    # those of the five images, each layer once
+    _calls = list({id(call[0]): call for call in _calls[: len(_calls) // 2]}.values())
+    _sizes = [(layer.in_features, layer.out_features) for layer, _, _ in _calls]
+    _wanted = [(2352, 256), (256, 128), (128, 8)]
+    assert _sizes == [size for size in _wanted if size in _sizes], (
+        f"the layers are called as {_sizes}: see the arrows above, and make all of them in __init__"
+    )
+    _count = sum(p.numel() for p in _net.parameters())
+    assert _sizes == _wanted or _count == 636_296, (
+        f"the linear layers are {_sizes}, and the network has {_count:,} parameters: see the arrows"
+    )
+    if _sizes == _wanted:
         _first = _calls[0][1]
         assert _first.min() < 0, "the negative pixels are lost: no ReLU before the first layer"
         assert torch.allclose(_first.sort(1)[0], _images.flatten(1).sort(1)[0], atol=1e-5), (
@@ -519,8 +525,21 @@ with lk.check("2.1", "BloodMLP", "expected_parameters"):
     )
     _middle = (_net(_images) + _net(-_images)) / 2 - _net(0 * _images)
     assert _middle.abs().max() > 1e-4, "the network is linear: put a ReLU between the layers"
+    if _sizes != _wanted:  # straight between the kinks of its ReLUs? Other functions always bend
+        _fine, _at = BloodMLP().double(), _images.double()
+        _way = torch.randn(_at.shape).double() * 1e-5
+        with torch.no_grad():
+            _bend = _fine(_at + _way) + _fine(_at - _way) - 2 * _fine(_at)
+        assert (_bend.abs() / 1e-10).median() < 1e-2, (
+            "another function than ReLU between the layers"
+        )
+    with torch.no_grad():
+        _calm = _net.eval()(_images)
+        _net.train()
+    assert torch.allclose(_calm, _out, atol=1e-4), (
+        "after eval() the same images get other logits: no softmax there either, and no dropout"
+    )
     _weights = sum(p.numel() for p in _net.parameters() if p.ndim > 1)
-    _count = sum(p.numel() for p in _net.parameters())
     assert not isinstance(expected_parameters, str), "expected_parameters is a text; write a number"
     _said = lk.judge.read_array(expected_parameters, (1,), "expected_parameters").item()
     assert _said != _weights, "these are the weights only: each output has a bias as well"
@@ -612,7 +631,7 @@ with lk.check("2.2", "train_one_epoch"):
 
     class _Toy(nn.Sequential):
         def forward(self, images):
-            _modes.append(self.training)
+            _modes.append(all(module.training for module in self.modules()))
             assert torch.is_tensor(images), (
                 "your network gets no images: `for images, labels in loader`, without enumerate"
             )
@@ -627,7 +646,7 @@ with lk.check("2.2", "train_one_epoch"):
     class _Criterion(nn.Module):
         def forward(self, input, target):
             _events.append("loss")
-            _swapped = target.is_floating_point() and target.ndim == 2
+            _swapped = input.ndim == 1 and target.ndim == 2 and target.is_floating_point()
             assert not _swapped, "the arguments are swapped: criterion(logits, labels)"
             assert input.shape == (len(target), 8), (
                 "criterion wants the logits, eight numbers an image, not images or predictions"
@@ -673,7 +692,9 @@ with lk.check("2.2", "train_one_epoch"):
         )
         raise
     assert _modes, "the model that your function gets is never called: model(images)"
-    assert all(_modes), "the network was not in training mode: call model.train() first"
+    assert all(_modes), (
+        "the network, with all its layers, was not in training mode: call model.train() first"
+    )
     assert "loss" in _events, "use the `criterion` that your function gets"
     assert "backward" in _events, (
         "no gradients are computed: loss.backward() is missing (or its parentheses are)"
@@ -795,7 +816,7 @@ with lk.check("2.3", "validate"):
 
     class _Criterion(nn.Module):
         def forward(self, input, target):
-            _swapped = target.is_floating_point() and target.ndim == 2
+            _swapped = input.ndim == 1 and target.ndim == 2 and target.is_floating_point()
             assert not _swapped, "the arguments are swapped: criterion(logits, labels)"
             assert input.shape == (len(target), 8), (
                 "criterion wants the logits, eight numbers an image, not images or predictions"
@@ -1807,7 +1828,9 @@ with lk.check("2.8", "fit_temperature"):
         return nn.functional.cross_entropy(z, torch.as_tensor(_labels)).item()
 
     _grid = np.linspace(0.3, 5, 236)
-    for _scale in (2.0, 0.5, 1.0, 12.0):
+    for _scale in (2.0, 0.5, 0.25, 0.1, 1.0, 12.0, 3.0):
+        if _scale == 3.0:  # and once with eight classes
+            _honest = np.hstack([_honest, _honest[:, 1:3] - 1])
         _losses = [_loss(_scale, T) for T in _grid]
         _best = _grid[np.argmin(_losses)]
         _given = _honest * _scale
@@ -1827,7 +1850,7 @@ with lk.check("2.8", "fit_temperature"):
             assert _t <= 5 or _t != round(_t) or _scale == 12, (
                 f"{_t:g} is a place in the grid: return the T that stands there"
             )
-            assert _scale != 12 or _t < 5, "T must stay in [0.3, 5], whatever the logits are"
+            assert 0.29 < _t < 5.01, "T must stay in [0.3, 5], whatever the logits are"
             _ends = max(_losses[0], _losses[-1])
             assert _loss(_scale, max(_t, 0.3)) < _ends - 1e-3 or _scale == 12, (
                 f"T = {_t:.2f} is at an end of the range, where the loss is largest or does not "
@@ -1835,7 +1858,7 @@ with lk.check("2.8", "fit_temperature"):
                 "softmax; accuracy cannot choose, T does not change it"
             )
         assert abs(_t - _best) <= _near, (
-            f"for drawn logits of six classes, times {_scale:g}, the mean cross-entropy is "
+            f"for drawn logits, times {_scale:g}, the mean cross-entropy is "
             f"smallest near T = {_best:.2f}, and you return {_t:.2f}"
         )
 
@@ -2032,6 +2055,16 @@ with lk.check("2.9", "mean_curves", "figure"):
         _whole = getattr(figure, f"get_sup{_side}label", str)()
         _texts = [_whole, *(getattr(p, f"get_{_side}label")() for p in _panels)]
         assert any(text.strip() for text in _texts), "say what the axes show: xlabel and ylabel"
+    _turned = any(
+        "accuracy" in panel.get_xlabel().lower() and "epoch" in panel.get_ylabel().lower()
+        for panel in _panels
+    )
+    assert not _turned, "the labels of the axes are swapped: epochs go to the right"
+    for _panel in _panels:
+        _title = _panel.get_title()
+        assert _title not in _curves or any(
+            _draws(line, _curves[_title]) for line in _panel.get_lines()
+        ), f"the panel with the title {_title} shows another curve"
     _legends = [p.get_legend() for p in _panels] + list(getattr(figure, "legends", []))
     _entries = {text.get_text() for legend in _legends if legend for text in legend.get_texts()}
     _titles = {panel.get_title() for panel in _panels if panel.get_title()}

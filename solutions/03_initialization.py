@@ -129,6 +129,7 @@ with lk.check("3.1", "initialize_weights"):
         _wanted = _stds[_method]
         _weights = _draw(_shape, _method)
         _got = float(_weights.std())
+        assert _got > 0, f"{_method}: all weights are {float(_weights.flatten()[0]):g}; draw them"
         assert float((_weights.std(0) - _got).abs().max()) <= 0.3 * _got and (
             float((_weights.std(1) - _got).abs().max()) <= 0.5 * _got
         ), f"{_method}: rows or columns repeat; each weight needs a draw of its own"
@@ -300,35 +301,41 @@ with lk.check("3.2", "predict_std", "relu_mean_squares"):
         _slips = {words: slip / _true for words, slip in _slips.items()}
         _words = f"predict_std gives {_got:.4g}, not {_true:.4g}"
         lk.judge.compare(_got / _true, 1.0, _slips, _words)
-    for _width, _variance in ((256, 2 / 256), (256, 1 / 256), (100, 0.0001)):
-        _got = lk.judge.call(relu_mean_squares, 4, 1.5, _width, _variance)
+    for _depth, _width, _variance in ((4, 256, 2 / 256), (6, 256, 1 / 256), (4, 100, 0.0001)):
+        _got = lk.judge.call(relu_mean_squares, _depth, 1.5, _width, _variance)
+        _got = list(_got) if hasattr(_got, "__next__") else _got
         assert np.ndim(_got) != 0, "one number: give a list with one mean square for each layer"
         _got, _factor = np.array([float(v) for v in _got]), _width * _variance / 2
-        _true = 1.5 * _factor ** np.arange(1, 5)
-        assert len(_got) != 5, "the list starts after the first layer: the input is not in it"
-        assert len(_got) == 4, f"the list has {len(_got)} numbers; one for each of 4 layers"
+        _powers = np.arange(1, _depth + 1)
+        _true = 1.5 * _factor**_powers
+        assert len(_got) != _depth + 1 or not np.isclose(_got[0], 1.5), (
+            "the list starts after the first layer: the input is not in it"
+        )
+        assert len(_got) == _depth, (
+            f"the list has {len(_got)} numbers; one for each of {_depth} layers"
+        )
         _roots, _late = [1.5], [1.5]
-        for _ in range(4):
+        for _ in range(_depth):
             _roots.append((_width * _variance * _roots[-1]) ** 0.5 / 2)
             _late.append((_width * _variance * _late[-1]) ** 0.5)
         _carried = "predict_std gives a standard deviation: square it before you go on"
         _slips = {
-            "ReLU halves the mean square in each layer": _true * 2 ** np.arange(1, 5),
+            "ReLU halves the mean square in each layer": _true * 2**_powers,
             "these are roots: give the mean squares": np.sqrt(_true),
-            "all layers have the same number: the mean square of one is the input of the next": _true[
-                :1
-            ].repeat(4),
+            "all layers have the same number: the mean square of one is the input of the next": (
+                _true[:1].repeat(_depth)
+            ),
             "the list starts after the first layer, not with the input": _true / _factor,
             _carried: _roots[1:],
             f"{_carried}, and halve it": _late[1:],
             "ReLU halves the mean square; halving the standard deviation quarters it": _true
-            / 2 ** np.arange(1, 5),
+            / 2**_powers,
             "this is the variance after ReLU: the mean square is asked": _true
-            * (1 - 1 / math.pi) ** np.arange(1, 5),
+            * (1 - 1 / math.pi) ** _powers,
         }
         _slips = {words: np.divide(slip, _true) for words, slip in _slips.items()}
         lk.judge.compare(
-            _got / _true, np.ones(4), _slips, f"{np.round(_got, 4)}, not {np.round(_true, 4)}"
+            _got / _true, np.ones(_depth), _slips, f"{np.round(_got, 4)}, not {np.round(_true, 4)}"
         )
 
 # %% [markdown]
@@ -436,12 +443,18 @@ with lk.check("3.3", "activation_statistics"):
         )
         try:
             _answer = lk.judge.call(activation_statistics, _network, _images)
-        except TypeError as _error:
-            if "must be Tensor, not" not in str(_error):
-                raise
-            raise AssertionError(
+        except (TypeError, RuntimeError):
+            _ends = nn.Sequential(nn.Flatten(), nn.Linear(784, 9), _kind())  # nothing comes after
+            _came = []
+            _ends.register_forward_hook(lambda network, x, y, came=_came: came.append(y))
+            try:
+                activation_statistics(_ends, _images)
+            except (TypeError, RuntimeError):
+                _came.clear()  # another fault
+            assert all(np.shape(y) == (64, 9) for y in _came), (
                 "a hook returns something, and that replaces the layer's output: return nothing"
-            ) from None
+            )
+            raise
         finally:
             _watch.remove()
             _enabled = torch.is_grad_enabled()
@@ -449,8 +462,11 @@ with lk.check("3.3", "activation_statistics"):
         assert _enabled, (
             "gradients stay switched off for all that follows: with torch.no_grad(): ends by itself"
         )
-        _left = sum(len(layer._forward_hooks) for layer in _network.modules())
+        _left = lk.probes.hooks_left(_network)
         assert _left == 0, f"hooks left behind: {_left}; call handle.remove() for each"
+        assert hasattr(_answer, "__len__"), (
+            "give a list: list(…) makes one of what comes one by one"
+        )
         assert not _seen or len(_seen[-1]) == 64, (
             "send all images through the network together, once, not one by one"
         )
@@ -471,6 +487,9 @@ with lk.check("3.3", "activation_statistics"):
         assert len(_answer) == 2, f"{len(_answer)} pairs for a network with 2 activation layers"
         assert all(len(pair) == 2 for pair in _answer), (
             "each entry must be a pair (mean, standard deviation)"
+        )
+        assert not any(callable(v) for p in _answer for v in p), (
+            "a call has parentheses: output.std()"
         )
         assert all(np.prod(np.shape(v)) == 1 for p in _answer for v in p), (
             "mean and standard deviation must be one number each, over images and units together"
@@ -516,8 +535,20 @@ with lk.check("3.3", "activation_statistics"):
             )
     _kinds = (nn.Tanh, nn.ReLU) * 4
     _network = nn.Sequential(nn.Flatten(), nn.Linear(784, 9), *(kind() for kind in _kinds))
-    _got = len(activation_statistics(_network, _images))
-    assert _got == 8, f"{_got} pairs for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+    _images = torch.randn(100, 1, 28, 28, generator=_random)
+    _got = activation_statistics(_network, _images)
+    assert len(_got) == 8, (
+        f"{len(_got)} pairs for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+    )
+    _left = lk.probes.hooks_left(_network)
+    assert _left == 0, f"hooks left behind: {_left}; call handle.remove() for each"
+    with torch.no_grad():
+        _outputs = [_network[:n](_images) for n in range(3, 11)]
+    _true = [[float(o.mean()), float(o.std())] for o in _outputs]
+    assert np.allclose([[float(v) for v in pair] for pair in _got], _true, rtol=3e-3, atol=3e-4), (
+        "for a network in which Tanh and ReLU alternate the pairs are others: in the order of the "
+        "layers, of all images?"
+    )
 
 
 # %% [markdown]
@@ -715,15 +746,22 @@ with lk.check("3.4", "gradient_norms"):
         _loss = nn.functional.cross_entropy(_x, _labels)
         _all = torch.autograd.grad(_loss, _asked, retain_graph=True)
         _gradients, _entering, _weights = _all[:2], _all[2:4], _all[4:]
-        _answer = lk.judge.call(gradient_norms, _network, _images, _labels)
-        _left = sum(
-            len(layer._backward_hooks) + len(layer._forward_hooks) for layer in _network.modules()
-        )
+        try:
+            _answer = lk.judge.call(gradient_norms, _network, _images, _labels)
+        except (RuntimeError, TypeError) as _error:
+            assert "hook" not in str(_error) or "return" not in str(_error), (
+                "a hook returns something, and that would replace the gradient: return nothing"
+            )
+            raise
+        _left = lk.probes.hooks_left(_network)
         assert _left == 0, f"hooks left behind: {_left}; call handle.remove() for each"
         _same = [torch.equal(p, k) for p, k in zip(_network.parameters(), _kept, strict=True)]
         assert all(_same), "the weights changed: no optimiser step here"
         assert _network.training and all(p.requires_grad for p in _network.parameters()), (
             "leave the network as you found it: in training mode, its parameters with requires_grad"
+        )
+        assert hasattr(_answer, "__len__"), (
+            "give a list: list(…) makes one of what comes one by one"
         )
         assert len(_answer) != 0, (
             f"the list is empty for a network of {_kind.__name__} layers: does a hook watch them, "
@@ -783,8 +821,20 @@ with lk.check("3.4", "gradient_norms"):
         )
     _kinds = (nn.Tanh, nn.ReLU) * 4
     _network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), *(kind() for kind in _kinds))
-    _got = len(gradient_norms(_network, _images, _labels))
-    assert _got == 8, f"{_got} numbers for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+    _images, _labels = _images[:20], _labels[:20]
+    _got = gradient_norms(_network, _images, _labels)
+    assert len(_got) == 8, (
+        f"{len(_got)} numbers for a network with 4 Tanh and 4 ReLU layers: it must be 8"
+    )
+    _outputs = [_network[:3](_images)]
+    for _layer in _network[3:]:
+        _outputs.append(_layer(_outputs[-1]))
+    _loss = nn.functional.cross_entropy(_outputs[-1], _labels)
+    _true = [float(g.norm()) for g in torch.autograd.grad(_loss, _outputs)]
+    assert np.allclose([float(v) for v in _got], _true, rtol=1e-3, atol=0), (
+        "for 20 images and a network in which Tanh and ReLU alternate the norms are others: in the "
+        "order of the layers, of a loss that is the mean of however many images there are?"
+    )
 
 
 # %% [markdown]
@@ -861,6 +911,10 @@ with lk.check("3.5", "share_saturated", "share_dead"):
     lk.judge.compare(_got, 3 / 8, _slips, f"share_saturated: 3 of 8, not {_got:.3f}", 1e-6)
     assert (_outputs < 0).any(), "share_saturated changes the outputs it is given: abs, not abs_"
     assert abs(float(share_saturated(_outputs, 0.4)) - 5 / 8) < 1e-6, "limit is not used"
+    _low = torch.tensor([[-0.6, 0.7, -0.2, 0.1]])
+    assert abs(float(share_saturated(_low, 0.5)) - 2 / 4) < 1e-6, (
+        "limit counts on the negative side as well"
+    )
     assert abs(float(share_saturated(_outputs, 0.5)) - 4 / 8) < 1e-6, (
         "an output of exactly `limit` is not saturated: > limit"
     )
@@ -881,6 +935,9 @@ with lk.check("3.5", "share_saturated", "share_dead"):
     lk.judge.compare(_got, 1 / 5, _slips, f"share_dead: 1 of 5 units, not {_got:.3f}", 1e-6)
     assert float(share_dead(torch.tensor([[0.3, 1.0], [0.3, 2.0], [0.3, 0.0]]))) == 0, (
         "a unit that always gives 0.3 is not dead: dead is 0 for every image"
+    )
+    assert float(share_dead(torch.tensor([[0.0, 0.0], [0.0, 1e-20]]))) == 0.5, (
+        "1e-20 is tiny, but it is not 0: that unit is alive"
     )
     _outputs = torch.zeros(300, 2)
     _outputs[7, 0] = 0.5
@@ -1298,6 +1355,19 @@ with lk.check("3.6", "diagnose"):
         (([1.0, 10.0, 100.0], _level), "healthy", "a factor of 100 is not more than 100"),
         (([100.0, 10.0, 1.0], _level), "healthy", "a factor of 100 is not more than 100"),
         ((_level, _level, 0.5, 0.5), "healthy", "half is not more than half"),
+        (([0.5, 20, 900.0], _level, 0.9, 0.9), "exploding", "explodes, saturated and dead"),
+        ((_level, [50.0, 3.0, 0.1], 0.9, 0.9), "exploding", "the gradient grows going back, dead"),
+        (([0.5, 0.4, 0.3], [0.0, 0.1, 0.1]), "vanishing", "no gradient reaches the first layer"),
+        ((_level, _level, 0.2, 0.7), "dead", "70 % of the units dead, 20 % saturated"),
+        ((_level, _level, 0.51), "saturated", "51 % saturated"),
+        ((_level, _level, 0.0, 0.51), "dead", "51 % of the units dead"),
+        (([1.0, 1.0, 110.0], _level), "exploding", "a factor of 110"),
+        (([110.0, 1.0, 1.0], _level), "vanishing", "a factor of 110"),
+        ((_level, [110.0, 1.0, 1.0]), "exploding", "a factor of 110 going back"),
+        ((_level, [1.0, 1.0, 110.0]), "vanishing", "a factor of 110 going back"),
+        ((_level, [100.0, 1.0, 1.0]), "healthy", "a factor of 100 going back"),
+        ((_level, [1.0, 1.0, 100.0]), "healthy", "a factor of 100 going back"),
+        (([0.0] * 5, [0.0] * 5), "zero", "all activations of five layers 0"),
     ]
     for _arguments, _true, _what in _cases:
         _stds, _gradients, *_shares = _arguments
@@ -1306,7 +1376,7 @@ with lk.check("3.6", "diagnose"):
             _got = diagnose(*_lists, *_shares)
         except ZeroDivisionError:
             raise AssertionError(
-                f"{_what}: diagnose divides by 0 with stds {_stds} and gradients {_gradients}"
+                f"{_what}: diagnose divides by 0, with stds {_stds} and gradients {_gradients}"
             ) from None
         assert _lists == (_stds, _gradients), "diagnose changes the lists that it is given"
         assert _got is not None, "diagnose gives None: is `return` missing in a branch?"
@@ -1315,7 +1385,7 @@ with lk.check("3.6", "diagnose"):
             f"{_what}: gradients travel from the last layer to the first"
         )
         assert str(_got).strip().lower() == _true, f"{_what}: {_true}, not {_got}"
-    _got = diagnose(stds=[0.9] * 2, gradients=[0.1] * 2, dead=0.7)
+    _got = diagnose(stds=[0.9] * 2, gradients=[0.1] * 2, saturated=0.1, dead=0.7)
     assert str(_got).strip().lower() == "dead", "keep the names stds, gradients, saturated and dead"
 
 # %% [markdown]
@@ -1555,7 +1625,14 @@ def orthogonal(size, gain=1.0):
 with lk.check("3.7", "orthogonal"):
 
     def _draw(*arguments):
-        w = lk.judge.call(orthogonal, *arguments)
+        try:
+            w = lk.judge.call(orthogonal, *arguments)
+        except (TypeError, ValueError) as _error:
+            assert not any(word in str(_error) for word in ("sequence", "unpack")), (
+                "take apart what you get: q, r = torch.linalg.qr(…); an svd gives three"
+            )
+            assert "argument: 'gain'" not in str(_error), "keep gain=1.0 in the first line"
+            raise
         assert not isinstance(w, tuple), "qr gives two matrices: return only the first"
         return torch.as_tensor(lk.judge.as_array(w))
 

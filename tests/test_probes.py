@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import labkit as lk
-from labkit.probes import Probe, attention_weights
+from labkit.probes import Probe, attention_weights, hooks_left
 
 
 def network(*activations: nn.Module) -> nn.Sequential:
@@ -127,3 +127,22 @@ def test_attention_weights_are_those_of_the_layers_and_leave_nothing_behind():
     assert hooks_of(model) == 0
     with pytest.raises(ValueError, match="MultiheadAttention"):
         attention_weights(nn.Linear(8, 8), x)
+
+
+@pytest.mark.parametrize(
+    "kind", ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"]
+)
+def test_every_kind_of_hook_that_is_left_is_counted_once(kind):
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    assert hooks_left(model) == 0
+    handle = getattr(model[0], f"register_{kind}")(lambda *_: None)
+    assert hooks_left(model) == 1
+    handle.remove()
+    getattr(nn.modules.module, f"register_module_{kind}")(lambda *_: None)
+    assert [hooks_left(model), hooks_left(model)] == [1, 0]
+
+
+def test_a_forward_that_was_replaced_counts_as_a_hook():
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].forward = lambda x: x
+    assert hooks_left(model) == 1

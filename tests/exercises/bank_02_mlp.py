@@ -177,6 +177,30 @@ figure = {figure}
 
 WRONG = {
     "2.1": [
+        (
+            "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        s=(2352,128,256,8)\n        self.w=nn.ParameterList([nn.Parameter(torch.randn(o,i)/i**.5) for i,o in zip(s,s[1:])])\n        self.b=nn.ParameterList([nn.Parameter(torch.zeros(o)) for o in s[1:]])\n    def forward(self, images):\n        x=images.flatten(1)\n        for n,(w,b) in enumerate(zip(self.w,self.b)):\n            x=F.linear(x,w,b)\n            if n<2:\n                x=torch.relu(x)\n        return x\nexpected_parameters = 2353*128+129*256+257*8\n",
+            "parameters: see the arrows",
+        ),
+        (
+            "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(2352,256), nn.ReLU(), nn.Linear(256,128), nn.ReLU(), nn.Linear(128,8))\n    def forward(self, images):\n        z=self.layers(images)\n        return z if self.training else z.softmax(1)\nexpected_parameters = 636296\n",
+            "after eval()",
+        ),
+        (
+            "# Exercise 2.1 - the network\nlayers = nn.Sequential(nn.Flatten(), nn.Linear(2352,256), nn.ReLU(), nn.Linear(256,128), nn.ReLU(), nn.Linear(128,8))\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.layers=layers\n    def forward(self,x):\n        return self.layers(x)\nexpected_parameters=636296\n",
+            "share their layers",
+        ),
+        (
+            "# Exercise 2.1 - the network\nclass BloodMLP(nn.Module):\n    def __init__(self, layers=nn.Sequential(nn.Flatten(), nn.Linear(2352,256), nn.ReLU(), nn.Linear(256,128), nn.ReLU(), nn.Linear(128,8))):\n        super().__init__()\n        self.layers=layers\n    def forward(self,x):\n        return self.layers(x)\nexpected_parameters=636296\n",
+            "share their layers",
+        ),
+        (
+            "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        s=(2352,256,128,8)\n        self.w=nn.ParameterList([nn.Parameter(torch.randn(o,i)/i**.5) for i,o in zip(s,s[1:])])\n        self.b=nn.ParameterList([nn.Parameter(torch.zeros(o)) for o in s[1:]])\n    def forward(self, images):\n        x=images.flatten(1)\n        for n,(w,b) in enumerate(zip(self.w,self.b)):\n            x=F.linear(x,w,b)\n            if n<2:\n                x=F.gelu(x)\n        return x\nexpected_parameters = 636296\n",
+            "another function than relu",
+        ),
+        (
+            "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        s=(2352,256,128,8)\n        self.w=nn.ParameterList([nn.Parameter(torch.randn(o,i)/i**.5) for i,o in zip(s,s[1:])])\n        self.b=nn.ParameterList([nn.Parameter(torch.randn(o)) for o in s[1:]])\n    def forward(self, images):\n        x=images.flatten(1)\n        for n,(w,b) in enumerate(zip(self.w,self.b)):\n            x=F.linear(x,w,b)\n            if n<2:\n                x=torch.tanh(x)\n        return x\nexpected_parameters = 636296\n",
+            "another function than relu",
+        ),
         (network(forward="self.layers(x)"), "return"),
         (stack(LAYERS.replace("Linear(2352, ", "LazyLinear(")), "lazy layer"),
         (stack(LAYERS + ", nn.ReLU()"), "ReLU on the last layer"),
@@ -222,6 +246,10 @@ WRONG = {
         ),
     ],
     "2.2": [
+        (
+            "# Exercise 2.2 - the training loop\ndef train_one_epoch(model, loader, criterion, optimizer):\n    model.training = True\n    total, n = 0.0, 0\n    for images, labels in loader:\n        loss = criterion(model(images), labels)\n        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n        total += loss.item() * len(labels)\n        n += len(labels)\n    return total / n\n",
+            "with all its layers",
+        ),
         (loop(add="total += loss.item()", end="return total / batches"), "batch means"),
         (loop(add="total += loss.item()", end="return total"), "sum of the batch losses"),
         (loop(add="total += loss.item()"), "multiply it by len(labels)"),
@@ -496,6 +524,18 @@ WRONG = {
         ),
     ],
     "2.8": [
+        (
+            "# Exercise 2.8 - temperature scaling\ndef fit_temperature(logits, labels):\n    grid = np.linspace(0.05, 5, 991)\n    losses = [nn.functional.cross_entropy(torch.as_tensor(logits / T), torch.as_tensor(labels)).item() for T in grid]\n    return grid[np.argmin(losses)]\n",
+            "must stay in [0.3, 5]",
+        ),
+        (
+            "# Exercise 2.8 - temperature scaling\ndef fit_temperature(logits, labels):\n    grid = np.linspace(0.3, 5, 471)\n    y = np.eye(6)[labels]\n    losses = []\n    for T in grid:\n        z = logits / T\n        p = np.exp(z - z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)\n        losses.append(-(y * np.log(p + 1e-300)).sum(1).mean())\n    return grid[np.argmin(losses)]\n",
+            "broadcast",
+        ),
+        (
+            "# Exercise 2.8 - temperature scaling\ndef fit_temperature(logits, labels):\n    grid = np.linspace(0.5, 5, 451)\n    losses = [nn.functional.cross_entropy(torch.as_tensor(logits / T), torch.as_tensor(labels)).item() for T in grid]\n    return grid[np.argmin(losses)]\n",
+            "near t = 0.36",
+        ),
         (grid(of="logits * T", grid="np.linspace(0.2, 4, 381)"), "1/T"),
         (grid(end="return min(losses)"), "return its T"),
         (grid(end="return place"), "a place in the grid"),
@@ -549,6 +589,14 @@ WRONG = {
         ),
     ],
     "2.9": [
+        (
+            "# Exercise 2.9 - learning curves\nmean_curves = {name: np.mean([h.column('val_accuracy') for h in hs], axis=0) for name, hs in runs.items()}\nfigure, ax = plt.subplots()\nfor name, curve in mean_curves.items():\n    ax.plot(range(1, len(curve) + 1), curve, label=name)\nax.set(xlabel='validation accuracy', ylabel='epoch')\nax.legend()\n",
+            "swapped",
+        ),
+        (
+            "# Exercise 2.9 - learning curves\nmean_curves = {name: np.mean([h.column('val_accuracy') for h in hs], axis=0) for name, hs in runs.items()}\nfigure, axes = plt.subplots(2, 2)\nfor ax, c, n in zip(axes.flat, mean_curves.values(), sorted(mean_curves, reverse=True)):\n    ax.plot(c)\n    ax.set(title=n, xlabel='epoch', ylabel='accuracy')\n",
+            "shows another curve",
+        ),
         (curves("np.mean([h.column('val_accuracy') for h in hs])", "ax.plot([y])"), "epochs"),
         (curves("np.mean([h.column('val_accuracy') for h in hs], axis=1)"), "over the seeds"),
         (curves("hs[0].column('val_accuracy')"), "one seed"),
@@ -583,6 +631,10 @@ WRONG = {
 
 RIGHT = {
     "2.1": [
+        "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.w1=nn.Parameter(torch.randn(256,3,28,28)/50)\n        self.b1=nn.Parameter(torch.zeros(256))\n        self.b=nn.Linear(256,128)\n        self.c=nn.Linear(128,8)\n    def forward(self, images):\n        x=torch.einsum('bchw,ochw->bo', images, self.w1)+self.b1\n        x=torch.where(x>0,x,torch.zeros_like(x))\n        x=torch.maximum(self.b(x),torch.tensor(0.0))\n        return self.c(x)\nexpected_parameters = 636296\n",
+        "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.conv=nn.Conv2d(3,256,28)\n        self.b=nn.Linear(256,128)\n        self.c=nn.Linear(128,8)\n    def forward(self, images):\n        x=self.conv(images).flatten(1).relu()\n        return self.c(self.b(x).relu())\nexpected_parameters = 636296\n",
+        "# Exercise 2.1 - the network\nclass Block(nn.Module):\n    def __init__(self,i,o):\n        super().__init__()\n        self.l=nn.Linear(i,o)\n    def forward(self,x):\n        return self.l(x)*(self.l(x)>0)\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.n=nn.Sequential(nn.Flatten(),Block(2352,256),Block(256,128),nn.Linear(128,8))\n    def forward(self,x):\n        return self.n(x)\nexpected_parameters=636_296\n",
+        "# Exercise 2.1 - the network\nimport torch.nn.functional as F\nclass BloodMLP(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.a=nn.Linear(2352,256)\n        self.b=nn.Linear(256,128)\n        self.c=nn.Linear(128,8)\n    def forward(self, images):\n        x=F.relu(F.linear(images.flatten(1), self.a.weight, self.a.bias))\n        return self.c(F.relu(self.b(x)))\nexpected_parameters = 636296\n",
         "# Exercise 2.1\nBloodMLP = lk.models.BloodMLP\nexpected_parameters = 636_296",
         stack(LAYERS).replace("636296", "[636296]"),
         f"""# Exercise 2.1
@@ -630,6 +682,7 @@ expected_parameters = 636296.0
 """,
     ],
     "2.2": [
+        "# Exercise 2.2 - the training loop\ndef train_one_epoch(model, loader, criterion, optimizer):\n    model.train()\n    total, n = 0.0, 0\n    for images, labels in loader:\n        loss = criterion(model(images), nn.functional.one_hot(labels, 8).float())\n        optimizer.zero_grad()\n        loss.backward()\n        optimizer.step()\n        total += loss.item() * len(labels)\n        n += len(labels)\n    return total / n\n",
         loop("model.zero_grad(); loss.backward(); optimizer.step()"),
         loop("loss.backward(); optimizer.step(); optimizer.zero_grad()"),
         loop("optimizer.zero_grad(set_to_none=False); loss.backward(); optimizer.step()"),

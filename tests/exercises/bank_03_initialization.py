@@ -133,6 +133,7 @@ def _orthogonal(matrix):
 
 WRONG = {
     "3.1": [
+        ("# Exercise 3.1 - the four initialisations\ndef initialize_weights(shape, method):\n    assert method in ('zero','small','xavier','he'), method\n    return torch.zeros(shape)\n", 'all weights are 0'),
         (_init(xavier="2 / (fan_in + fan_out)"), "is the variance"),
         (_init(he="2 / fan_in"), "is the variance"),
         (_init(xavier="(1 / (fan_in + fan_out)) ** 0.5"), "xavier: a factor of 2"),
@@ -158,6 +159,7 @@ WRONG = {
         (_init(he="(2 / 784) ** 0.5"), "it must be 0.0816"),  # near (2 / 800) ** 0.5
     ],
     "3.2": [
+        ('# Exercise 3.2 - how large the signal will be\ndef predict_std(mean_square, fan_in, weight_variance):\n    return (mean_square * fan_in * weight_variance) ** 0.5\ndef relu_mean_squares(depth, mean_square, width, weight_variance):\n    results = []\n    for _ in range(4):\n        mean_square = mean_square * width * weight_variance / 2\n        results.append(mean_square)\n    return results\n', 'each of 6 layers'),
         ("# Exercise 3.2\ndef predict_std(s, f, v):\n    return (s * f * v) ** 0.5\n"
          "def relu_mean_squares(depth, s, width, v):\n    return [s * (256 * v / 2) ** (k + 1) for k in range(depth)]",
          ", not ["),
@@ -189,6 +191,15 @@ WRONG = {
         (_predict(result="found[-1]"), "one number"),
     ],
     "3.3": [
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pairs.append((output.mean().item(), output.std().item()))\n        return output.mean()\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images)\n    finally:\n        for handle in handles:\n            handle.remove()\n    return pairs\n', 'a hook returns something'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pair = output.mean().item(), output.std().item()\n        pairs.append(pair)\n        return torch.tensor(pair)\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images)\n    finally:\n        for handle in handles:\n            handle.remove()\n    return pairs\n', 'a hook returns something'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    out = []\n    torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: out.append((float(o.mean()), float(o.std()))) if isinstance(m, (nn.ReLU, nn.Tanh)) else None)\n    network(images)\n    return out\n', 'hooks left behind'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    out = []\n    hs = []\n    layers = list(network)\n    for a, b in zip(layers, layers[1:] + [None]):\n        if isinstance(a, (nn.Tanh, nn.ReLU)):\n            if b is not None:\n                b.register_forward_pre_hook(lambda m, i: out.append((i[0].mean().item(), i[0].std().item())))\n            else:\n                hs.append(a.register_forward_hook(lambda m, i, o: out.append((o.mean().item(), o.std().item()))))\n    network(images)\n    for h in hs: h.remove()\n    return out\n', 'hooks left behind'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    out = []\n    for m in network:\n        if isinstance(m, (nn.Tanh, nn.ReLU)):\n            def f(x, g=m.forward):\n                y = g(x); out.append((y.mean(), y.std())); return y\n            m.forward = f\n    network(images)\n    return out\n', 'hooks left behind'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    out, x = {}, images\n    for l in network:\n        x = l(x)\n        out[l] = x\n    return [(out[l].mean().item(), out[l].std().item()) for k in (nn.Tanh, nn.ReLU) for l in network if isinstance(l, k)]\n', 'order of the'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pairs.append((output.mean().item(), output.std().item()))\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images[:64])\n    finally:\n        for handle in handles:\n            handle.remove()\n    return pairs\n', 'of all images'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pairs.append((output.mean().item(), output.std().item()))\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images)\n    finally:\n        for handle in handles:\n            handle.remove()\n    return zip(*zip(*pairs))\n', 'list(…)'),
+        ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pairs.append((output.mean().item(), output.std))\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images)\n    finally:\n        for handle in handles:\n            handle.remove()\n    return pairs\n', 'parentheses'),
         (_hooks().replace("found.append((", "found.extend(("), "must be a pair"),
         (_hooks(after="[h.remove() for h in handles]; found = list(zip(*found))"),
          "not all means and then"),
@@ -221,6 +232,12 @@ WRONG = {
          "stay switched off"),
     ],
     "3.4": [
+        ('# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    d = {}\n    hs = [m.register_full_backward_pre_hook(lambda m, go, k=k: d.__setitem__(k, go[0].norm().item())) for k, m in enumerate(network) if isinstance(m, (nn.Tanh, nn.ReLU))]\n    nn.functional.cross_entropy(network(images), labels).backward()\n    network.zero_grad()\n    return [d[k] for k in sorted(d)]\n', 'hooks left behind'),
+        ('# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    norms = []\n    torch.nn.modules.module.register_module_full_backward_hook(lambda m, gi, go: norms.append(go[0].norm().item()) if isinstance(m, (nn.Tanh, nn.ReLU)) else None)\n    nn.functional.cross_entropy(network(images), labels).backward()\n    network.zero_grad()\n    return norms[::-1]\n', 'hooks left behind'),
+        ('# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    norms, handles = [], []\n    def hook(layer, grad_input, grad_output):\n        norms.append(grad_output[0].norm().item()); return grad_output[0]\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_full_backward_hook(hook))\n    loss = nn.functional.cross_entropy(network(images), labels)\n    loss.backward()\n    for handle in handles:\n        handle.remove()\n    network.zero_grad()\n    return norms[::-1]\n', 'a hook returns something'),
+        ('# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    norms, handles = [], []\n    def hook(layer, grad_input, grad_output):\n        norms.append(grad_output[0].norm().item())\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_full_backward_hook(hook))\n    loss = nn.functional.cross_entropy(network(images), labels)\n    loss.backward()\n    for handle in handles:\n        handle.remove()\n    network.zero_grad()\n    return reversed(norms)\n', 'list(…)'),
+        ('# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    acts, x = {}, images\n    for l in network:\n        x = l(x)\n        acts[l] = x\n    order = [l for k in (nn.Tanh, nn.ReLU) for l in network if isinstance(l, k)]\n    gs = torch.autograd.grad(nn.functional.cross_entropy(x, labels), [acts[l] for l in order])\n    return [float(g.norm()) for g in gs]\n', 'order of the layers'),
+        ("# Exercise 3.4 - backward hooks\ndef gradient_norms(network, images, labels):\n    norms, handles = [], []\n    def hook(layer, grad_input, grad_output):\n        norms.append(grad_output[0].norm().item())\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_full_backward_hook(hook))\n    loss = nn.functional.cross_entropy(network(images), labels, reduction='sum') / 32\n    loss.backward()\n    for handle in handles:\n        handle.remove()\n    network.zero_grad()\n    return norms[::-1]\n", 'however many images'),
         (_back(add="insert(0, grad_out.norm())"), "this is a tuple"),
         (_back(add="insert(0, grad_out[0].abs().max())"), "not the largest entry"),
         (_back().replace("network(images)", "network(images).softmax(1)"), "without a softmax"),
@@ -257,6 +274,8 @@ WRONG = {
         (_back().replace("(nn.Tanh, nn.ReLU)", "nn.Tanh"), "network of ReLU layers"),
     ],
     "3.5": [
+        ('# Exercise 3.5 - dead and saturated\ndef share_saturated(outputs, limit=0.97):\n    return (outputs.abs() > limit).float().mean()\ndef share_dead(outputs):\n    return (outputs.abs() < 1e-6).all(dim=0).float().mean()\n', '1e-20 is tiny'),
+        ('# Exercise 3.5 - dead and saturated\ndef share_saturated(outputs, limit=0.97):\n    return ((outputs > limit) | (outputs < -0.97)).float().mean()\ndef share_dead(outputs):\n    return (outputs == 0).all(0).float().mean()\n', 'negative side'),
         (_shares(saturated="(outputs.abs() > limit).mean()"), "booleans have no mean"),
         (_shares(saturated="(outputs.abs() > limit).all(0).float().mean()"), "whole units"),
         (_shares(saturated="(outputs.abs() >= limit).float().mean()"), "exactly `limit`"),
@@ -289,6 +308,14 @@ WRONG = {
          "def share_dead(outputs):\n    return (outputs == 0).all(1).float().mean()", "which axis"),
     ],
     "3.6": [
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 / g1 > 100:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', 'divides by 0'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 100 * g1:\n        return "vanishing"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    return "healthy"\n', 'exploding, not saturated'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 100 * g1:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5 and saturated == 0:\n        return "dead"\n    return "healthy"\n', 'dead, not healthy'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 >= 100 * g1:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 >= 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', 'a factor of 100 going back'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if stds == [0, 0, 0]:\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 100 * g1:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', 'five layers'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 100 * g1:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.55:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', '51 % saturated'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 100 * g1:\n        return "vanishing"\n    if s1 > 1000 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', 'a factor of 110'),
+        ('# Exercise 3.6 - the diagnosis\ndef diagnose(stds, gradients, saturated=0.0, dead=0.0):\n    if all(s == 0 for s in stds):\n        return "zero"\n    s0, s1, g0, g1 = stds[0], stds[-1], gradients[-1], gradients[0]\n    if s0 > 100 * s1 or g0 > 299 * g1:\n        return "vanishing"\n    if s1 > 100 * s0 or g1 > 100 * g0:\n        return "exploding"\n    if saturated > 0.5:\n        return "saturated"\n    if dead > 0.5:\n        return "dead"\n    return "healthy"\n', 'going back'),
         (_diagnose().replace("stds[0] == 0", "stds[-1] == 0"), "but not all"),
         (_diagnose().replace("stds[0] == 0", "max(stds) < 1e-5"), "not exactly 0"),
         (_diagnose().replace("stds[0] == 0", "np.allclose(stds, 0)"), "not exactly 0"),
@@ -317,6 +344,9 @@ WRONG = {
         (_diagnose(rest="return 'healthy' if stds[-1] > 0.1 else 'vanishing'"), "saturated, not"),
     ],
     "3.7": [
+        ('# Exercise 3.7 - orthogonal weights\ndef orthogonal(size, gain=1.0):\n    q = torch.linalg.qr(torch.randn(size, size))\n    return gain * q\n', 'take apart'),
+        ('# Exercise 3.7 - orthogonal weights\ndef orthogonal(size, gain=1.0):\n    q, r = torch.linalg.svd(torch.randn(size, size))\n    return gain * q\n', 'take apart'),
+        ('# Exercise 3.7 - orthogonal weights\ndef orthogonal(size, gain):\n    q, r = torch.linalg.qr(torch.randn(size, size))\n    return gain * q\n', 'keep gain=1.0'),
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n"
          "    return gain * torch.randn(size, size) / size ** 0.5", "not orthogonal"),
         ("# Exercise 3.7\ndef orthogonal(size, gain=1.0):\n"
