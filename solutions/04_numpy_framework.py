@@ -177,6 +177,9 @@ with lk.check("4.1", "Module"):
     for _ in range(2):  # also where it is in that mode already
         _module.eval()
         assert _module.training is False, "eval() must set self.training to False"
+    assert _module(3) == 6 and _module.training is False, (
+        "a call runs forward in either mode and leaves the mode as it is"
+    )
     assert _other.training is True, "eval() reaches another module too: the flag belongs to self"
     for _ in range(2):
         _module.train()
@@ -290,7 +293,7 @@ class Linear(Module):
 # %%
 with lk.check("4.2", "Linear"):
     np.random.seed(0)
-    _layer = Linear(600, 300)
+    _layer = Linear(600, 250)
     assert getattr(_layer, "training", None) is True, (
         "a new layer is in training mode: super().__init__()"
     )
@@ -299,8 +302,8 @@ with lk.check("4.2", "Linear"):
     assert isinstance(_w, np.ndarray) and isinstance(_b, np.ndarray), (
         "weight and bias must be NumPy arrays"
     )
-    assert np.shape(_w) == (300, 600), f"the weight is (out, in) = (300, 600), not {np.shape(_w)}"
-    assert np.shape(_b) == (300,), f"the bias has the shape (out,) = (300,), not {np.shape(_b)}"
+    assert np.shape(_w) == (250, 600), f"the weight is (out, in) = (250, 600), not {np.shape(_w)}"
+    assert np.shape(_b) == (250,), f"the bias has the shape (out,) = (250,), not {np.shape(_b)}"
     assert not np.any(_b), "the bias starts at zero"
     for _name, _array in _layer.parameters().items():
         assert _array.dtype == np.float64, (
@@ -308,19 +311,26 @@ with lk.check("4.2", "Linear"):
             "to 1e-7"
         )
     _ratio = np.std(_w) / np.sqrt(2 / 600)
-    assert not 0.95 < _ratio * np.sqrt(300 / 600) < 1.05, "He divides by fan_in, not by fan_out"
-    assert not 0.95 < np.std(_w) / (2 / 600) < 1.05, (
-        "2 / in is the variance; randn needs its square root"
-    )
-    assert not 0.95 < _ratio * np.sqrt(2) < 1.05, "a factor of 2 is missing under the root"
-    assert not 0.95 < _ratio * np.sqrt(900 / 600) < 1.05, "this is Xavier's rule; take He's"
+    for _slip, _words in {
+        (2 / 250) ** 0.5: "He divides by fan_in, not by fan_out",
+        (1 / 250) ** 0.5: "He's rule is sqrt(2 / in), with fan_in, not fan_out",
+        2 / 600: "2 / in is the variance; randn needs its square root",
+        (1 / 600) ** 0.5: "a factor of 2 is missing under the root",
+        (2 / 850) ** 0.5: "this is Xavier's rule; take He's",
+    }.items():
+        assert not 0.97 < np.std(_w) / _slip < 1.03, _words
     assert 0.97 < _ratio < 1.03, f"the weights' standard deviation is {_ratio:.2f} x sqrt(2 / in)"
     assert abs(np.mean(_w)) < 0.02 * np.std(_w), "the mean of the weights must be 0"
     assert 0.015 < np.mean(np.abs(_w) > 2.2 * np.std(_w)) < 0.045, (
         "draw the weights from the normal distribution"
     )
-    assert not np.array_equal(Linear(600, 300).parameters()["weight"], _w), (
+    assert not np.array_equal(Linear(600, 250).parameters()["weight"], _w), (
         "two layers start with the same weights: draw anew, without a fixed seed"
+    )
+    _ratio = np.std(Linear(250, 600).parameters()["weight"]) / np.sqrt(2 / 250)
+    assert 0.97 < _ratio < 1.03, (
+        f"with Linear(250, 600) the standard deviation is {_ratio:.2f} x sqrt(2 / in): fan_in "
+        "counts, also where it is the smaller one"
     )
     _layer = Linear(3, 2)
     _start = _layer.gradients()
@@ -335,6 +345,9 @@ with lk.check("4.2", "Linear"):
             f"the {_name}'s gradient has the shape {np.shape(_array)}, the {_name} {_true}"
         )
         assert not np.any(_array), "the gradients must begin with zeros (np.empty is not empty)"
+        assert _array.dtype == np.float64, (
+            f"the {_name}'s gradient is {_array.dtype}: keep NumPy's float64"
+        )
     _x, _g = np.random.randn(5, 3), np.random.randn(5, 2)
     _w, _b = _layer.parameters()["weight"], _layer.parameters()["bias"]
     _keep = _x.copy(), _g.copy()
@@ -353,7 +366,9 @@ with lk.check("4.2", "Linear"):
     assert np.allclose(_y, _x @ _w.T + _b), "forward is not X Wᵀ + b (with the present weights)"
     _start_w = _w.copy()
     _back = _layer.backward(_g)
-    assert _back is not None, "backward must return the gradient of the input"
+    assert isinstance(_back, np.ndarray), (
+        f"backward must return the gradient of the input, one array, not {type(_back).__name__}"
+    )
     assert np.array_equal(_layer.parameters()["weight"], _start_w), (
         "backward changes the weight: it only adds to the gradient, the optimiser makes the step"
     )
@@ -382,6 +397,12 @@ with lk.check("4.2", "Linear"):
         f"backward returns the shape {np.shape(_back)}; the input has (5, 3)"
     )
     assert np.allclose(_back, _g @ _w), "backward returns G W"
+    for _got, _true in (
+        (_y, _x @ _w.T + _b), (_back, _g @ _w), (_grads["weight"], _g.T @ _x)
+    ):  # fmt: skip
+        assert np.allclose(_got, _true, 1e-9, 1e-12), (
+            "right to a few digits only: keep NumPy's float64"
+        )
     _layer.backward(_g)
     for _name, _true in (("weight", _g.T @ _x), ("bias", _g.sum(0))):
         assert np.allclose(_layer.gradients()[_name], 2 * _true), (
@@ -400,6 +421,11 @@ with lk.check("4.2", "Linear"):
     _layer.backward(_g[:2])
     assert np.allclose(_layer.gradients()["weight"], 4 * _g[:2].T @ _x[:2]), (
         "another layer's forward spoils this one's backward: keep the input in self"
+    )
+    _one = Linear(1, 1)
+    _shapes = np.shape(_one.forward(np.ones((1, 1)))), np.shape(_one.backward(np.ones((1, 1))))
+    assert _shapes == ((1, 1), (1, 1)), (
+        f"one row and one feature give the shapes {_shapes}: keep sides of length 1"
     )
 
 # %% [markdown]
@@ -498,7 +524,7 @@ class Sigmoid(Module):
 # %%
 with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
     _x = np.array([[-2.0, -0.5, 0.3], [1.5, 3.0, -1.0]])
-    _g = np.array([[1.0, -2.0, 3.0], [0.5, 1.0, -1.0]])
+    _g = np.array([[1.0, -2.0, 3.0], [-0.5, 1.0, -1.0]])
     for _kind in (ReLU, Tanh, Sigmoid):
         _name, _layer, _keep = _kind.__name__, _kind(), _x.copy()
         _t = torch.tensor(_x, requires_grad=True)
@@ -531,7 +557,13 @@ with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
                 f"{_name}.backward is not grad times the slope: it passes grad on as it is"
             )
             assert not np.allclose(_got, _g * _y), f"{_name}.backward multiplies by the output"
+            assert not np.any(_got) or np.any(_got[_g < 0]), (
+                f"{_name}.backward drops every negative grad: the sign of the input counts"
+            )
             raise AssertionError(f"{_name}.backward is not grad times the slope at x")
+        assert np.allclose(_got, _t.grad, 1e-9, 1e-12), (
+            f"{_name}.backward is right to a few digits only: keep NumPy's float64"
+        )
         _layer.forward(-_x[:1])
         _t = torch.tensor(-_x[:1], requires_grad=True)
         getattr(torch, _name.lower())(_t).backward(torch.tensor(_g[:1]))
@@ -553,7 +585,7 @@ with lk.check("4.3", "ReLU", "Tanh", "Sigmoid"):
             _layer = Sigmoid()
             _far = _layer.forward(np.array([-1000.0, 0.0, 1000.0]))
             _slope = _layer.backward(np.ones(3))
-        except FloatingPointError:
+        except (FloatingPointError, OverflowError):
             _far = None
     assert _far is not None, (
         "Sigmoid overflows for -1000 or 1000: see the hint (np.where computes both of its branches)"
@@ -636,13 +668,16 @@ class MSELoss:
 with lk.check("4.4", "MSELoss"):
     _loss = MSELoss()
     for _p in (np.arange(12.0).reshape(4, 3) / 5, np.random.RandomState(0).randn(2, 5)):
-        _t, _keep = np.linspace(-1, 1, _p.size).reshape(_p.shape), _p.copy()
+        _t = np.linspace(-1, 1, _p.size).reshape(_p.shape)
+        _keep = _p.copy(), _t.copy()
         _d, _rows, _all = _p - _t, len(_p), _p.size
         _got = _loss.forward(_p, _t)
         assert _got is not None, "forward must return the loss; is `return` missing?"
         assert np.ndim(_got) == 0, "the loss is one number: take the mean over everything"
         _true = np.mean(_d**2)
-        assert np.array_equal(_p, _keep), "forward changes the prediction: make a new array"
+        assert np.array_equal(_p, _keep[0]) and np.array_equal(_t, _keep[1]), (
+            "forward changes the prediction or the target: make a new array"
+        )
         assert not np.isclose(_got, np.sum(_d**2)), "this is the sum: take the mean"
         assert not np.isclose(_got, np.sum(_d**2) / _rows), (
             "divide by the number of all numbers, B · out, not by the batch size alone"
@@ -653,6 +688,9 @@ with lk.check("4.4", "MSELoss"):
         assert np.isclose(_got, _true), "this is not the mean squared error"
         assert np.isclose(_got, _true, 1e-9), "right to a few digits only: keep NumPy's float64"
         _grad = _loss.backward()
+        assert np.array_equal(_p, _keep[0]) and np.array_equal(_t, _keep[1]), (
+            "backward changes the prediction or the target: make a new array"
+        )
         assert _grad is not None, "backward must return an array; is `return` missing?"
         assert np.shape(_grad) == _p.shape, "backward returns an array of the prediction's shape"
         assert not np.allclose(_grad, -2 * _d / _all), "the sign is wrong: prediction - target"
@@ -663,6 +701,14 @@ with lk.check("4.4", "MSELoss"):
         )
         assert np.allclose(_grad, 2 * _d / _all), (
             "backward is not the derivative of the mean squared error by the prediction"
+        )
+        assert np.allclose(_grad, 2 * _d / _all, 1e-9, 1e-12), (
+            "backward is right to a few digits only: keep NumPy's float64"
+        )
+        _loss.forward(_p, _t)
+        MSELoss().forward(2 * _p + 1, _t)
+        assert np.allclose(_loss.backward(), 2 * _d / _all), (
+            "another MSELoss's forward spoils this one's backward: keep it in self"
         )
 
 # %% [markdown]
@@ -743,11 +789,13 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
         _true = torch.nn.functional.cross_entropy(_t, torch.tensor(_c))
         _true.backward()
         _true, _slope = _true.item(), _t.grad.numpy()
-        _loss, _keep, _one_hot = SoftmaxCrossEntropy(), _z.copy(), np.eye(_classes)[_c]
+        _loss, _one_hot, _keep = SoftmaxCrossEntropy(), np.eye(_classes)[_c], (_z.copy(), _c.copy())
         _got = _loss.forward(_z, _c)
         assert _got is not None, "forward must return the loss; is `return` missing?"
         assert np.ndim(_got) == 0, "the loss is one number"
-        assert np.array_equal(_z, _keep), "forward changes the logits: make a new array"
+        assert np.array_equal(_z, _keep[0]) and np.array_equal(_c, _keep[1]), (
+            "forward changes the logits or the targets: make a new array"
+        )
         if not np.isclose(_got, _true):
             _e = np.exp(_z)
             _columns = -np.log((_e / _e.sum(0))[np.arange(_rows), _c]).mean()
@@ -766,11 +814,14 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
             raise AssertionError(f"the loss is {_true:.4f}, not {_got:.4f}")
         assert np.isclose(_got, _true, 1e-9), "right to a few digits only: keep NumPy's float64"
         for _targets, _kind in ((_c, "class numbers"), (_one_hot, "one-hot targets")):
-            _loss = SoftmaxCrossEntropy()
+            _loss, _given = SoftmaxCrossEntropy(), _targets.copy()
             assert np.isclose(_loss.forward(_z, _targets), _true), (
                 "one-hot targets must give the same loss as class numbers"
             )
             _grad = _loss.backward()
+            assert np.array_equal(_z, _keep[0]) and np.array_equal(_targets, _given), (
+                f"backward changes the logits or the targets ({_kind}): make a new array"
+            )
             assert _grad is not None, "backward must return an array; is `return` missing?"
             assert np.shape(_grad) == np.shape(_z), "backward returns an array of the logits' shape"
             assert not np.allclose(_grad, _rows * _slope), (
@@ -784,6 +835,14 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
                 f"the one-hot rows are not subtracted ({_kind})"
             )
             assert np.allclose(_grad, _slope), f"the gradient is not (p - one_hot) / B ({_kind})"
+            assert np.allclose(_grad, _slope, 1e-9, 1e-12), (
+                "backward is right to a few digits only: keep NumPy's float64"
+            )
+        _loss.forward(_z, _c)
+        SoftmaxCrossEntropy().forward(1 - 2 * _z, _c)
+        assert np.allclose(_loss.backward(), _slope), (
+            "another loss's forward spoils this one's backward: keep it in self"
+        )
     with np.errstate(all="ignore"):
         _far = SoftmaxCrossEntropy().forward(np.array([[1000.0, 0.0]]), np.array([0]))
         _loss = SoftmaxCrossEntropy()
@@ -805,6 +864,18 @@ with lk.check("4.5", "SoftmaxCrossEntropy"):
         "a loss of 1000 came out as another: log p of a p that is 0 is cut off (by 1e-12 or so); "
         "compute log p from the logits, z minus the log of the sum"
     )
+    _peak = np.where(np.arange(10) == 3, 1000.0, -1000.0)[None]
+    for _z in (_peak, np.array([[-1000.0, -999.0, -1001.0]])):
+        _t = torch.tensor(_z, requires_grad=True)
+        _true = torch.nn.functional.cross_entropy(_t, torch.tensor([1]))
+        _true.backward()
+        _loss = SoftmaxCrossEntropy()
+        with np.errstate(all="ignore"):
+            _got, _slope = _loss.forward(_z, np.array([1])), _loss.backward()
+        assert np.isclose(_got, _true.item()) and np.allclose(_slope, _t.grad), (
+            f"logits of {_z.min():.0f} to {_z.max():.0f}: loss or gradient is wrong: subtract each "
+            "row's largest logit (not the mean, the largest absolute value or a fixed number)"
+        )
 
 # %% [markdown]
 # ## A chain of layers
@@ -988,7 +1059,9 @@ with lk.check("4.6", "Sequential"):
     except ValueError:
         raise AssertionError("the shapes do not fit: forward goes through the layers in order, "
                              "each with what the one before returned") from None  # fmt: skip
-    assert _y is not None, "forward must return the last layer's output"
+    assert isinstance(_y, np.ndarray), (
+        f"forward must return the last layer's output, one array, not {type(_y).__name__}"
+    )
     _true = 2 * _x @ _first.arrays["weight"] @ _last.arrays["weight"]
     assert np.shape(_y) == (5, 2) and np.allclose(_y, _true), (
         "forward must go through all layers in order"
@@ -1000,7 +1073,10 @@ with lk.check("4.6", "Sequential"):
             "the shapes do not fit in backward: is it in reverse order, and does each layer get "
             "what the one behind it returned?"
         ) from None
-    assert _back is not None, "backward must return the gradient of the network's input"
+    assert isinstance(_back, np.ndarray), (
+        "backward must return the gradient of the network's input, one array, not "
+        f"{type(_back).__name__}"
+    )
     _hidden = 2 * _x @ _first.arrays["weight"]
     _above = 2 * _g @ _last.arrays["weight"].T
     for _k, _layer, _slope in (
@@ -1132,7 +1208,7 @@ with lk.check("4.7", "gradient_check"):
         """A network of the check, y = tanh(x A + a) B, one entry of one gradient spoilt."""
 
         def __init__(self, part="", entry=0, factor=1.0):
-            self.training = True
+            self.training, self.modes = True, set()
             random = np.random.RandomState(1)
             self.p = {"0.weight": random.randn(4, 3), "0.bias": random.randn(3),
                       "1.weight": random.randn(3, 3)}  # fmt: skip
@@ -1140,6 +1216,7 @@ with lk.check("4.7", "gradient_check"):
             self.spoil, self.true = (part, entry, factor), 0.0
 
         def forward(self, x):
+            self.modes.add(self.training)
             self.x, self.h = x, np.tanh(x @ self.p["0.weight"] + self.p["0.bias"])
             return self.h @ self.p["1.weight"]
 
@@ -1211,7 +1288,9 @@ with lk.check("4.7", "gradient_check"):
         "difference central, and divided by 2 epsilon? is it compared with what backward gives for "
         "this loss, and divided by |a| + |b|?)"
     )
-    assert _good.training, "gradient_check leaves the network in evaluation mode"
+    assert _good.training and _good.modes == {True}, (
+        "gradient_check puts the network in evaluation mode: leave the mode as it is"
+    )
     assert _error >= 0, "an error is not negative: take absolute values"
     for _array in _good.g.values():
         _array += 1.0
@@ -1259,8 +1338,11 @@ with lk.check("4.7", "gradient_check"):
         f"where |a| + |b| is below 10⁻³ divide by 10⁻³: the error is {_true:.3g} here, "
         f"not {_error:.3g}"
     )
-    assert 1e-5 < gradient_check(_good, _Loss(), _x, _c, epsilon=0.2), (
-        "epsilon is not used: with 0.2 the differences are much coarser"
+    _error = gradient_check(_good, _Loss(), _x, _c, epsilon=0.2)
+    assert _error > 1e-5, "epsilon is not used: with 0.2 the differences are much coarser"
+    assert abs(_error - 0.5917) < 0.01, (
+        f"with epsilon = 0.2 the error is 0.592 here, not {_error:.3g}: divide by twice the "
+        "epsilon that you moved by"
     )
 
 # %% [markdown]
@@ -1407,7 +1489,7 @@ with lk.check("4.8", "SGD"):
         def gradients(self):
             return dict(self.g)
 
-    for _momentum, _lr in ((0.0, 0.1), (0.9, 0.03)):
+    for _momentum, _lr in ((0.0, 0.1), (0.9, 0.03), (0.5, 0.03)):
         _random, _model = np.random.RandomState(0), _Model()
         _own = dict(_model.p)
         _t = {k: torch.tensor(v.copy(), requires_grad=True) for k, v in _model.p.items()}
@@ -1448,16 +1530,18 @@ with lk.check("4.8", "SGD"):
                 )
                 assert not np.allclose(_off, _before[_k] - _want), "the step goes uphill: subtract"
                 assert _momentum == 0 or not np.allclose(_now, _damped[_k]), (
-                    "with momentum 0.9, v = 0.9 v + g: the gradient has no factor (1 - 0.9)"
+                    f"with momentum {_momentum}, v = {_momentum} v + g: the gradient has no factor "
+                    f"(1 - {_momentum})"
                 )
                 assert _momentum == 0 or _step == 0 or not np.allclose(_now, _plain[_k]), (
-                    "with momentum 0.9 the steps are those without: v must live on from step to "
-                    "step (is it a copy of the gradient? zero_grad() empties the gradient itself)"
+                    f"with momentum {_momentum} the steps are those without: v must live on "
+                    "from step to step (is it the gradient itself? zero_grad() empties that)"
                 )
                 raise AssertionError(
                     "with momentum 0 the step is not w -= lr · g, with the lr it was given"
                     if _momentum == 0
-                    else f"momentum 0.9, lr {_lr}: the steps differ from v = 0.9 v + g, w -= lr · v"
+                    else f"momentum {_momentum}, lr {_lr}: the steps differ from "
+                    f"v = {_momentum} v + g, w -= lr · v"
                 )
 
 # %% [markdown]
@@ -1796,6 +1880,20 @@ with lk.check("4.9", "Dropout"):
     assert np.array_equal(_layer.forward(_x), _y), (
         "draw with np.random.rand: np.random.seed must make it repeatable"
     )
+    _factor, _signs = _y / _x, np.resize([0.0, -1.0, 1.0], _x.shape)
+    np.random.seed(3)
+    with np.errstate(all="ignore"):
+        _layer.forward(_x * _signs)
+        _back = _layer.backward(_g.copy())
+    assert np.allclose(_back, _g * _factor), (
+        "backward is wrong where the input is 0 or negative: keep the mask that was drawn"
+    )
+    np.random.seed(3)
+    _layer.forward(_x)
+    Dropout(0.6).forward(_x)
+    assert np.allclose(_layer.backward(_g.copy()), _g * _factor), (
+        "another Dropout's forward spoils this one's backward: keep it in self"
+    )
     assert len({np.sum(_layer.forward(_x) == 0) for _ in range(5)}) > 1, (
         "the same number of entries is dropped each time: draw each one by itself, np.random.rand"
     )
@@ -1813,6 +1911,14 @@ with lk.check("4.9", "Dropout"):
     assert np.allclose(_layer.backward(_g.copy()), _g * _y / _x), (
         "backward belongs to the last forward, also where the mode has changed since"
     )
+    for _shape in ((7,), (2, 3, 4)):
+        try:
+            _y = Dropout(0.5).forward(np.ones(_shape))
+        except (IndexError, ValueError):
+            _y = None
+        assert np.shape(_y) == _shape, (
+            f"an input of the shape {_shape} fails: rand(*x.shape) fits any"
+        )
     assert np.array_equal(Dropout(0.0).forward(_x), _x), "with p = 0 nothing is dropped"
     assert not _layer.parameters() and not _layer.gradients(), "Dropout has no parameters"
 
@@ -2021,6 +2127,8 @@ with lk.check("4.10", "BatchNorm"):
         )
         assert not np.allclose(_back * _w, _slope), "∂L/∂x: the weight is missing"
         raise AssertionError("∂L/∂x is not the derivative of forward (ask your gradient check)")
+    for _array in (_y, _back, *_layer.gradients().values()):
+        assert _array.dtype == np.float64, f"an array is {_array.dtype}: keep NumPy's float64"
     _layer.backward(_g.copy())
     assert np.allclose(_layer.gradients()["bias"], 2 * _g.sum(0)) and np.allclose(
         _layer.gradients()["weight"], 2 * (_g * _true).sum(0)
@@ -2032,10 +2140,15 @@ with lk.check("4.10", "BatchNorm"):
     assert np.allclose(_layer.backward(_g[:4].copy()), _t.grad), (
         "with 6 rows ∂L/∂x is right, with 4 it is wrong: B is the length of the batch"
     )
+    _layer.forward(_x[:4])
+    BatchNorm(4).forward(_x[1:5] ** 2)
+    assert np.allclose(_layer.backward(_g[:4].copy()), _t.grad), (
+        "another BatchNorm's forward spoils this one's backward: keep it in self"
+    )
     _layer = BatchNorm(4)
     for _ in range(2):
         _layer.forward(_x)
-    _running = np.asarray(_layer.running_mean)
+    _running, _kept = np.array(_layer.running_mean), np.array(_layer.running_var)
     assert not np.allclose(_running, 0), "running_mean does not move in training"
     assert not np.allclose(_running, 0.99 * _x.mean(0)), (
         "a tenth of the way towards the batch: 0.9 of the old, 0.1 of the new"
@@ -2048,9 +2161,9 @@ with lk.check("4.10", "BatchNorm"):
         "running_var: after each forward 0.9 · old + 0.1 · the batch's variance"
     )
     _layer.eval()
-    _y, _kept = _layer.forward(_x[:2]), np.array(_layer.running_var)
-    _want = (_x[:2] - _running) / np.sqrt(np.array(_layer.running_var) + 1e-5)
-    assert np.allclose(_layer.running_mean, _running), (
+    _y = _layer.forward(_x[:2])
+    _want = (_x[:2] - _running) / np.sqrt(_kept + 1e-5)
+    assert np.allclose(_layer.running_mean, _running) and np.allclose(_layer.running_var, _kept), (
         "in evaluation mode the running numbers must not move"
     )
     assert not np.allclose(_y, (_x[:2] - _x[:2].mean(0)) / np.sqrt(_x[:2].var(0) + 1e-5)), (
@@ -2064,6 +2177,16 @@ with lk.check("4.10", "BatchNorm"):
     _layer, _want = BatchNorm(4, epsilon=0.5), (_x - _x.mean(0)) / np.sqrt(_x.var(0) + 0.5)
     assert np.allclose(_layer.forward(_x), _want), (
         "the argument epsilon is not used: with 0.5 the output is another"
+    )
+    assert any(np.allclose(_layer.running_var, 0.9 + 0.1 * _x.var(0, ddof=d)) for d in (0, 1)), (
+        "running_var takes the variance without epsilon: that stands under the root only"
+    )
+    _t = torch.tensor(_x, requires_grad=True)
+    torch.nn.functional.batch_norm(_t, None, None, training=True, eps=0.5).backward(
+        torch.tensor(_g)
+    )
+    assert np.allclose(_layer.backward(_g.copy()), _t.grad), (
+        "with epsilon = 0.5 ∂L/∂x is wrong: divide by forward's √(σ² + ε)"
     )
     _layer.eval()
     _want = (_x - _layer.running_mean) / np.sqrt(np.array(_layer.running_var) + 0.5)
@@ -2137,7 +2260,8 @@ def train_steps(model, use_adam, steps=300):
         sgd.zero_grad()
         model.backward(loss.backward())
         if use_adam:
-            adam.step(list(model.gradients().values()))
+            gradients = model.gradients()
+            adam.step([gradients[name] for name in model.parameters()])
         else:
             sgd.step()
     model.eval()
@@ -2183,7 +2307,8 @@ for name, values in accuracies.items():
 #   was made from gets $\partial L/\partial$ of itself **added** to its `grad`.
 #
 # A tensor may be used more than once: in `y = a * a + a`, three ways lead from `y` to `a`. And a tensor
-# in the middle must not pass its gradient on before it has received all of it.
+# in the middle must not pass its gradient on before it has received all of it. (Two calls of
+# `backward()` may share tensors without parents, such as weights; others need not work.)
 #
 # <details><summary>Hint 1: the idea</summary>
 #

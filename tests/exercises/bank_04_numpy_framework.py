@@ -419,6 +419,8 @@ WRONG = {
             ),
             "the layer's own forward",
         ),
+        (module(call="self.training = True; return self.forward(x)"), "leaves the mode"),
+        (module(call="return self.forward(x) if self.training else x"), "either mode"),
     ],
     "4.2": [
         (
@@ -489,6 +491,25 @@ WRONG = {
         (linear(back="grad *= 1.5; return grad / 1.5 @ self.weight"), "changes the array"),
         (linear(back="pass"), "must return the gradient of the input"),
         (linear(back="return grad @ self.weight / len(grad)"), "returns G W"),
+        (linear(weight="np.random.randn(fan_out, fan_in) / fan_out**0.5"), "not fan_out"),
+        (
+            linear(weight="np.random.randn(fan_out, fan_in) * np.sqrt(2 / max(fan_in, fan_out))"),
+            "fan_in counts",
+        ),
+        (
+            linear(
+                start="self.dW = np.zeros((fan_out, fan_in), 'f4'); self.db = np.zeros(fan_out, 'f4')"
+            ),
+            "the weight's gradient is float32",
+        ),
+        (
+            linear(forward="return (x @ self.weight.T + self.bias).astype(np.float32)"),
+            "few digits",
+        ),
+        (linear().replace("self.x = x", "self.x = x.astype(np.float32)"), "few digits"),
+        (linear(back="return (grad @ self.weight).astype(np.float32)"), "few digits"),
+        (linear(forward="return np.squeeze(x @ self.weight.T + self.bias)"), "sides of length 1"),
+        (linear(back="return grad @ self.weight, self.dW, self.db"), "one array, not tuple"),
     ],
     "4.3": [
         (activations(relu="np.abs(x)"), "ReLU.forward"),
@@ -515,6 +536,14 @@ WRONG = {
             activations().replace("grad * (self.y - self.y * self.y)", "grad * self.y"),
             "by the output",
         ),
+        (activations(relu_back="np.maximum(grad, 0) * (self.x > 0)"), "sign of the input"),
+        (activations(relu_back="np.maximum(grad, 0)"), "sign of the input"),
+        (activations(tanh_back="(grad / np.cosh(self.x) ** 2).astype('f4')"), "few digits"),
+        (
+            "import math\n"
+            + activations(sigmoid="np.vectorize(lambda v: 1 / (1 + math.exp(-v)))(x)"),
+            "overflows",
+        ),
     ],
     "4.4": [
         (mse(loss="((p - t) ** 2).sum()"), "this is the sum"),
@@ -531,6 +560,13 @@ WRONG = {
         (mse(grad="2 * (self.p - self.t) / 12"), "is not the derivative"),
         (mse(grad="np.mean(2 * (self.p - self.t))"), "prediction's shape"),
         (mse(loss="np.mean(np.square(np.subtract(p, t, out=p)))"), "changes the prediction"),
+        (mse(loss="np.mean(np.square(np.subtract(p, t, out=t)))"), "or the target"),
+        (mse().replace("self.", "MSELoss."), "another MSELoss's forward"),
+        (
+            mse(grad="np.multiply(np.subtract(self.p, self.t, out=self.p), 2 / self.p.size)"),
+            "backward changes",
+        ),
+        (mse(grad="(2 / self.p.size * (self.p - self.t)).astype(np.float32)"), "few digits"),
     ],
     "4.5": [
         (cross_entropy(targets="c = targets.astype(float)"), "whole numbers"),
@@ -589,6 +625,34 @@ WRONG = {
             ),
             "1",
         ),
+        (cross_entropy(stable="z = logits - logits.mean(1)[:, None]"), "largest logit"),
+        (cross_entropy(stable="z = logits - np.median(logits, 1)[:, None]"), "largest logit"),
+        (cross_entropy(stable="z = logits - abs(logits).max(1)[:, None]"), "largest logit"),
+        (
+            cross_entropy(stable="z = logits - np.maximum(logits.max(1), 0)[:, None]"),
+            "largest logit",
+        ),
+        (cross_entropy(stable="z = logits - 700"), "largest logit"),
+        (cross_entropy(grad="(grad / len(grad)).astype(np.float32)"), "few digits"),
+        (cross_entropy().replace("self.", "SoftmaxCrossEntropy."), "another loss's forward"),
+        (  # the caller's logits, in backward
+            cross_entropy(grad="np.add(self.z, grad / len(grad) - self.z, out=self.z)").replace(
+                "e = np.exp(z)", "e = np.exp(z); self.z = logits"
+            ),
+            "backward changes",
+        ),
+        (
+            cross_entropy(targets="t = targets; c = (t if t.ndim == 1 else t.argmax(1)).copy()")
+            .replace("grad = self.p.copy()", "self.t[...] = 0; grad = self.p.copy()")
+            .replace("e = np.exp(z)", "e = np.exp(z); self.t = targets"),
+            "backward changes",
+        ),
+        (
+            cross_entropy(
+                targets="c = (targets if targets.ndim == 1 else targets.argmax(1)).copy(); targets[...] = 0"
+            ),
+            "forward changes",
+        ),
     ],
     "4.6": [
         (sequential(order="self.layers"), "reverse order"),
@@ -636,6 +700,16 @@ WRONG = {
             sequential(forward="return self.layers[-1].forward(x[:, :1] * np.ones((1, 4)))"),
             "in order",
         ),
+        (
+            sequential(
+                forward="a = [x]\n        for f in self.layers: a.append(f.forward(a[-1]))\n        return a"
+            ),
+            "one array, not list",
+        ),
+        (
+            sequential().replace("        return grad\n", "        return grad, 0\n"),
+            "one array, not tuple",
+        ),
     ],
     "4.7": [
         (check(result="max(errors) < 1e-6"), "not whether it is small"),
@@ -677,6 +751,13 @@ WRONG = {
         (check(size="max(abs(m) + abs(slope[i]), 1e-8)"), "divide by 10⁻³"),
         (check(zero="[g.fill(0) for g in model.gradients().values()]; model.eval()"), "evaluation"),
         (check().replace("(p[k], g[k].copy())", "(p[k], p[k].copy())"), "what backward gives"),
+        (check(width="2e-5"), "twice the epsilon"),
+        (
+            check(zero="model.eval(); [g.fill(0) for g in model.gradients().values()]").replace(
+                "    return", "    model.train()\n    return"
+            ),
+            "evaluation mode",
+        ),
     ],
     "4.8": [
         (optimizer(velocity="self.v.get(k, 0) + self.momentum * g[k]"), "v = momentum · v + g"),
@@ -722,6 +803,10 @@ WRONG = {
         ),
         (optimizer(zero="pass"), "zero_grad() leaves"),
         (optimizer(keys="[k for k in p if 'weight' in k]"), "the bias does not move"),
+        (
+            optimizer(velocity="(0.9 if self.momentum else 0) * self.v.get(k, 0) + g[k]"),
+            "momentum 0.5",
+        ),
     ],
     "4.9": [
         (dropout(back="grad * (self.m > 0)"), "backward needs the division"),
@@ -747,6 +832,26 @@ WRONG = {
             dropout(draw=".argsort(axis=None).argsort().reshape(x.shape) >= self.p * x.size"),
             "draw each one by itself",
         ),
+        (
+            dropout(back="grad * (self.y != 0) * (1 / (1 - self.p) if self.m is not 1 else 1)")
+            .replace("return x * self.m", "self.y = x * self.m\n            return self.y")
+            .replace("self.m = np.ones_like(x)", "self.m, self.y = 1, np.ones_like(x)"),
+            "0 or negative",
+        ),
+        (
+            dropout(back="grad * self.y / self.x")
+            .replace("return x * self.m", "self.x, self.y = x, x * self.m; return self.y")
+            .replace("self.m = np.ones_like(x)", "self.x = self.y = np.ones_like(x)"),
+            "0 or negative",
+        ),
+        (dropout().replace("self.m", "Dropout.m"), "another Dropout's forward"),
+        (
+            dropout()
+            .replace("self.m", "mask_")
+            .replace("(self, x):\n", "(self, x):\n        global mask_\n"),
+            "another Dropout's forward",
+        ),
+        (dropout(size="x.shape[0], x.shape[1]"), "the shape (7,) fails"),
     ],
     "4.10": [
         (norm().replace("grad * self.h, 0", "grad * self.h * self.s, 0"), "grad · x̂"),
@@ -776,6 +881,44 @@ WRONG = {
         (norm(keep="0.1", new="0.9"), "a tenth"),
         (norm(keep="1", new="0"), "does not move"),
         (norm(dx="(g - g.mean(0) - self.h * (g * self.h).mean(0))"), "not the derivative"),
+        (
+            norm(
+                var="x.var(0) + self.epsilon", std="np.sqrt(v + (not self.training) * self.epsilon)"
+            ),
+            "without epsilon",
+        ),
+        (
+            norm(
+                dx="(g - g.mean(0) - self.h * (g * self.h).mean(0)) / np.sqrt(self.v + 1e-5)"
+            ).replace("self.s = ", "self.v = v; self.s = "),
+            "epsilon = 0.5 ∂L/∂x",
+        ),
+        (
+            norm().replace("self.h", "BatchNorm.h").replace("self.s", "BatchNorm.s"),
+            "another BatchNorm's forward",
+        ),
+        (norm(out="(self.weight * self.h + self.bias).astype(np.float32)"), "float32"),
+        (
+            norm(mode="self.running_mean is not None")
+            .replace(
+                "self.running_mean = 0.9 * self.running_mean + 0.1 * m",
+                "self.running_mean += 0.1 * (m - self.running_mean)",
+            )
+            .replace(
+                "self.running_var = 0.9 * self.running_var + 0.1 * v",
+                "self.running_var += 0.1 * (v - self.running_var)\n            if not self.training: m, v = self.running_mean, self.running_var",
+            ),
+            "must not move",
+        ),
+        (
+            norm()
+            .replace("            self.running_var = 0.9 * self.running_var + 0.1 * v\n", "")
+            .replace(
+                "        if self.training:",
+                "        self.running_var += 0.1 * (x.var(0) - self.running_var)\n        if self.training:",
+            ),
+            "must not move",
+        ),
     ],
     "4.11": [
         (
@@ -857,6 +1000,7 @@ RIGHT = {
             dw="np.add(self.dW, np.einsum('bo,bi->oi', grad, self.x), out=self.dW)",
             back="return np.dot(grad, self.weight)",
         ),
+        linear(gradients="return {'bias': self.db, 'weight': self.dW}"),
     ],
     "4.3": [
         activations(),
@@ -888,6 +1032,10 @@ RIGHT = {
         cross_entropy(
             targets="c = np.argmax(targets, 1) if len(targets.shape) > 1 else targets"
         ).replace("targets = np.asarray(targets)", "n = targets.ndim"),
+        cross_entropy(
+            stable="z = logits - np.logaddexp.reduce(logits, axis=1)[:, None]",
+            loss="return -z[np.arange(len(z)), c].mean()",
+        ),
     ],
     "4.6": [
         sequential(),
@@ -917,6 +1065,7 @@ RIGHT = {
         dropout(),
         dropout(random="np.random.random_sample(({size}))".replace("({size})", "x.shape")),
         dropout(random="np.random.binomial(1, 1 - self.p, x.shape)", draw="* 1.0"),
+        dropout(random="np.random.rand(x.size).reshape(x.shape)"),
     ],
     "4.10": [
         norm(),
@@ -929,5 +1078,13 @@ RIGHT = {
         tape(),
         tape(walk=COUNTED),
         tape(left="np.einsum('ij,kj->ik', g, other.data)", relu="np.where(self.data > 0, g, 0)"),
+        # each call's own sums, so that a tensor in the middle may be shared by two calls
+        tape(
+            seed="own = {id(self): np.ones_like(self.data)}",
+            walk=SORTED.replace(
+                "{add}", "own[id(parent)] = own.get(id(parent), 0) + pull(own[id(t)])"
+            )
+            + "\n            t.grad = t.grad + own[id(t)]",
+        ),
     ],
 }

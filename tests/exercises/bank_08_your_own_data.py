@@ -89,6 +89,24 @@ def recall(body):
 OF = "c = result.classes.index(name)\nof = result.labels == c\n"
 HITS = OF + "hits = int((result.predicted[of] == c).sum())\n"
 
+KEYS = """
+seen, n = set(), 0
+for s in (data.train, data.val, data.test):
+    keys = [{key} for i in s.images]
+    n += sum(k in seen for k in keys)
+    seen |= set(keys)
+return n
+"""
+NEAR = """
+parts, n = [s.images{kind} for s in (data.train, data.val, data.test)], 0
+for k in (1, 2):
+    before = torch.cat(parts[:k])
+    for i in parts[k]:
+        n += bool(({apart} {limit}).any())
+return n
+"""
+HALF = "a, n = result.accuracy, len(result.labels); h = 1.96 * (a * (1 - a) / n) ** 0.5\n"
+
 WRONG = {
     "8.1": [
         (question(text='"Which kind of cell does a photograph show"'), "question mark"),
@@ -105,6 +123,10 @@ WRONG = {
         (question(useful='"90 %"'), "is a number"),
         (question(useful='float("nan")'), "NaN"),
         ('# Exercise 8.1\nquestion = "Which kind of cell is this?"\n', "dictionary"),
+        (question(text='"? ? ?"'), "whole sentence"),
+        (question(who='"- - -"'), "say who"),
+        (question(text='"Immunohistochemistry?"'), "whole sentence"),
+        (question(text='"どの種類?"'), "whole sentence"),
     ],
     "8.2": [
         (card(images="len(data.train)"), "training part only"),
@@ -121,6 +143,15 @@ WRONG = {
         (card(belongs_together="..."), "still holds"),
         (card(belongs_together='"? ..."'), "'belongs together' needs a text"),
         (card(labelled_by='"-"'), "'labelled by' needs a text"),
+        (
+            card(smallest_class='(a := data.counts()["all"].iloc[:-1]).index[a == a.min()]'),
+            "one name, not Index",
+        ),
+        (
+            card(smallest_class='data.counts()["all"].iloc[:-1].nsmallest(1)'),
+            "one name, not Series",
+        ),
+        (card(source='"写真"'), "'source' needs a text"),
     ],
     "8.3": [
         (leaks("pass"), "return"),
@@ -187,6 +218,29 @@ return n
             ),
             "is one leak",
         ),
+        (
+            leaks(
+                PARTS
+                + "seen, n = set(t), sum(k in t or k in v for k in e)\nfor k in v:\n    n += k in seen\n    seen.add(k)\nreturn n"
+            ),
+            "inside one part",
+        ),
+        (leaks(KEYS.replace("{key}", "tuple(i.sum(1).flatten().tolist())")), "same mean"),
+        (leaks(KEYS.replace("{key}", "i[1].numpy().tobytes()")), "all colours"),
+        (
+            leaks(
+                NEAR.format(kind="", apart="((before - i) ** 2).flatten(1).sum(1)", limit="== 0")
+            ),
+            "uint8 differences wrap",
+        ),
+        (
+            leaks(
+                NEAR.format(
+                    kind=".float()", apart="(before - i).abs().flatten(1).mean(1)", limit="< 1e-4"
+                )
+            ),
+            "one pixel differs",
+        ),
     ],
     "8.4": [
         (
@@ -247,6 +301,12 @@ return n
             ),
             "do not round",
         ),
+        (
+            guesser(
+                "a = np.asarray(train_labels); a.sort(); u, i = np.unique(a, return_index=True); return (np.asarray(val_labels) == u[np.diff([*i, len(a)]).argmax()]).mean()"
+            ),
+            "changes the labels",
+        ),
     ],
     "8.5": [
         (candidates(""), "at least 3"),
@@ -305,6 +365,15 @@ return n
                 "net = nn.Sequential(nn.Conv2d(channels, 8, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, count), nn.Softmax(1))",
             ),
             "probabilities",
+        ),
+        (
+            candidates(
+                "candidates['two layers'] = other",
+                """other = Borrowed(backbone, nn.Sequential(nn.Linear(width, 32), nn.ReLU(), nn.Linear(32, count)))
+other = other.to(lk.get_device()).eval()
+lk.fit(other.head, kept_train, kept_val, epochs=2)""",
+            ),
+            "under another head",
         ),
     ],
     "8.6": [
@@ -381,6 +450,12 @@ return n
             ),
             "one of the names",
         ),
+        (
+            choose(
+                "return max(results, key=lambda n: (round(results[n].accuracy, 4), -results[n].loss))"
+            ),
+            "do not round",
+        ),
     ],
     "8.7": [
         (
@@ -434,6 +509,11 @@ return n
             "as a share",
         ),
         (TEST + "low, high = 0.0, 1.0\n" + FULL, "interval of this result"),
+        (TEST + "low, high = high, low\n" + FULL, "wrong way round"),
+        (
+            TEST + HALF + "sentence = f'{100 * a:.1f} % ± {50 * h:.1f} %, n = {n}'\n",
+            "interval of this result",
+        ),
     ],
     "8.8": [
         (
@@ -492,6 +572,20 @@ return n
             "per cent",
         ),
         (recall(HITS + "lk.statistics.wilson_interval(hits, int(of.sum()))"), "return"),
+        (
+            recall(
+                HITS.replace("result.classes", "data.classes")
+                + "return lk.statistics.wilson_interval(hits, int(of.sum()))"
+            ),
+            "not data.classes",
+        ),
+        (
+            recall(
+                HITS.replace("result.classes.index(name)", "name")
+                + "return lk.statistics.wilson_interval(hits, int(of.sum()))"
+            ),
+            "not with the name",
+        ),
     ],
 }
 
@@ -503,6 +597,9 @@ RIGHT = {
         question(useful="0.51"),
         question(text='"Is it mature? (64 pixels a side)"', useful="torch.tensor(0.8)"),
         question(worst="np.array(data.classes)[[3, 6]]", useful="np.array(0.9)"),
+        question(text='"Is this cell a sick one？"'),
+        question(text='"この白血球はどの種類ですか？"', who='"検査技師が塗抹標本を仕分けるため"'),
+        question(worst="pd.Series(data.classes[:2])"),
     ],
     "8.2": [
         card(),
@@ -516,6 +613,7 @@ RIGHT = {
             labelled_by='"pathologists"', cannot_show='"rare diseases"', source='"Barcelona, 2020"'
         ),
         card(belongs_together='"patients: unknown"', images="torch.tensor(len(images))"),
+        card(source='"巴塞罗那医院的照片"'),
     ],
     "8.3": [
         leaks(PARTS + "return sum(k in set(t) for k in v) + sum(k in set(t) | set(v) for k in e)"),
@@ -527,6 +625,11 @@ t, v, e = place(data.train), place(data.val), place(data.test)
 return np.isin(v, t).sum() + np.isin(e, t + v).sum()
 """),
         leaks(PARTS + "return np.int64(sum(k in t for k in v) + sum(k in t or k in v for k in e))"),
+        leaks(
+            NEAR.format(
+                kind=".float()", apart="(before - i).abs().flatten(1).amax(1)", limit="== 0"
+            )
+        ),
     ],
     "8.4": [
         guesser(
@@ -558,6 +661,17 @@ return np.isin(v, t).sum() + np.isin(e, t + v).sum()
             'candidates["my own"] = net',
             "net = nn.Sequential(nn.Conv2d(channels, 8, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, count))\nnet = train_candidate(net, epochs=1)",
         ),
+        candidates(
+            "candidates['own kernels'] = train_candidate(Own(), epochs=1)",
+            """class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.kernels = nn.Parameter(torch.randn(8, channels, 5, 5) * 0.1)
+        self.out = nn.Linear(8, count)
+    def forward(self, x):
+        return self.out(nn.functional.conv2d(x, self.kernels, stride=2).relu().mean((2, 3)))
+""",
+        ),
     ],
     "8.6": [
         choose("return sorted(results, key=lambda n: (-results[n].accuracy, results[n].loss))[0]"),
@@ -576,6 +690,16 @@ return np.isin(v, t).sum() + np.isin(e, t + v).sum()
         TEST + FULL + "result = lk.evaluate(candidates[chosen], test)\n",
         TEST + "sentence = repr(result)\n",
         TEST + FULL + "sentence = sentence.replace('.', ',')\n",
+        TEST
+        + HALF
+        + "sentence = f'Accuracy {100 * a:.1f} % ± {100 * h:.1f} % (95 % interval), n = {n}'\n",
+        TEST + HALF + "sentence = f'Accuracy {a:.1%} +/- {h:.3f}, n = {n}'\n",
+        TEST
+        + HALF
+        + "sentence = f'Accuracy {a:.0%}, 95 % [{100 * low:.0f},{100 * high:.0f}], n={n}'\n",
+        TEST
+        + HALF
+        + "sentence = f'{100 * a:.1f} %, upper end {100 * high:.1f}, lower {100 * low:.1f}, n = {n}'\n",
     ],
     "8.8": [
         recall(HITS + "return tuple(lk.statistics.wilson_interval(hits, int(of.sum())))"),
