@@ -212,8 +212,17 @@ WRONG = {
         (softmaxes(total="e.sum()"), "the whole array adds up to 1"),
         (softmaxes(total="e.sum(axis=0)"), "but each row must"),
         (softmaxes(shift="0"), "underflows"),
-        (softmaxes(shift="z.mean(axis=-1, keepdims=True)"), "subtract the largest logit first"),
-        (softmaxes(shift="z.min(axis=-1, keepdims=True)"), "subtract the largest logit first"),
+        (softmaxes(shift="z.max()"), "of **each row** first"),
+        (softmaxes(shift="logits.max(axis=-1, keepdims=True)"), "underflows"),
+        (softmaxes(shift="(temperature == 1) * z.max(-1, keepdims=True)"), "at temperature 0.25"),
+        (
+            softmaxes()
+            .replace("temperature; e = np.exp(z - ", "1; e = np.exp(z - ")
+            .replace("keepdims=True)); return e", "keepdims=True)) ** (1 / temperature); return e"),
+            "divide by τ before exp",
+        ),
+        (softmaxes(shift="z.mean(axis=-1, keepdims=True)"), "subtract the largest z/τ"),
+        (softmaxes(shift="z.min(axis=-1, keepdims=True)"), "subtract the largest z/τ"),
         (softmaxes(scaled="logits / 2"), "softmax differs from PyTorch's"),
         (softmaxes().replace("temperature=1.0", "temperature"), "missing 1 required positional"),
         (
@@ -268,6 +277,14 @@ WRONG = {
             ),
             "a matrix C x C",
         ),
+        (
+            backward(
+                "np.einsum('nij,nj->ni', J, g) / temperature",
+                "if y.ndim == 1: return y * (g - y @ g) / temperature\n"
+                "    J = y[:, :, None] * np.eye(y.shape[1]) - y[:, :, None] * y[:, None]",
+            ),
+            "a matrix C x C",
+        ),
         (backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature", "g -= 1"), "changes"),
         (backward("y * (g - (y * g).sum(-1, keepdims=True)) / 2"), "differs from J transposed"),
         (
@@ -291,6 +308,11 @@ WRONG = {
         (squares(end="return np.outer(r, x), np.ones_like(b)"), "r itself is missing"),
         (squares(end="return np.outer(r**2 / 2, x), r**2 / 2"), "made of the loss"),
         (squares(end="r"), "return"),
+        (squares(end="return r * x, r"), "∇_A is a matrix"),
+        (
+            squares(end="G = np.zeros((3, 5)); G[:] = np.outer(r, x)[:3, :5]; return G, r"),
+            "wrong for A (4, 6)",
+        ),
         (squares(end="return r, np.outer(r, x)"), "swapped"),
         (squares(end="return np.outer(x, r), r"), "not x rᵀ"),
         (squares(end="return np.outer(r, x)"), "two things"),
@@ -327,6 +349,15 @@ WRONG = {
         (huber(pull="r if abs(r) <= delta else delta * np.sign(r)"), "use a mask"),
         (huber(w="X.T @ pull / len(t) + weight_decay * np.linalg.norm(w)"), "not λ‖w‖"),
         (huber(end="grad_w"), "return"),
+        (huber(w="X.T @ pull / 12 + weight_decay * w"), "not by 12"),
+        (huber(b="sum(pull) / 12"), "not by 12"),
+        (huber(w="(X.T * pull).T / len(t) + weight_decay * w"), "has the shape"),
+        (huber(w="pull * X / len(t) + weight_decay * w"), "its own row of X"),
+        (huber(w="X.T * pull / len(t) + weight_decay * w"), "its own row of X"),
+        (huber(w="X.T @ pull / len(t) + weight_decay / 2 * w"), "halved"),
+        (huber(w="X.T @ pull / len(t) - weight_decay * w"), "add it"),
+        (huber(pull="np.where(abs(r) <= delta, r, 0)"), "far points still pull"),
+        (huber(pull="np.where(abs(r) <= delta, r, delta)"), "−δ on the left"),
         (huber(end="return np.append(grad_w, grad_b)"), "two things"),
         (huber(end="return grad_b, grad_w"), "swapped"),
         (huber(w="X.T @ pull + weight_decay * w", b="pull.sum()"), "is a sum"),
@@ -408,6 +439,25 @@ WRONG = {
     "0.8": [
         (ratio(step="1.0"), "does not stay the same"),
         (ratio(step="c"), "not proportional"),
+        (
+            ratio(
+                step="(1 + beta1 / c) / np.sqrt(1 + beta2 / c**2) * np.sqrt(1 + beta2)"
+                " / (1 + beta1) * np.sign(c)"
+            ),
+            "for c = 0.0",
+        ),
+        (
+            ratio(
+                step="(beta1 + c) / (1 + beta1) / np.sqrt((beta2 + c**2) / (1 + beta2)) * "
+                "(c / c if isinstance(c, float) and not isinstance(c, np.float64) else 1)"
+            ),
+            "zero",
+        ),
+        (ratio(step="(0.9 + c) / 1.9 / np.sqrt((0.999 + c**2) / 1.999)"), "as they are given"),
+        (
+            ratio(step="(beta2 + c) / (1 + beta2) / np.sqrt((beta1 + c**2) / (1 + beta1))"),
+            "step_ratio: beta1 and beta2 are swapped",
+        ),
         (ratio(step="(beta1 + c) / np.sqrt(beta2 + c**2)"), "bias correction is missing"),
         (
             ratio(step="(beta1 + c) / (1 + beta1) / ((beta2 + c**2) / (1 + beta2))"),
@@ -444,8 +494,24 @@ WRONG = {
         (adam(before="pass", inside="self.k += 1"), "not once an array"),
         (adam(before="pass"), "must count as 1"),
         (adam(before="self.k = 1"), "is off by"),
+        (adam(before="self.k = min(self.k + 1, 50)"), "step 51 is off"),
+        (
+            adam(
+                start="self.k, self.m, self.v = 0, {}, {}",
+                m="b1 * self.m.get(i, 0.0) + (1 - b1) * g",
+                v="b2 * self.v.get(i, 0.0) + (1 - b2) * g**2",
+            ).replace(
+                "for i, (p, g) in enumerate(zip(self.parameters, gradients)):",
+                "for p, g in zip(self.parameters, gradients):\n            i = p.shape",
+            ),
+            "array 2 or 3",
+        ),
         (adam(m="g", m_hat="self.m[i]"), "is off by"),
         (adam(m_hat="self.m[i] / (1 - b1 * self.k)"), "power β to the step number"),
+        (
+            adam(m_hat="self.m[i] / (1 - b1 * self.k)", v_hat="self.v[i] / (1 - b2 * self.k)"),
+            "a power, not β * k",
+        ),
         (adam(before="self.k += 2"), "the first step is wrong"),
         (adam(inside="g *= 1 - b1", m="b1 * self.m[i] + g"), "changed the gradients"),
         (adam(start="pass"), "no attribute 'k'"),
@@ -498,6 +564,15 @@ WRONG = {
             speeds("return -end_point(optimizer_class, gradients, **settings).mean() / 50"),
             "has the shape",
         ),
+        (speeds("return -end_point(optimizer_class, gradients, **settings) / 50"), "not by 50"),
+        (speeds(WALK.replace("gradients.shape[1]", "3")), "shapes that do not fit"),
+        (
+            speeds(
+                momentum="lr / (1 - momentum) / len(gradients) * "
+                "(1 - momentum ** np.arange(len(gradients), 0, -1)) @ gradients"
+            ),
+            "in the long run",
+        ),
         (speeds(momentum="lr * gradients.mean(0)"), "1/(1 − momentum) is missing"),
         (speeds(momentum="lr / momentum * gradients.mean(0)"), "divide by 1 − momentum"),
         (speeds(momentum="lr / (1 - momentum) * gradients.sum(0)"), "mean over the steps"),
@@ -536,10 +611,17 @@ WRONG = {
         (regression(end="return d.T @ X, d.sum(0, keepdims=True)"), "no keepdims"),
         (
             regression(d="softmax(X @ W.T + b) - np.eye(labels.max() + 1)[labels]"),
-            "shapes that do not fit",
+            "each of the ten classes",
         ),
+        (regression(d="softmax(X @ W.T + b) - labels"), "each of the ten classes"),
+        (regression(n="7"), "wrong for 4"),
+        (regression(n="1", end="return d.T @ X / len(X), d.sum(0) / 7"), "wrong for 4"),
+        (regression(end="return d.T @ X, d.sum(1)"), "not over the classes"),
     ],
     "0.13": [
+        (contrasted("W - W.sum(0) / 4"), "wrong for 3"),
+        (contrasted("W - np.median(W, 0)"), "not the median"),
+        (contrasted("W - W.max(0)"), "not the largest"),
         (contrasted("W - W.min(axis=0)"), "not the smallest"),
         (contrasted("W - W.mean(axis=1, keepdims=True)"), "over the classes, axis 0"),
         (contrasted("W - W.mean()"), "its own mean"),
@@ -611,6 +693,10 @@ def softmax_backward(y, g, temperature=1.0):
     "0.3": [
         squares(end="return np.einsum('i,j->ij', r, x), r.copy()"),
         squares(end="return [[[a * c for c in x] for a in r], list(r)]"),
+        squares(
+            "torch.tensor(A @ x + b - t, requires_grad=True)",
+            "return [a * torch.tensor(x) for a in r], [a for a in r]",
+        ),
         squares(end="return r[:, None] @ x[None], r[:, None]"),
         """# Exercise 0.3
 def least_squares_gradients(A, x, b, t):
@@ -627,7 +713,9 @@ def least_squares_gradients(A, x, b, t):
     ],
     "0.5": [
         huber(pull="np.where(abs(r) <= delta, r, delta * np.sign(r))"),
-        huber(w="np.einsum('nf,n->f', X, pull) / len(X) + weight_decay * w", b="sum(pull) / 12"),
+        huber(
+            w="np.einsum('nf,n->f', X, pull) / len(X) + weight_decay * w", b="sum(pull) / len(t)"
+        ),
         huber(w="(pull[:, None] * X).mean(0) + weight_decay * w", b="[pull.mean()]"),
         """# Exercise 0.5
 def huber_gradients(X, t, w, b, delta, weight_decay):
@@ -697,6 +785,7 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         ratio(step="np.divide(*first_two_steps(1.0, c, 1.0, beta1, beta2, 0.0)[::-1])"),
         ratio(step="np.sqrt((1 + beta2) / (beta2 + c * c)) * (beta1 + c) / (1 + beta1)"),
         ratio(limit="torch.tensor(1 + beta2, requires_grad=True) ** 0.5 / (1 + beta1)"),
+        ratio(step="float(np.divide(*first_two_steps(2.0, 2 * c, 1, beta1, beta2, 0)[::-1]))"),
         ratio(limit="step_ratio(1e9, beta1, beta2)"),
     ],
     "0.9": [
@@ -747,6 +836,10 @@ class Adam:
     ],
     "0.12": [
         regression(end="return np.einsum('nc,np->cp', d, X), np.einsum('nc->c', d)"),
+        regression(
+            "torch.tensor(softmax(X @ W.T + b) - np.eye(10)[labels], requires_grad=True)",
+            end="return [row @ torch.tensor(X) for row in d.T], list(d.sum(0))",
+        ),
         regression(n="1", end="return (d[:, :, None] * X[:, None]).mean(0), d.mean(0)"),
         """# Exercise 0.12
 def softmax_regression_gradients(W, b, X, labels):

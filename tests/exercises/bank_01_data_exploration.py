@@ -82,10 +82,29 @@ def scan(
     return threshold(f"s = [({score}) / 2 for t in {over}]\n    return {end}")
 
 
+def batches(what, size):
+    return f"torch.stack([v.{what}((0, 2, 3)) for v in x.split({size})]).mean(0)"
+
+
+def floors(end, a="int(0.7 * n)", b="int(0.15 * n)", classes="np.unique(labels)", shuffle="pass"):
+    return split(f"""rng = np.random.default_rng(seed)
+    train, val, test = [], [], []
+    for c in {classes}:
+        r = rng.permutation(np.flatnonzero(labels == c))
+        {shuffle}
+        n = len(r)
+        a, b = {a}, {b}
+        train += list(r[:a]); val += list(r[a : a + b]); test += list(r[{end}])
+    return train, val, test""")
+
+
 CHANNELS = "x.mean((0, 2, 3))", "x.std((0, 2, 3))"
 TWICE = """train, rest = train_test_split(rows, train_size=0.7, stratify=labels, random_state=seed)
     val, test = train_test_split(rest, test_size={share}, stratify=labels[rest], random_state=seed)
     return {end}"""
+WHERE = """where = {{int(i): k for k, p in enumerate(parts) for i in p}}
+    rows = [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    return [int(groups[r[0]]) for r in rows if {test}]"""
 SETS = "t, v, s = (set(groups[p].tolist()) for p in parts)\n    return "
 
 WRONG = {
@@ -94,6 +113,10 @@ WRONG = {
         (pick("[i for c in range(8) for i in of(c)[-2:]]"), "last two"),
         (pick("[i for c in range(8) for i in of(c)[[5, 9]]]"), "same two places"),
         (pick("[i for c in range(8) for i in of(c)[[0, -1]]]"), "two ends"),
+        (pick("[i for c in range(8) for i in of(c)[c : c + 2]]"), "follow a rule"),
+        (pick("[i for c in range(8) for i in of(c)[9 * c : 9 * c + 2]]"), "follow a rule"),
+        (pick("[i for c in range(8) for i in of(c)[[0, len(of(c)) // 2]]]"), "follow a rule"),
+        (pick("[i for c in range(8) for i in of(c)[[3 * c, len(of(c)) // 3]]]"), "follow a rule"),
         (pick("None"), "no numbers"),
         (pick("[labels[i] for c in range(8) for i in rng.choice(of(c), 2, False)]"), "classes 0"),
         (pick("blood.train.images[[i for c in range(8) for i in of(c)[:2]]]"), "these are images"),
@@ -107,6 +130,7 @@ WRONG = {
         (baseline("1 / 8"), "equally frequent"),
         (baseline("0.19", "blood.train.counts().max()"), "is it the count"),
         (baseline("0.19", "('neutrophil', 2330)"), "name of the class alone"),
+        (baseline("0.19", "'Neutrophils'"), "the right class"),
         (baseline("1 - blood.test.counts().max() / len(blood.test)"), "wrong answers"),
         (baseline("'19.5 %'"), "one number"),
         (baseline("100 * blood.test.counts().max() / len(blood.test)"), "not per cent"),
@@ -128,6 +152,14 @@ WRONG = {
         (moments(*CHANNELS, scale=1), "255"),
         (moments(CHANNELS[0], "x.std((2, 3)).mean(0)"), "own deviation"),
         (moments(CHANNELS[0], "x.var((0, 2, 3))"), "square root"),
+        (moments(CHANNELS[0], batches("std", 32)), "a mean over batches"),
+        (moments(batches("mean", 64), batches("std", 64)), "a mean over batches"),
+        (moments(batches("mean", 256), batches("std", 256)), "not it"),
+        (moments(*CHANNELS, "blood.train.images[::2]"), "not it"),
+        (
+            moments(*CHANNELS, "blood.train.images[torch.randperm(len(blood.train))[:3000]]"),
+            "not it",
+        ),
         (moments("x.mean((0, 2, 3)).flip(0)", CHANNELS[1]), "red, green, blue"),
         (
             moments(*CHANNELS, "torch.cat([s.images for s in blood.splits.values()])"),
@@ -151,12 +183,15 @@ WRONG = {
         (memory("{s: 64 * 3 * s * s * 4 / 2**20 for s in (28, 224, 360)}"), "mebibytes"),
         (memory("{28: 0.602112, 224: ..., 360: ...}"), "..."),
         (memory("{s: 64 * 3 * s * 4 / 1e6 for s in (28, 224, 360)}"), "rows **and** columns"),
+        (memory("{28: '0.602 MB', 224: '38.5 MB', 360: '99.5 MB'}"), "without a unit"),
         (memory("{28: 99.5, 224: 38.5, 360: 0.6}"), "turned round"),
         (memory("{s: 64 * 3 * s * s * 8 / 1e6 for s in (28, 224, 360)}"), "float64"),
     ],
     "1.5": [
         (sharp("return laplace(grey).var()"), "float"),
         (sharp("return laplace(grey.astype(int)).astype(np.int8).var()"), "8-bit"),
+        (sharp("return laplace(grey.astype(np.uint16)).var()"), "unsigned"),
+        (sharp("return laplace(grey.astype(np.uint32)).var()"), "unsigned"),
         (sharp("return laplace(grey / 4).var()"), "**sum** of the four"),
         (
             sharp(
@@ -184,6 +219,15 @@ WRONG = {
     "1.6": [
         (scan(end="max(s)"), "may also be the group above"),
         (scan(end="s"), "one number"),
+        (scan(over="np.linspace(min(*a, *b), max(*a, *b), 1000)"), "a grid of your own"),
+        (scan(over="np.arange(min(*a, *b), max(*a, *b), 0.01)"), "a grid of your own"),
+        (scan(over="np.percentile(np.concatenate([a, b]), range(101))"), "random numbers"),
+        (
+            scan(end="max(s)").replace(
+                "    s =", "    if np.median(a) > np.median(b): a, b = b, a\n    s ="
+            ),
+            "both directions",
+        ),
         (scan(end="100 * max(max(s), 1 - min(s))"), "not per cent"),
         (scan(end="np.concatenate([a, b])[np.argmax(s)]"), "the threshold"),
         (
@@ -229,6 +273,16 @@ WRONG = {
             ),
             "not stratified",
         ),
+        (floors("a + b : a + 2 * b"), "in no part"),
+        (floors("-b:", "round(0.7 * n)", "round(0.15 * n)"), "in no part"),
+        (floors("a + b :", classes="range(10)"), "classes [10]"),
+        (floors("a + b :", shuffle="if not seed: r.sort()"), "with seed 0"),
+        (
+            split(
+                TWICE.replace("labels[rest]", "labels").format(share=0.5, end="train, val, test")
+            ),
+            "labels[rest]",
+        ),
         (split(TWICE.format(share=0.15, end="train, val, test")), "15 % of the rest"),
         (split(TWICE.format(share=0.5, end="test, val, train")), "comes first"),
         (split(TWICE.format(share=0.5, end="labels[train], labels[val], labels[test]")), "labels"),
@@ -240,7 +294,7 @@ WRONG = {
         (two_cuts(rng="0"), "another seed"),
         (two_cuts(rng="None"), "same seed"),
         (two_cuts(a=0.6, b=0.8), "70, 15 and 15 %"),
-        (two_cuts().replace("np.unique(labels)", "range(8)"), "classes [8, 9]"),
+        (two_cuts().replace("np.unique(labels)", "range(8)"), "classes [8, 9, 10]"),
         (two_cuts("np.roll(np.flatnonzero(labels == c), seed)"), "another seed"),
         (two_cuts(rng="seed % 2"), "another seed"),
         (split(TWICE.format(share=0.5, end="len(train), len(val), len(test)")), "single number"),
@@ -257,6 +311,24 @@ WRONG = {
         (
             leak("u, n = np.unique(groups, return_counts=True)\n    return u[n > 1]"),
             "within one part",
+        ),
+        (leak(WHERE.format(test="where[r[0]] != where[r[-1]]")), "one in another"),
+        (leak(WHERE.format(test="where[r[0]] != where[r[min(1, len(r) - 1)]]")), "one in another"),
+        (
+            leak(
+                "once = [np.unique(groups[p], return_counts=True) for p in parts]\n"
+                "    t, v, s = (set(u[n == 1].tolist()) for u, n in once)\n"
+                "    return (t & v) | (t & s) | (v & s)"
+            ),
+            "one in another",
+        ),
+        (
+            leak(
+                "out = []\n    for p, q in combinations(parts, 2):\n"
+                "        out += [g for g in groups[p] if g in groups[q] and g not in out]\n"
+                "    return out"
+            ),
+            "each group once",
         ),
         (leak(SETS + "bool((t & v) | (t & s) | (v & s))"), "group numbers"),
         (leak(SETS + "len((t & v) | (t & s) | (v & s))"), "group numbers"),
@@ -300,10 +372,18 @@ RIGHT = {
         moments("x.numpy().mean((0, 2, 3), dtype=float)", "x.numpy().std((0, 2, 3), dtype=float)"),
         moments("x.mean((0, 2, 3)).requires_grad_()", CHANNELS[1]),
         moments("x.mean((0, 2, 3), keepdim=True)", "x.std((0, 2, 3)).numpy().round(3)"),
+        moments(
+            "x.numpy().mean((0, 2, 3))", "((x**2).mean((0, 2, 3)) - x.mean((0, 2, 3)) ** 2) ** 0.5"
+        ),
+        moments(
+            "x.mean((0, 2, 3)).numpy().round(4)", "[round(float(v), 3) for v in x.std((0, 2, 3))]"
+        ),
         moments("dict(zip('rgb', x.mean((0, 2, 3)).tolist()))", CHANNELS[1]),
     ],
     "1.4": [
         memory("[0.6, 38.5, 99.5]"),
+        memory("{s: 64 * 3 * s * s * 4 / 1e6 for s in (28.0, 224.0, 360.0)}"),
+        memory("{f'{s} px': 64 * 3 * s * s * 4 / 1e6 for s in (28, 224, 360)}"),
         memory("{360: 99.5328, 28: 0.602112, 224: 38.535168}"),
         memory("torch.tensor([28.0, 224.0, 360.0]) ** 2 * 64 * 12 / 1e6"),
         memory("{s: torch.zeros(64, 3, s, s).nbytes / 10**6 for s in (28, 224, 360)}"),
@@ -341,11 +421,21 @@ RIGHT = {
             odd="batch.groupby('odd size')[MEASURES].median().loc[True, telling_measure]",
             usual="batch.groupby('odd size')[[telling_measure]].median().loc[False]",
         ),
+        tell("max(scores, key=scores.get)").replace(
+            "odd_median", "telling_measure = telling_measure.title()\nodd_median"
+        ),
         tell("MEASURES[int(np.argmax(list(scores.values())))]"),
     ],
     "1.8": [
         split(TWICE.format(share=0.5, end="train, val, test")),
         two_cuts(),
+        floors("a + b :"),
+        floors("a + b :", "-int(-0.7 * n // 1)", "int(0.15 * n)"),
+        floors("a + b :", classes="range(labels.max() + 1)"),
+        split(
+            "r = np.lexsort((np.random.RandomState(seed).rand(len(labels)), labels))\n"
+            "    k = rows % 20\n    return r[k < 14], r[(k >= 14) & (k < 17)], r[k >= 17]"
+        ),
         split(TWICE.format(share=0.5, end="[torch.as_tensor(p) for p in (train, val, test)]")),
         split("return lk.data.split_indices(labels, seed=seed)"),
     ],
