@@ -209,6 +209,14 @@ def train_mended(model, train, val, epochs):
 """
 
 
+def best_epoch():
+    start, loop = mend(look="pass").split("    for _ in range(epochs):\n")
+    loop, look = loop.split("    pass\n")
+    look = "    model.eval()\n" + look.replace("return right / seen", "best.append(right / seen)")
+    look = "".join(f"    {line}\n" for line in look.splitlines())
+    return f"{start}    best = []\n    for _ in range(epochs):\n{loop}{look}    return max(best)\n"
+
+
 CONV = "nn.Conv2d(channels, channels, 3, padding=1, bias=False)"
 NORM = "nn.BatchNorm2d(channels)"
 
@@ -252,6 +260,9 @@ WRONG = {
         (by_hand(end="return nn.functional.conv2d(image[None], weight, bias)[0]"), "without PyTorch's conv2d"),
         (by_hand(end="p = image.unfold(1, h, 1).unfold(2, w, 1); return torch.einsum('cijuv,kcuv->kij', p, weight) + bias[:, None, None]"), "without PyTorch's unfold"),
         (by_hand("(image[:, i : i + h, j : j + w] * weight[k]).sum(0).max() + bias[k]"), "other numbers"),
+        (by_hand().replace("    H, W", "    weight.copy_(weight.flip((2, 3)))\n    H, W"), "changes what it is given"),
+        (by_hand().replace("    H, W", "    weight /= weight.abs().sum()\n    H, W"), "changes what it is given"),
+        (by_hand(rows="7 - h", columns="6 - w"), "must be (2, 7, 3)"),
     ],
     "5.4": [
         (field("while layers:\n        k, s = layers.pop(0)\n        field += (k - 1) * step\n        step *= s\n    return field"), "changes the list"),
@@ -280,6 +291,7 @@ WRONG = {
         (sharp(names="['shifts by whole pixels']"), "not in your list"),
         (sharp(names="['rotate']"), "names of changes"),
         (sharp(names="[]"), "one of them blurs"),
+        (sharp("return nn.functional.conv2d(grey, kernel).squeeze().flatten(1).var(1)"), "sharpness of one image"),
     ],
     "5.14": [
         (sixty("nn.Flatten(), nn.Linear(2352, 64), nn.ReLU(), nn.Linear(64, 8)"), "fewer than 100,000"),
@@ -293,12 +305,18 @@ WRONG = {
         (sixty().replace("train.loader", "blood.test.loader"), "learn from `train`"),
         (sixty(end="return model.state_dict()"), "return the network"),
         (sixty(end="return nn.Sequential(model, nn.Flatten(), nn.Linear(8, 5)).eval()"), "8"),
+        (sixty(end="return nn.Sequential(model, nn.Sigmoid()).eval()"), "these are probabilities"),
+        (sixty().replace(".backward()", ""), "nothing was learnt"),
+        (sixty().replace("1e-3)", "lr=0.0)"), "nothing was learnt"),
+        (sixty().replace("optimizer.step()", "optimizer.param_groups[0]['lr'] = -1e-3; optimizer.step()"), "a rate above 0"),
+        (sixty(end="for p in model.parameters(): p.data.zero_()\n    return model.eval()"), "the same of all images"),
+        (sixty().replace("nn.Linear(1152, 8)", "nn.Linear(1152, 200).requires_grad_(False), nn.ReLU(), nn.Linear(200, 8)"), "fewer than 100,000"),
     ],
     "5.2": [
         (shapes("(side + 2 * padding - kernel) // stride"), "first place counts too"),
         (shapes("(side + 2 * padding - kernel + 1) // stride"), "first place counts too"),
         (shapes().replace("stride=1", "stride=2"), "out_side(28, 2) must be 27, not 14"),
-        (shapes().replace("padding=0, stride=1", "stride=1, padding=0"), "out_side(12, 6, 6, 3) must be 7"),
+        (shapes().replace("padding=0, stride=1", "stride=1, padding=0"), "padding comes before stride"),
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
         (shapes("(side + padding - kernel) // stride + 1"), "*both* sides"),
         (shapes("(side - kernel) // stride + 2 * padding + 1"), "must be"),
@@ -316,6 +334,8 @@ WRONG = {
         (shapes(trace="[(3, 28, 28), (1, 27, 27), (1, 13, 13)]"), "sides only"),
         (shapes(count="13"), "add the linear layer"),
         (shapes(count="13 + 3 * 169 * 8 + 8"), "one map"),
+        (shapes("int((side + 2 * padding - kernel) / stride) + 1"), "int() towards 0"),
+        (shapes("max(1, (side + 2 * padding - kernel) // stride + 1)"), "out_side(1, 2, 0, 2) must be 0"),
     ],
     "5.3": [
         (score("return (logits.argmax(1) == labels).sum()"), "divide by the images"),
@@ -337,6 +357,7 @@ WRONG = {
         (score(largest="float((blood.val.labels == 6).float().mean())"), "in the validation split"),
         (score(largest="sum(int((s.labels == 6).sum()) for s in (blood.train, blood.val, blood.test)) / 17_092"), "in all three"),
         (score(largest="0.5"), "count this class"),
+        (score("return (logits.argmax(1) == labels).sum() / 8"), "you return 0.38"),
     ],
     "5.5": [
         (variants(norm=UNCHANGED), "batch normalisation is used 1"),
@@ -359,6 +380,12 @@ WRONG = {
         (variants(guess="'no idea'"), "hypothesis is"),
         (variants(more="kept = strided()\ndef strided():\n    return kept"), "same weights twice"),
         (variants(more="del hypotheses['strided']"), "keys"),
+        (variants(strided=STRIDED.replace("(3, 16, 3,", "(3, 16, 2,")), "3 x 3 pixels"),
+        (variants(strided=STRIDED.replace("(3, 16, 3,", "(3, 16, 4,")), "3 x 3 pixels"),
+        (variants(norm=UNCHANGED.replace("32, 3), nn.ReLU(), nn.MaxPool2d(2)", "32, 3), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU()")), "the plan says something else"),
+        (variants(drop=DROPPED + ", nn.Dropout(0.3)"), "no dropout on the logits"),
+        (variants(three=THREE.replace("nn.Flatten(), nn.Dropout(0.2)", "nn.Dropout2d(0.2), nn.Flatten()")), "not Dropout2d"),
+        (variants(more="strided = strided()"), "must be a function"),
     ],
     "5.6": [
         (simple(forward="self.classifier(self.features(images))"), "return"),
@@ -378,6 +405,10 @@ WRONG = {
         (simple(BLOCKS.replace(", padding=1", "")), "other logits"),
         (simple(head=HEAD.replace("nn.Dropout(0.5), ", "")), "dropout"),
         (simple(BLOCKS.replace("128", "96"), HEAD.replace("128", "96")), "convolutions are"),
+        (simple(head=HEAD + ", nn.Dropout(0.5)"), "no dropout on the logits"),
+        (simple(forward="return self.classifier[2:](self.features(images).mean((2, 3), keepdim=True).squeeze())"), "not squeeze()"),
+        (simple(forward="return self.classifier[2:](self.features(images).mean((2, 3)).view(50, 128))"), "invalid for input"),
+        (simple(head=HEAD.replace("nn.Dropout(0.5), ", ""), forward="x = self.classifier[:4](self.features(images)); return self.classifier[4](x * (torch.rand(x.shape) < 0.5) if self.training else x)"), "doubles what it keeps"),
     ],
     "5.7": [
         (weigh("return n / len(labels)"), "rare class"),
@@ -392,6 +423,8 @@ WRONG = {
         (weigh("return (len(labels) / (num_classes * n)).sort().values"), "need [1.111"),
         (weigh("n = torch.bincount(labels); return len(labels) / (num_classes * n)"), "class without images"),
         (weigh("return len(labels) / (len(labels.unique()) * labels.unique(return_counts=True)[1])"), "class without images"),
+        (weigh("return 10 / (num_classes * n)"), "N is 4 and C is 2"),
+        (weigh("return len(labels) / (3 * n)"), "N is 4 and C is 2"),
     ],
     "5.9": [
         (apart("[('LightCNN', 'SGD'), ('WideCNN', 'Adam')]"), "mixed pairs"),
@@ -408,6 +441,7 @@ WRONG = {
         (apart(more="width = width / 100"), "in points"),
         (apart("__import__('itertools').product(('LightCNN', 'WideCNN'), ('SGD', 'Adam'))"), "make it a list"),
         (apart(FOUR + " * 2"), "twice"),
+        (apart(width="a['SGD', 'WideCNN'] - a['SGD', 'LightCNN']"), "ask accuracy[network, optimizer]"),
     ],
     "5.10": [
         (room(small="[28, 14, 7, 4, 2, 1]"), "round down"),
@@ -421,6 +455,8 @@ WRONG = {
         (room("if images.shape[-1] == 32: return images\n    out = torch.zeros(len(images), 3, 32, 32); out[:, :, 2:30, 2:30] = images; return out"), "(3)"),
         (room("if images.shape[-1] < 32: return nn.functional.pad(images, 4 * [2])"), "stay as they are"),
         (room("return nn.functional.pad(images, (2, 2, 2, 2))"), "stay as they are"),
+        (room("if images.shape[1:] == (5, 28, 28): images = nn.functional.pad(images, 4 * [2])\n    return images"), "any B and C"),
+        (room("out = torch.zeros(*images.shape[:2], 32, 32); out[:, :, 2:30, 2:30] = images; return out"), "stay as they are"),
     ],
     "5.11": [
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
@@ -445,6 +481,18 @@ WRONG = {
         (mend(result="right / len(val)"), "you return"),
         (mend().replace("int((model(x).argmax(1) == y).sum())", "float((model(x).argmax(1) == y).float().mean())").replace("+= len(y)", "+= 1"), "count images"),
         (mend(result="None"), "return"),
+        (mend().replace("nn.Dropout(0.5)", "nn.Dropout(0.1)"), "keep 0.5"),
+        (mend(end=", nn.Dropout(0.5)"), "dropout is no fault"),
+        (mend(end=", nn.Dropout(0.5)").replace("nn.Dropout(0.5), nn.Linear", "nn.Linear"), "dropout is no fault"),
+        (mend().replace("nn.Dropout(0.5), ", "").replace("padding=1), nn.BatchNorm2d(16)", "padding=1), nn.Dropout(0.5), nn.BatchNorm2d(16)"), "dropout is no fault"),
+        (mend(optimizer="model.layers[-1]"), "holds a part"),
+        (mend().replace("model.parameters()", "list(model.parameters())[-2:]"), "holds a part"),
+        (mend().replace("lr=1e-3", "lr=1e-1"), "lr=1e-3"),
+        (mend().replace("torch.optim.Adam", "torch.optim.SGD"), "Adam with lr=1e-3"),
+        (mend().replace("lr=1e-3", "lr=1e-3, weight_decay=0.1"), "keep it as it was"),
+        (mend(train="optimizer = torch.optim.Adam(model.parameters()); model.train()"), "before the loops"),
+        (mend().replace("optimizer.zero_grad()", "optimizer = torch.optim.Adam(model.parameters()); optimizer.zero_grad()"), "before the loops"),
+        (best_epoch(), "it ends at"),
     ],
     "5.12": [
         (block(forward="return self.change(x).relu()"), "not added"),
@@ -462,6 +510,10 @@ WRONG = {
         (block(forward="return (x + self.change(self.change(x))).relu()"), "4 convolutions"),
         (block(f"{CONV}, nn.ReLU(), {NORM}, {CONV}, {NORM}"), "after the normalisation"),
         (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("3, padding=1", "1")), "3 x 3"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}, nn.Dropout(0.3)"), "no dropout"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("padding=1", "padding=2, dilation=2")), "plain 3 x 3"),
+        (block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace("padding=1", "padding=1, padding_mode='reflect'")), "plain 3 x 3"),
+        (block().replace("self.change =", "self.short = nn.Conv2d(channels, channels, 1)\n        self.change ="), "all four are used"),
     ],
     "5.13": [
         (views("return logits.mean(0)"), "these are logits"),
@@ -477,6 +529,7 @@ WRONG = {
         (views("return nn.functional.one_hot(logits.argmax(2), 7).float().mean(0)"), "votes"),
         (views("return logits.log_softmax(2).mean(0).exp()"), "mean of logarithms"),
         (views("return logits.softmax(1).mean(0)"), "over the images"),
+        (views("return logits.softmax(0).mean(0)"), "over the views"),
     ],
 }  # fmt: skip
 
@@ -507,7 +560,7 @@ RIGHT = {
         "# Exercise 5.14\ndef challenge(train, seconds):\n    return lk.models.quick_training(train, 0.9 * seconds, peak=0.003)",
     ],
     "5.2": [
-        shapes("int((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
+        shapes("__import__('math').floor((side + 2 * padding - kernel) / stride) + 1", "(28, 27, 13)", "13 + 1352 + 8"),
         shapes("np.floor((side + 2 * padding - kernel) / stride + 1)", "np.array([28, 27, 13])", "np.int64(1373)"),
         shapes(
             "nn.Conv2d(1, 1, kernel, stride, padding)(torch.zeros(1, 1, side, side)).shape[-1]",
@@ -538,6 +591,7 @@ class Strided(nn.Module):
         x = nn.functional.dropout(x, 0.2, self.training)
         return self.last(torch.relu(self.hidden(x)))
 strided = Strided"""),
+        variants(norm=NORMED.replace("nn.BatchNorm2d(32)", "nn.LazyBatchNorm2d()")),
     ],
     "5.6": [
         "# Exercise 5.6\nSimpleCNN = lk.models.SimpleCNN",
@@ -560,6 +614,8 @@ class SimpleCNN(nn.Module):
         weigh("return 1 / (num_classes * (n / n.sum()))"),
         weigh("from sklearn.utils.class_weight import compute_class_weight as w; return torch.tensor(w('balanced', classes=np.arange(num_classes), y=labels.numpy())).float()"),
         weigh("return torch.tensor([len(labels) / (num_classes * int((labels == c).sum())) for c in range(num_classes)], dtype=torch.float64)"),
+        weigh("n = dict(zip(*(t.tolist() for t in labels.unique(return_counts=True)))); return torch.tensor([len(labels) / (num_classes * n[c]) for c in range(num_classes)])"),
+        weigh("assert n.all(), 'a class without images'; return len(labels) / (num_classes * n)"),
     ],
     "5.9": [
         apart(),
@@ -601,6 +657,7 @@ class Residual(nn.Module):
         return nn.functional.relu(out)
 """,
         block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
+        block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(NORM, "nn.LazyBatchNorm2d()")),
     ],
     "5.13": [
         views("return logits.softmax(2).mean(0)"),
