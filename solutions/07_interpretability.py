@@ -130,9 +130,35 @@ def collect(model, layer, images, classes):
 with lk.check("7.1", "collect"):
     torch.manual_seed(0)
     _convs = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU()]
-    _toy = nn.Sequential(*_convs, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 5)).eval()
+    _body = nn.Sequential(*_convs)  # the layers may stand deep inside
+    _toy = nn.Sequential(_body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 5)).eval()
     _x, _k = torch.randn(3, 3, 8, 8), torch.tensor([4, 0, 2])
-    _got = collect(_toy, _toy[3], _x, _k)
+    _foreign = _body[3].register_forward_hook(lambda *_: None)  # somebody else's
+
+    def _collect(layer, images, classes, net=_toy):
+        """The answer, or what its usual errors mean."""
+        try:
+            return collect(net, layer, images, classes)
+        except ValueError as error:
+            if "in list" not in str(error):
+                raise
+            raise AssertionError(
+                f"{error}: the layer may stand deep inside any network. Hook it; do not look for it"
+            ) from None
+        except IndexError as error:
+            raise AssertionError(
+                f"{error}: for N images, N = len(images), logits[torch.arange(N), classes] picks "
+                "one logit each"
+            ) from None
+        except RuntimeError as error:
+            if "require grad" not in str(error):
+                raise
+            raise AssertionError(
+                f"{error}: the way from the activations to the logits must stay open. No detach() "
+                "in the hook (it comes after the gradient), and no no_grad() around the network"
+            ) from None
+
+    _got = _collect(_body[3], _x, _k)
     assert isinstance(_got, tuple | list) and len(_got) == 2, "return activations and gradients"
     assert _got[1] is not None, (
         "the gradient is None: detach the activations only at the end, and take "
@@ -142,14 +168,14 @@ with lk.check("7.1", "collect"):
     _A, _G = (_part.detach() for _part in _got)
     assert _A.shape == (3, 6, 8, 8), f"the activations are {tuple(_A.shape)}, not (3, 6, 8, 8)"
     assert _G.shape == _A.shape, f"the gradients are {tuple(_G.shape)}, not {tuple(_A.shape)}"
-    _true = _toy[:4](_x).detach().requires_grad_()
-    _into = _toy[:3](_x).detach()
+    _true = _body(_x).detach().requires_grad_()
+    _into = _body[:3](_x).detach()
     assert not torch.allclose(_A, _into, atol=1e-5), (
         "these are the inputs of the layer, not outputs"
     )
     assert not torch.allclose(_G, _true, atol=1e-5), "swapped: the activations come first"
     assert torch.allclose(_A, _true, atol=1e-5), "these are not the outputs of this layer"
-    _logits = _toy[4:](_true)
+    _logits = _toy[1:](_true)
     _rows = torch.arange(3)
 
     def _gradient(number):
@@ -177,7 +203,20 @@ with lk.check("7.1", "collect"):
     for _message, _number in _others.items():
         assert not torch.allclose(_G, _gradient(_number), atol=1e-6), _message
     assert torch.allclose(_G, _right, atol=1e-5), "these are not the gradients of the logits"
-    assert lk.explain.count_hooks(_toy) == 0, "a hook is still in the network: remove it"
+    _hooks = lk.probes.hooks_left(_toy)  # replaced forwards, too
+    assert _hooks <= 1, (
+        "a hook, or a replaced forward, is still in the network: remove it in `finally`"
+    )
+    assert _hooks == 1, "the hooks of others are gone, too: remove your own, handle.remove()"
+    _two = _collect(_body[1], _x[:2], _k[:2])
+    _first = _convs[1](_convs[0](_x[:2])).detach()
+    assert _two[0].shape == _two[1].shape == _first.shape, (
+        f"for 2 images both must be {tuple(_first.shape)}: take N from the images"
+    )
+    assert torch.allclose(_two[0].detach(), _first, atol=1e-5), (
+        "not the outputs of this layer for 2 of the images: use `layer`"
+    )
+    _foreign.remove()
     assert not _toy.training, "the network is in training mode afterwards: leave its mode alone"
 
     class _Broken(nn.Module):
@@ -186,13 +225,13 @@ with lk.check("7.1", "collect"):
 
     _net = nn.Sequential(*_convs, _Broken())
     try:
-        collect(_net, _net[3], _x, _k)
+        _collect(_net[3], _x, _k, _net)
     except RuntimeError:
         _raised = True
     else:
         _raised = False
     assert _raised, "the network's error is lost: use `finally`, or raise it again"
-    assert lk.explain.count_hooks(_net) == 0, "after an error a hook remains: use `finally`"
+    assert not lk.probes.hooks_left(_net), "after an error a hook remains: use `finally`"
 
 # %% [markdown]
 # ### Exercise 7.2: the map
@@ -547,9 +586,15 @@ with lk.check("7.3", "by_hand", "shapley"):
         "the right numbers, for other players: the order is a, b, c": sorted([8, 5, -1]),
     }
     lk.judge.compare(_hand, np.array([8.0, 5, -1]), _slips, "by_hand is not right", 1e-2)
-    for _n in (3, 2, 4):  # seeds that give values of both signs
+    for _n in (3, 2, 4, 5):  # seeds that give values of both signs
         _w = np.random.default_rng(30 + _n).normal(size=(2,) * _n).round(2) + 3
-        _got = lk.judge.read_array(lk.judge.call(shapley, _w), (_n,), f"shapley of {_n} players")
+        try:
+            _got = lk.judge.call(shapley, _w)
+        except (KeyError, IndexError) as _error:
+            raise AssertionError(
+                f"{type(_error).__name__} {_error} for {_n} players: take their number, worth.ndim"
+            ) from None
+        _got = lk.judge.read_array(_got, (_n,), f"shapley of {_n} players")
         _gains = [np.diff(_w, axis=_p).ravel() for _p in range(_n)]
         _first = np.array([_g[0] for _g in _gains])
         _last = np.array([_g[-1] for _g in _gains])
@@ -709,7 +754,16 @@ with lk.check("7.4", "largest_gap"):
     _off = np.array([[0.0, 8, -3, 0], [2, 0, -2, -13], [0.1, 0, 0, -0.04]])
     _sums, _mean = _values.sum((2, 3, 4)), _b.mean(0)
     _logits = _sums + _mean + _off
-    _got = lk.judge.as_array(lk.judge.call(largest_gap, _values, _logits, _b))
+    try:
+        _got = lk.judge.call(largest_gap, _values, _logits, _b)
+    except AssertionError as _error:
+        if "keepdims" not in str(_error):
+            raise
+        raise AssertionError(
+            f"{str(_error).split(';')[0]}: sums over axes (2, 3, 4) of the values, the mean over "
+            "axis 0 of the background, and maxima over axis 1"
+        ) from None
+    _got = lk.judge.as_array(_got)
     assert _got.shape == (3,), f"3 images must give 3 numbers, not the shape {_got.shape}"
     _difference = _logits - _mean
     _gaps, _scale_of = np.abs(_off), np.abs(_difference).max(1)
@@ -912,7 +966,18 @@ with lk.check("7.5", "integrated"):
 
     for _steps in (4, 7):
         _kept = _x.clone(), _base.clone()
-        _got = integrated(_net, _x, _base, _k, _steps)
+        try:
+            _got = integrated(_net, _x, _base, _k, _steps)
+            _two = integrated(_net, _x[:2], _base[:2], _k[:2], _steps)
+        except IndexError as _error:
+            raise AssertionError(f"{_error}: take the number of images, len(images)") from None
+        except RuntimeError as _error:
+            if "require grad" not in str(_error):
+                raise
+            raise AssertionError(
+                f"{_error}: each point needs .requires_grad_() before the network, and the "
+                "gradient is that with respect to this point"
+            ) from None
         assert torch.equal(_x, _kept[0]) and torch.equal(_base, _kept[1]), (
             "images or baseline were changed: compute on new tensors"
         )
@@ -952,6 +1017,11 @@ with lk.check("7.5", "integrated"):
         _slips = {_words: _slip.detach().numpy() for _words, _slip in _slips.items()}
         _true = (_way * _mean).detach().numpy()
         lk.judge.compare(_got, _true, _slips, "other values than the formula's", 1e-4)
+        _two = lk.judge.read_array(_two, (2, 2, 3, 4), "integrated of 2 images")
+        lk.judge.compare(_two, _true[:2], {}, "other values for 2 images: take their number", 1e-4)
+    assert all(_p.requires_grad for _p in _net.parameters()), (
+        "the network's weights are frozen afterwards: leave them as they were"
+    )
     assert not [_p for _p in _net.parameters() if _p.grad is not None], (
         "backward() fills the gradients of the weights: torch.autograd.grad(…, x) leaves them alone"
     )
@@ -1349,6 +1419,12 @@ with lk.check("7.6", "hits_and_share"):
         "swapped: first the hits, then the share"
     )
     assert np.allclose(_h, _th), "hits: is the pixel with the largest value of each map inside?"
+    _dark = -np.abs(_maps)
+    _hd = lk.judge.as_array(lk.judge.call(hits_and_share, _dark, _masks)[0])
+    assert np.allclose(_hd, lk.explain.pointing_game(_dark, _masks)), (
+        "hits: where all values of a map are negative, its largest is still the one nearest 0, and "
+        "not a 0 from the mask"
+    )
     _signed = (_maps * _masks).sum((1, 2)) / _maps.sum((1, 2))
     _absolute = (np.abs(_maps) * _masks).sum((1, 2)) / np.abs(_maps).sum((1, 2))
     assert not np.allclose(_s, _signed), "negative values are still in the share: drop them"
@@ -1427,10 +1503,13 @@ with lk.check("7.7", "deletion"):
     _x, _base = torch.randn(4, 3, 4, 6), torch.randn(4, 3, 4, 6)
     _m, _k = np.random.default_rng(1).normal(size=(4, 4, 6)), torch.tensor([0, 2, 1, 1])
     _m = _m * np.array([1, 2, 5, 0.1])[:, None, None] - np.array([0, 3, 20, -1])[:, None, None]
-    _kept = _x.clone()
-    _got = deletion(_net, _x, _m.copy(), _k, _base.clone(), 8)
+    _kept = _x.clone(), _base.clone(), _m.copy()
+    _got = deletion(_net, _x, _m, _k, _base, 8)
     assert _got is not None, "deletion must return the curves; is `return` missing?"
-    assert torch.equal(_x, _kept), "the images were changed: replace pixels in a copy"
+    assert torch.equal(_x, _kept[0]), "the images were changed: replace pixels in a copy"
+    assert torch.equal(_base, _kept[1]) and np.array_equal(_m, _kept[2]), (
+        "the baseline or the maps were changed: work on copies"
+    )
     assert not _net.training, "the network is in training mode afterwards: leave its mode alone"
     _got = lk.judge.as_array(_got)
     assert _got.shape == (4, 9), f"4 images and 8 steps give (4, 9), not {_got.shape}"
@@ -1474,6 +1553,15 @@ with lk.check("7.7", "deletion"):
             "between the ends the curves are off: are order and number of pixels right? Each image "
             "has an order of its own; only the order counts, not how far the values lie apart; "
             "argsort gives positions, a second argsort turns them into ranks"
+        )
+    _got = lk.judge.as_array(deletion(_net, _x, _m, _k, _base, 5))
+    assert _got.shape == (4, 6), f"4 images and 5 steps give (4, 6), not {_got.shape}: use `steps`"
+    _pixel = lk.explain.deletion_curve(_net, _x, _m, _k, _base, 24)[1]  # pixel by pixel
+    for _s in range(6):  # 24 pixels in 5 steps: half a pixel may go either way
+        _near = (_pixel[:, int(np.floor(_s * 4.8))], _pixel[:, int(np.ceil(_s * 4.8))])
+        assert any(np.allclose(_got[:, _s], _p, atol=1e-4) for _p in _near), (
+            f"24 pixels in 5 steps: after step {_s} the first {_s * 4.8:g} are replaced, rounded. "
+            "Round s / steps times the number of pixels, not the pixels of one step"
         )
 
 # %% [markdown]
@@ -1560,6 +1648,8 @@ with lk.check("7.8", "forget"):
     _net.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     _net.last = nn.Conv2d(4, 4, 3)
     _net.last_norm = nn.BatchNorm2d(4)
+    _net.head = nn.Linear(400, 30)
+    _net.eval()
     with torch.no_grad():  # a trained network: weights far from those of a new one
         for _p in _net.parameters():
             _p.copy_(torch.randn_like(_p) * 3)
@@ -1599,12 +1689,31 @@ with lk.check("7.8", "forget"):
     assert not torch.equal(_again, _new["last.weight"]), (
         "two calls draw the same weights: fix no seed in forget"
     )
-    _new = forget(_net, ["body.0", "last"]).state_dict()
+    assert not any(_m.training for _m in _got.modules()), (
+        "the copy is in training mode, the network was not: leave the mode alone"
+    )
+    assert all(_p.requires_grad for _p in _got.parameters()), (
+        "the copy's weights are frozen, the network's were not: leave that alone, too"
+    )
+    try:
+        _new = forget(_net, ["body.0", "last", "head"]).state_dict()
+    except AttributeError as _error:
+        raise AssertionError(
+            f"{_error}: a name such as body.0 goes down into a block, net.get_submodule(name)"
+        ) from None
     assert not torch.equal(_new["body.0.weight"], _before["body.0.weight"]), (
         "the layers named in `names` must change, not always the same"
     )
     assert not torch.equal(_new["last.weight"], _before["last.weight"]), (
         "all layers named in `names` must change, not only the first"
+    )
+    assert not torch.equal(_new["head.weight"], _before["head.weight"]), (
+        "nn.Linear keeps its trained weights: each named layer must forget, of any kind"
+    )
+    _spread = _new["head.weight"].std() / nn.Linear(400, 30).weight.std()
+    assert 0.35 < _spread < 2.8, (
+        f"the weights of nn.Linear(400, 30) spread {_spread:.1f} times as far as those of a new "
+        "one: reset_parameters() looks at the number of inputs"
     )
     assert torch.equal(_new["body.1.weight"], _before["body.1.weight"]), "other layers changed too"
 

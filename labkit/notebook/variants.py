@@ -48,6 +48,9 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
 
 
 def _judge_kinds(name: str, net: nn.Module) -> None:
+    assert not any(nn.parameter.is_lazy(parameter) for parameter in net.parameters()), (
+        f"{name}: a lazy layer has no size yet when the optimizer is made: write its numbers"
+    )
     for module in net.modules():
         kind = type(module).__name__
         holds = [*module._parameters.values(), *module._buffers.values()]

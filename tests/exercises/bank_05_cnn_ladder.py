@@ -360,6 +360,8 @@ WRONG = {
         (score("return (logits.argmax(1) == labels).sum() / 8"), "you return 0.38"),
     ],
     "5.5": [
+        (variants(norm=NORMED.replace("nn.BatchNorm2d(32)", "nn.LazyBatchNorm2d()")), "lazy layer"),
+        (variants(norm=NORMED.replace("nn.Linear(800, 128)", "nn.LazyLinear(128)")), "lazy layer"),
         (variants(norm=UNCHANGED), "batch normalisation is used 1"),
         (variants(norm=NORMED.replace("nn.BatchNorm2d(32), nn.ReLU()", "nn.ReLU(), nn.BatchNorm2d(32)")), "before the ReLU"),
         (variants(norm=NORMED.replace("(800, 128)", "(800, 64)").replace("(128, 8)", "(64, 8)")), "linear layers are"),
@@ -495,6 +497,10 @@ WRONG = {
         (best_epoch(), "it ends at"),
     ],
     "5.12": [
+        (
+            block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(NORM, "nn.LazyBatchNorm2d()")),
+            "no lazy layers",
+        ),
         (block(forward="return self.change(x).relu()"), "not added"),
         (block(forward="return x + self.change(x)"), "behind the sum"),
         (block(forward="return x + self.change(x).relu()"), "after the sum"),
@@ -591,7 +597,6 @@ class Strided(nn.Module):
         x = nn.functional.dropout(x, 0.2, self.training)
         return self.last(torch.relu(self.hidden(x)))
 strided = Strided"""),
-        variants(norm=NORMED.replace("nn.BatchNorm2d(32)", "nn.LazyBatchNorm2d()")),
     ],
     "5.6": [
         "# Exercise 5.6\nSimpleCNN = lk.models.SimpleCNN",
@@ -657,7 +662,6 @@ class Residual(nn.Module):
         return nn.functional.relu(out)
 """,
         block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(", bias=False", ""), "return nn.functional.relu(self.change(x) + x)"),
-        block(f"{CONV}, {NORM}, nn.ReLU(), {CONV}, {NORM}".replace(NORM, "nn.LazyBatchNorm2d()")),
     ],
     "5.13": [
         views("return logits.softmax(2).mean(0)"),

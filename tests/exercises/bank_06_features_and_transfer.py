@@ -43,6 +43,28 @@ def train_logistic(x, y, epochs=50):
 """
 
 
+SHUFFLED = "torch.randperm(len(x)).split(64)"
+
+
+def by_hand_adam(rate=1e-3):
+    return f"""# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model, step = nn.Linear(x.shape[1], 8), 0
+    own = list(model.parameters())
+    m, v = ([torch.zeros_like(p) for p in own] for _ in range(2))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            gradients = torch.autograd.grad(F.cross_entropy(model(x[rows]), y[rows]), own)
+            step += 1
+            with torch.no_grad():
+                for p, g, a, b in zip(own, gradients, m, v):
+                    a.lerp_(g, 0.1)
+                    b.lerp_(g * g, 0.001)
+                    p -= {rate} * (a / (1 - 0.9**step)) / ((b / (1 - 0.999**step)).sqrt() + 1e-8)
+    return model
+"""
+
+
 def roc(end="np.array(f), np.array(t)", start="[0.0], [0.0]", at=">=", thresholds=None, by=None):
     thresholds = thresholds or "sorted(set(scores.tolist()), reverse=True)"
     f_by, t_by = by or ("(truth == 0).sum()", "(truth == 1).sum()")
@@ -74,6 +96,9 @@ class ResidualBlock(nn.Module):
         s = x if self.short is None else self.short(x)
         {forward}
 """
+
+
+PADDED = "self.two = nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(c_out, c_out, 3))"
 
 
 def attend(expression, tokens="197"):
@@ -181,6 +206,15 @@ BY_HAND = (
     "        train, test = (train - centre) @ axes, (test - centre) @ axes\n"
     "    m, s = train.mean(0), train.std(0) + 1e-8\n    return (train - m) / s, (test - m) / s"
 )
+STILL_SEVEN = (
+    "if components:\n        p = PCA(components, random_state=0).fit(train)\n"
+    "        train, test = p.transform(train), p.transform(test)\n"
+    "    m, s, out = train.mean(0), train.std(0), []\n"
+    "    for part in (train, test):\n"
+    "        else_ = part\n"
+    "        out.append(np.where(s > 0, (part - m) / np.where(s > 0, s, 1), else_))\n"
+    "    return out"
+)
 PIPELINE = (
     "from sklearn.pipeline import make_pipeline\n"
     "    steps = [PCA(components, svd_solver='full')] if components else []\n"
@@ -202,6 +236,12 @@ WRONG = {
         (length("44100"), "1,764"),
         (length("(side // cell) ** 2 * orientations"), "overlap"),
         (length("'44100'"), "numbers"),
+        (
+            length(
+                "((side // cell - block) // max(1, block // 2) + 1)**2 * block**2 * orientations"
+            ),
+            "by one cell",
+        ),
     ],
     "6.2": [
         (
@@ -293,6 +333,13 @@ WRONG = {
             ),
             "root is missing",
         ),
+        (
+            neighbours(
+                UNIT + "o = np.argsort(-(u @ u[query])); "
+                "return [i for i in o if (features[i] != features[query]).any()][:k]"
+            ),
+            "leave out the query only",
+        ),
     ],
     "6.3": [
         (ready(FIT_BOTH), "leak"),
@@ -338,13 +385,27 @@ WRONG = {
             ),
             "test part",
         ),
+        (ready(STILL_SEVEN), "is kept, and becomes 0"),
+        (ready(STILL_SEVEN.replace("else_ = part", "else_ = 1")), "is kept, and becomes 0"),
+        (
+            ready("s = train.std(0) > 0; train, test = train[:, s], test[:, s]\n    " + PIPELINE),
+            "is kept, and becomes 0",
+        ),
+        (ready(PIPELINE.replace("PCA(components", "PCA(2")), "(80, 3)"),
+        (
+            ready(
+                "if components:\n        train = PCA(components).fit_transform(train)\n"
+                "    s = StandardScaler().fit(train); return s.transform(train), s.transform(test)"
+            ),
+            "does `test` pass through",
+        ),
     ],
     "6.4": [
         (probe("nn.Linear(x.shape[1], 8, bias=False)"), "104 parameters"),
         (probe().replace("1e-3)", "1e-3, weight_decay=0.1)"), "weight_decay"),
         (
             probe(step="loss.backward(); optimizer.zero_grad(); optimizer.step()"),
-            "before backward()",
+            "there is no gradient",
         ),
         (probe(end="return float(loss)"), "return the trained layer"),
         (probe("nn.Sequential(nn.Linear(x.shape[1], 8), nn.Softmax(1))"), "softmax"),
@@ -394,12 +455,46 @@ WRONG = {
         (probe(step="loss.backward; optimizer.step()"), "there is no gradient"),
         (
             probe().replace("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)"),
-            "is not that of the cross-entropy",
+            "plain cross-entropy",
         ),
         (probe(batches="torch.randint(len(x), (len(x),)).split(64)"), "do not draw"),
         (probe("nn.Linear(x.shape[1], int(y.max()) + 1)"), "absent from y"),
         (probe("nn.Linear(x.shape[1], 8); x = (x - x.mean(0)) / x.std(0)"), "as it comes"),
         (probe("nn.Linear(x.shape[1], 8); x -= x.mean(0)"), "x was changed"),
+        (
+            probe()
+            .replace(
+                "    for _ in", "    import random\n    o = list(" + SHUFFLED + ")\n    for _ in"
+            )
+            .replace(
+                "        for rows in " + SHUFFLED,
+                "        random.shuffle(o)\n        for rows in o",
+            ),
+            "order of all rows",
+        ),
+        (
+            probe()
+            .replace("    for _ in", "    o = " + SHUFFLED + "\n    for _ in")
+            .replace("in " + SHUFFLED, "in [r[torch.randperm(len(r))] for r in o]"),
+            "order of all rows",
+        ),
+        (
+            probe().replace(
+                "Loss()", "Loss(weight=1 / (1 + torch.bincount(y, minlength=8)).float())"
+            ),
+            "plain cross-entropy",
+        ),
+        (probe().replace("1e-3)", "1e-3, amsgrad=True)"), "Adam as it comes"),
+        (probe().replace("1e-3)", "1e-3, betas=(0.5, 0.999))"), "Adam as it comes"),
+        (probe().replace("1e-3)", "1e-3, eps=1e-3)"), "Adam as it comes"),
+        (
+            probe(step="loss.backward()").replace("model(x[rows])", "x[rows] @ model.weight.T"),
+            "is step() called",
+        ),
+        (  # another learning rate, in a form whose batches are not seen
+            by_hand_adam(1e-2).replace("model(x[rows])", "torch.vmap(model)(x[rows])"),
+            "come to a loss",
+        ),
     ],
     "6.5": [
         (roc(by=("(truth == 1).sum()", "(truth == 0).sum()")), "own group"),
@@ -486,6 +581,24 @@ WRONG = {
             .replace("self.one(", "self.parts[0]("),
             "into a list",
         ),
+        (
+            block("return torch.relu(f + s)").replace("3, stride, 1,", "3, stride, 2, 2,"),
+            "padded by zeros",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("False)", "False, padding_mode='reflect')"),
+            "padded by zeros",
+        ),
+        (
+            block("return torch.relu(f + s)").replace("self.one(x)", "self.one(x.detach())"),
+            "only in part",
+        ),
+        (block("return torch.relu(f + s.detach())"), "only in part"),
+        (block("return torch.relu(f + s)").replace("c_in, c_out, 3", "4, c_out, 3"), "do not fit"),
+        (
+            block("return torch.relu(f + s)", last_norm="nn.BatchNorm2d(c_out, affine=False)"),
+            "affine=true",
+        ),
     ],
     "6.7": [
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(0) @ v"), "over the images"),
@@ -531,6 +644,9 @@ WRONG = {
             attend("(q @ k.reshape(len(k), k.shape[2], -1) / q.shape[-1] ** 0.5).softmax(-1) @ v"),
             "reshape does not",
         ),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1).detach() @ v"), "only in part"),
+        (attend(f"(q.detach() {S[2:]} / q.shape[-1] ** 0.5).softmax(-1) @ v"), "only in part"),
+        (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ v", "'197'"), "must give numbers"),
     ],
     "6.8": [
         (frozen("i >= last"), "should learn"),
@@ -566,7 +682,7 @@ WRONG = {
             frozen(
                 mode="[m.eval() for m in model.modules() if not any(p.requires_grad for p in m.parameters())]"
             ),
-            "no weights that could be frozen",
+            "is in eval(), too",
         ),
         (
             frozen(
@@ -608,6 +724,36 @@ WRONG = {
                 "if isinstance(m, nn.BatchNorm2d) and not m.weight.requires_grad]"
             ),
             "any network",
+        ),
+        (frozen("i >= 3 - last"), "should learn"),
+        (
+            frozen_body(
+                "for i, b in enumerate(chosen):\n        for m in b.modules():\n"
+                "            if isinstance(m, nn.Conv2d | nn.BatchNorm2d):\n"
+                "                m.requires_grad_(i >= len(chosen) - last)"
+            ),
+            "nothing learns",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for m in model.modules() "
+                "if list(m.parameters()) and not any(p.requires_grad for p in m.parameters())]"
+            ),
+            "is in eval(), too",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for m in model.modules() "
+                "if hasattr(m, 'weight') and not m.weight.requires_grad]"
+            ),
+            "conv2d is in eval(), too",
+        ),
+        (
+            frozen(
+                mode="[m.eval() for m in model.modules() "
+                "if isinstance(m, nn.BatchNorm2d) and not m.bias.requires_grad]"
+            ),
+            "that learns",
         ),
     ],
     "6.9": [
@@ -673,6 +819,12 @@ WRONG = {
             cut("pass").replace("c, h // size, size, w // size", "3, h // size, size, h // size"),
             "images.shape",
         ),
+        (
+            cut("return g.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * size * size)").replace(
+                "shape\n", "shape; b = 2\n", 1
+            ),
+            "images.shape",
+        ),
     ],
     "6.11": [
         (layer().replace("q, k, v = torch.chunk", "k, q, v = torch.chunk"), "in this order"),
@@ -718,6 +870,10 @@ WRONG = {
             layer(two="return x + F.dropout(self.mlp(self.norm2(x)), 0.1, self.training)"),
             "other numbers",
         ),
+        (layer(one="x = x.detach() + self.out(found)"), "only in part"),
+        (layer(two="return x.detach() + self.mlp(self.norm2(x))"), "only in part"),
+        (layer().replace("attention(q, k", "attention(q.detach(), k"), "only in part"),
+        (layer().replace("3, 2)", "3)"), "along the last dimension"),
     ],
 }
 
@@ -757,6 +913,11 @@ RIGHT = {
                 "return torch.tensor(pipe.transform(train)), torch.tensor(pipe.transform(test)) #",
             )
         ),
+        ready(
+            PIPELINE.replace(
+                "pipe.transform(test)]", "torch.tensor(pipe.transform(test), requires_grad=True)]"
+            )
+        ),
     ],
     "6.4": [
         probe("nn.Sequential(nn.Linear(x.shape[1], 8))"),
@@ -781,22 +942,66 @@ def train_logistic(x, y, epochs=50):
             optimizer.step(loss)
     return model
 """,
+        by_hand_adam(),
+        probe().replace("model(x[rows])", "x[rows] @ model.weight.T + model.bias"),
+        probe().replace("model(x[rows])", "torch.addmm(model.bias, x[rows], model.weight.t())"),
         """# Exercise 6.4
+class Layer(nn.Linear):
+    def forward(self, z):
+        return z.matmul(self.weight.mT) + self.bias
 def train_logistic(x, y, epochs=50):
-    model, step = nn.Linear(x.shape[1], 8), 0
-    own = list(model.parameters())
-    m, v = ([torch.zeros_like(p) for p in own] for _ in range(2))
+    model = Layer(x.shape[1], 8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(epochs):
         for rows in torch.randperm(len(x)).split(64):
-            gradients = torch.autograd.grad(F.cross_entropy(model(x[rows]), y[rows]), own)
-            step += 1
-            with torch.no_grad():
-                for p, g, a, b in zip(own, gradients, m, v):
-                    a.lerp_(g, 0.1)
-                    b.lerp_(g * g, 0.001)
-                    p -= 1e-3 * (a / (1 - 0.9**step)) / ((b / (1 - 0.999**step)).sqrt() + 1e-8)
+            optimizer.zero_grad()
+            F.cross_entropy(model(x[rows]), y[rows]).backward()
+            hits = (model(x).argmax(1) == y).float().mean()  # a look at all rows
+            optimizer.step()
     return model
 """,
+        """# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    w, b = torch.zeros(x.shape[1], 8, requires_grad=True), torch.zeros(8, requires_grad=True)
+    optimizer = torch.optim.Adam([w, b], lr=1e-3)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            loss = F.cross_entropy(x[rows] @ w + b, y[rows])
+            optimizer.zero_grad(); loss.backward(); optimizer.step()
+    model = nn.Linear(x.shape[1], 8)
+    with torch.no_grad():
+        model.weight.copy_(w.T); model.bias.copy_(b)
+    return model
+""",
+        """# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model = nn.Linear(x.shape[1], 8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            with torch.no_grad():
+                a = x[rows]
+                d = model(a).softmax(1) - F.one_hot(y[rows], 8)
+                model.weight.grad, model.bias.grad = d.T @ a / len(a), d.mean(0)
+            optimizer.step()
+    return model
+""",
+        """# Exercise 6.4
+def train_logistic(x, y, epochs=50):
+    model = nn.Linear(x.shape[1], 8)
+    own = dict(model.named_parameters())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    def loss_of(p, a, b):
+        return F.cross_entropy(torch.func.functional_call(model, p, (a,)), b)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(64):
+            now = {k: v.detach() for k, v in own.items()}
+            for k, g in torch.func.grad(loss_of)(now, x[rows], y[rows]).items():
+                own[k].grad = g
+            optimizer.step()
+    return model
+""",
+        by_hand_adam().replace("model(x[rows])", "torch.vmap(model)(x[rows])"),
     ],
     "6.5": [
         """# Exercise 6.5
@@ -816,6 +1021,7 @@ def roc_points(scores, truth):
     yes = scores >= at[:, None]
     return (yes[:, truth == side].mean(1) for side in (0, 1))
 """,
+        roc("torch.tensor(f, requires_grad=True), torch.tensor(t)"),
     ],
     "6.6": [
         block("return torch.relu(f + s)"),
@@ -824,6 +1030,10 @@ def roc_points(scores, truth):
         "def ResidualBlock(a, b, stride=1):\n"
         "    down = nn.Sequential(nn.Conv2d(a, b, 1, stride), nn.BatchNorm2d(b))\n"
         "    return BasicBlock(a, b, stride, down if stride > 1 or a != b else None)",
+        block("return torch.relu(f + s)")
+        .replace("self.one = nn.Conv2d(", "self.one = nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(")
+        .replace("stride, 1, bias=False)", "stride, bias=False))")
+        .replace("self.two = nn.Conv2d(c_out, c_out, 3, 1, 1)", PADDED),
     ],
     "6.7": [
         attend(f"F.softmax({S} / q.shape[-1] ** 0.5, -1) @ v", "1 + (224 // 16) * (224 // 16)"),

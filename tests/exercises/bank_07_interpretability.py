@@ -195,6 +195,37 @@ WRONG = {
             ),
             "error is lost",
         ),
+        (
+            """# Exercise 7.1
+def collect(model, layer, images, classes):
+    i = list(model).index(layer) + 1
+    a = model[:i](images)
+    number = model[i:](a)[torch.arange(len(images)), classes].sum()
+    return a.detach(), torch.autograd.grad(number, a)[0]
+""",
+            "deep inside",
+        ),
+        (hooked(number="logits[torch.arange(3), classes].sum()"), "len(images)"),
+        (hooked(number="logits[classes, torch.arange(len(images))].sum()"), "len(images)"),
+        (hooked(remove="layer._forward_hooks.clear()"), "hooks of others"),
+        (
+            """# Exercise 7.1
+def collect(model, layer, images, classes):
+    kept, old = [], layer.forward
+    def forward(*x):
+        kept.append(old(*x))
+        return kept[-1]
+    layer.forward = forward
+    number = model(images)[torch.arange(len(images)), classes].sum()
+    return kept[0].detach(), torch.autograd.grad(number, kept[0])[0]
+""",
+            "replaced forward",
+        ),
+        (hooked().replace("kept.append(o)", "kept.append(o.detach())"), "no detach() "),
+        (
+            hooked().replace("logits = model", "with torch.no_grad(): logits = model"),
+            "no no_grad()",
+        ),
     ],
     "7.2": [
         (cam(total="(w * activations).sum(1)"), "ReLU"),
@@ -254,6 +285,12 @@ WRONG = {
             "reverse",
         ),
         (coalitions("factorial(s) * factorial(n - 1 - s) / factorial(n)", "pass"), "return"),
+        (
+            coalitions(
+                "{2: [1/2, 1/2], 3: [1/3, 1/6, 1/3], 4: [1/4, 1/12, 1/12, 1/4]}[n][sum(there)]"
+            ),
+            "for 5 players",
+        ),
     ],
     "7.4": [
         (gap(difference="background_logits.mean(0) - logits"), "turned round"),
@@ -280,6 +317,8 @@ WRONG = {
             gap().replace("d = logits - background", "d = logits; d -= background"),
             "changes the array",
         ),
+        (gap(gap="np.abs(values.sum((3, 4)) - d).max(1)"), "axes (2, 3, 4)"),
+        (gap(difference="logits - background_logits.mean(1)"), "axis 0 of the background"),
     ],
     "7.5": [
         (way(times="1"), "multiply by the way"),
@@ -306,6 +345,15 @@ WRONG = {
         (way(end="return (times * total / steps).sum(1)"), "the shape"),
         (way(end="model.train(); return times * total / steps"), "mode"),
         (way(end="pass"), "return"),
+        (
+            way().replace(
+                "    total = 0",
+                "    [p.requires_grad_(False) for p in model.parameters()]\n    total = 0",
+            ),
+            "frozen afterwards",
+        ),
+        (way(logit="model(x)[torch.arange(3), classes]"), "len(images)"),
+        (way().replace(".clone().requires_grad_()", ""), "requires_grad_()"),
     ],
     "7.6": [
         (games().replace("(p * inside)", "(p * ~inside)"), "outside"),
@@ -324,6 +372,7 @@ WRONG = {
             ),
             "swapped",
         ),
+        (games(hits="(m * inside).max(1) == m.max(1)"), "nearest 0"),
     ],
     "7.7": [
         (delete(answer="model(x).softmax(0)[torch.arange(n), classes]"), "over the classes"),
@@ -358,6 +407,19 @@ WRONG = {
         (delete(answer="model(x).sigmoid()[torch.arange(n), classes]"), "for the first image is"),
         (delete(end="model.train(); return torch.stack(curves, 1)"), "mode"),
         (delete(end="pass"), "return"),
+        (
+            delete(swap="torch.where(ranks < h * w // steps * s, baseline, images)"),
+            "of one step",
+        ),
+        (delete(swap="torch.where(ranks < 3 * s, baseline, images)"), "of one step"),
+        (
+            delete(
+                walk="range(9)", swap="torch.where(ranks < round(s / 8 * h * w), baseline, images)"
+            ),
+            "use `steps`",
+        ),
+        (delete(end="baseline.mul_(0); return torch.stack(curves, 1)"), "were changed"),
+        (delete(end="maps *= 0; return torch.stack(curves, 1)"), "were changed"),
     ],
     "7.8": [
         (
@@ -418,6 +480,29 @@ WRONG = {
             random_weights(each="net.get_submodule(names[0]).reset_parameters()"),
             "not only the first",
         ),
+        (
+            random_weights(
+                each="m = net.get_submodule(name); "
+                "m.reset_parameters() if isinstance(m, nn.Conv2d) else None"
+            ),
+            "of any kind",
+        ),
+        (
+            random_weights(
+                each="[nn.init.normal_(p, std=0.1) for p in net.get_submodule(name).parameters()]"
+            ),
+            "spread",
+        ),
+        (
+            random_weights(
+                each="m = net.get_submodule(name); nn.init.uniform_(m.weight, -0.5, 0.5); "
+                "nn.init.zeros_(m.bias)"
+            ),
+            "spread",
+        ),
+        (random_weights(start="copy.deepcopy(model).train()"), "leave the mode alone"),
+        (random_weights(start="copy.deepcopy(model).requires_grad_(False)"), "are frozen"),
+        (random_weights(each="getattr(net, name).reset_parameters()"), "get_submodule"),
     ],
     "7.9": [
         (harm("a[5:6] - b[5:6]"), "has the shape"),
@@ -508,6 +593,33 @@ def collect(model, layer, images, classes):
         for hook in hooks:
             hook.remove()
     return [a[0], g[0]]
+""",
+        """# Exercise 7.1
+def collect(model, layer, images, classes):
+    kept, old = [], layer.forward
+    def forward(*x):
+        kept.append(old(*x))
+        return kept[-1]
+    layer.forward = forward
+    try:
+        logits = model(images)
+    finally:
+        del layer.forward
+    number = logits[torch.arange(len(images)), classes].sum()
+    return kept[0].detach(), torch.autograd.grad(number, kept[0])[0]
+""",
+        """# Exercise 7.1
+def collect(model, layer, images, classes):
+    kept = []
+    def hook(module, inputs, output):
+        kept.append(output.detach().clone().requires_grad_())
+        return kept[-1]
+    handle = layer.register_forward_hook(hook)
+    try:
+        model(images).gather(1, classes[:, None]).sum().backward()
+    finally:
+        handle.remove()
+    return kept[0].detach(), kept[0].grad
 """,
     ],
     "7.2": [
@@ -625,6 +737,8 @@ def deletion(model, images, maps, classes, baseline, steps):
                 curves[i, s] = torch.softmax(model(x.view(1, c, h, w)), 1)[0, classes[i]]
     return curves
 """,
+        delete(swap="torch.where(ranks < s * h * w // steps, baseline, images)"),
+        delete(swap="torch.where(ranks < s * h * w / steps, baseline, images)"),
     ],
     "7.8": [
         """# Exercise 7.8
