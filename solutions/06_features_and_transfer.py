@@ -806,7 +806,8 @@ def cross_validate(features, classifier=logistic, components=None, first=10):
     """A row a split (training and test accuracy), and the test logits of the first five folds."""
     rows, scores = [], np.zeros((len(labels), 8))
     for number, (train, test) in enumerate(splits[:first]):
-        train_x, test_x = prepare(features[train], features[test], components)
+        parts = prepare(features[train], features[test], components)
+        train_x, test_x = (lk.judge.as_array(part, None) for part in parts)
         on_train, on_test = classifier(train_x, labels[train], test_x)
         hits = (on_train.argmax(1) == labels[train]).mean()
         rows.append((hits, (on_test.argmax(1) == labels[test]).mean()))
@@ -933,7 +934,8 @@ def learning_curve(features):
     for fold, (train, test) in enumerate(splits[:5]):
         for place, count in enumerate(SIZES):
             rows = some_of_each(train, count, fold)
-            train_x, test_x = prepare(features[rows], features[test])
+            parts = prepare(features[rows], features[test])
+            train_x, test_x = (lk.judge.as_array(part, None) for part in parts)
             _, on_test = logistic(train_x, labels[rows], test_x)
             curve[fold, place] = 100 * (on_test.argmax(1) == labels[test]).mean()
     return curve
