@@ -1170,21 +1170,20 @@ with lk.check("6.5", "roc_points"):
 # %%
 areas = {}
 for number, class_name in enumerate(classes):
-    false_rate, true_rate = roc_points(
-        result.probabilities[:, number], (result.labels == number).astype(int)
-    )
+    curve = roc_points(result.probabilities[:, number], (result.labels == number).astype(int))
+    false_rate, true_rate = map(lk.judge.as_array, curve)
     areas[class_name] = np.trapezoid(true_rate, false_rate)
 pd.Series(areas, name="AUC, your curve").round(4).to_frame().T
 
 # %% [markdown]
-# Now move the threshold yourself, for one class. **Before you move it:** which two numbers in the
-# title can only grow when the threshold falls? Where on the curve would you stand if a missed
+# Now move the threshold, for one class. **Before you move it:** which two numbers in the title can only
+# grow when it falls? Where on the curve would you stand if a missed
 # monocyte were ten times as bad as a false alarm?
 
 # %%
 ASKED = classes.index("monocyte")
 asked_scores, asked_truth = result.probabilities[:, ASKED], result.labels == ASKED
-asked_curve = roc_points(asked_scores, asked_truth.astype(int))
+asked_curve = [*map(lk.judge.as_array, roc_points(asked_scores, asked_truth.astype(int)))]
 
 
 def draw(threshold):
