@@ -45,6 +45,9 @@ class OnCard(torch.Tensor):
     def __repr__(self, **_: Any) -> str:
         return f"{repr(self.inner)[:-1]}, device='card:0')"
 
+    def __format__(self, spec: str) -> str:
+        return format(self.inner, spec)
+
     def __reduce_ex__(self, protocol: int) -> tuple:
         return self.inner.__reduce_ex__(protocol)
 

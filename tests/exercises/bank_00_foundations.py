@@ -785,7 +785,9 @@ def first_two_steps(g1, g2, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
         ratio(step="np.divide(*first_two_steps(1.0, c, 1.0, beta1, beta2, 0.0)[::-1])"),
         ratio(step="np.sqrt((1 + beta2) / (beta2 + c * c)) * (beta1 + c) / (1 + beta1)"),
         ratio(limit="torch.tensor(1 + beta2, requires_grad=True) ** 0.5 / (1 + beta1)"),
-        ratio(step="float(np.divide(*first_two_steps(2.0, 2 * c, 1, beta1, beta2, 0)[::-1]))"),
+        ratio(
+            step="float(np.divide(*map(float, first_two_steps(2.0, 2 * c, 1, beta1, beta2, 0)[::-1])))"
+        ),
         ratio(limit="step_ratio(1e9, beta1, beta2)"),
     ],
     "0.9": [
