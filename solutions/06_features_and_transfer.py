@@ -429,15 +429,15 @@ explained = {
 lk.figures.variance_curve(explained, origin=photos.origin)
 
 # %% [markdown]
-# Two things to read off. Deep features are redundant: far fewer directions than numbers. And HOG's
+# Deep features are redundant: far fewer directions than numbers. And HOG's
 # curve ends where the **photographs** end: $N$ photographs span at most $N - 1$ directions, so the
 # sample, not HOG, sets that limit. (In the student project that this lab grew out of, all 17,092
 # photographs and *standardised* features needed more: HOG 7,095 components for 95 % and 11,318 for
-# 99 %, the 768 features of a Vision Transformer 117 and 343. Scaling changes such counts.)
+# 99 %, the 768 of a Vision Transformer 117 and 343.)
 #
 # **K-means** knows no labels. If its eight groups match the classes, the classes lie apart in the
 # features. The adjusted Rand index is 1 for a perfect match and about 0 for a random one. A low index
-# does not say the reverse: K-means looks for round groups of like size, and classes need not be such.
+# does not say the reverse: K-means looks for round groups of like size.
 
 # %%
 fifty = PCA(min(50, len(labels) - 1), random_state=0).fit_transform(deep_middle)
@@ -448,7 +448,7 @@ pd.crosstab(
 )
 
 # %% [markdown]
-# (Looking at all photographs is allowed here, because nothing of it goes into a classifier.)
+# (All photographs may be looked at here: nothing of it goes into a classifier.)
 #
 # ## An honest comparison
 #
@@ -1759,6 +1759,9 @@ with lk.check("6.8", "freeze", "train_mode"):
         "frozen batch normalisation must be in eval(), also deep inside a block: go through "
         "model.modules(), after model.train()"
     )
+    _mean = _inner.running_mean.clone()
+    _model(torch.randn(8, 3, 8, 8) + 3)
+    assert torch.equal(_mean, _inner.running_mean), "its running mean moved"
 
 # %% [markdown]
 # **Save work.** What the frozen stages give never changes, so we compute it **once** for all
@@ -2038,12 +2041,11 @@ fine_tuned.report().round(3)
 
 # %% [markdown]
 # Compare with the report of logistic regression: in which class did recall change most, and of how
-# many photographs is that? (In one of our runs it was monocytes, by eight photographs; in another, with the
-# same seed but other threads, eosinophils, by sixteen. Take the recall of one class as a hint.)
+# many photographs is that? (In one of our runs monocytes, by eight photographs; in another, with the same
+# seed but other threads, eosinophils, by sixteen: a hint only.)
 #
-# In the student project that this lab grew out of, on all 17,092 photographs and with 40 epochs, a
-# fine-tuned ResNet-18 reached 96.6 %, and a ViT with a new head 98 %: other networks, images and plans,
-# one run each, so these numbers do not say what fine-tuning adds.
+# In that student project, on all 17,092 photographs and with 40 epochs, a fine-tuned ResNet-18 reached 96.6 %, and a ViT with a new head 98 %: other networks, images and plans,
+# one run each: they do not say what fine-tuning adds.
 
 # %% [markdown]
 # ## A Vision Transformer, built
