@@ -27,31 +27,22 @@ def __dir__() -> list[str]:  # what Tab shows after the module's name
 
 
 Images = Tensor | np.ndarray
+HOG = {"orientations": 9, "cells_per_block": (2, 2), "block_norm": "L2-Hys"}
 
 
 def _grey(image: Images) -> np.ndarray:
     return torch.as_tensor(image).float().mean(0).div(255).numpy()
 
 
-def _hog_options(orientations: int, cell: int, block: int) -> dict:
-    return {
-        "orientations": orientations,
-        "pixels_per_cell": (cell, cell),
-        "cells_per_block": (block, block),
-        "block_norm": "L2-Hys",
-    }
-
-
-def hog_features(
-    images: Images, orientations: int = 9, cell: int = 10, block: int = 2
-) -> np.ndarray:
+def hog_features(images: Images, cell: int = 10) -> np.ndarray:
     """Histograms of oriented gradients of each image, in grey.
+
+    A histogram has 9 bins of direction, from 0 to 180 degrees; a block of 2 x 2 of them is
+    normalised as one (L2-Hys).
 
     Args:
         images: uint8 (N, C, H, W).
-        orientations: bins of the gradient's direction, from 0 to 180 degrees.
         cell: pixels along the side of a cell, which has one histogram.
-        block: cells along the side of a block, which is normalised as one (L2-Hys).
 
     Returns:
         float32 (N, D); D is 44,100 for images of 360x360.
@@ -65,7 +56,7 @@ def hog_features(
     """
     from skimage.feature import hog
 
-    options = _hog_options(orientations, cell, block)
+    options = {"pixels_per_cell": (cell, cell), **HOG}
     if len(images) == 0:
         raise ValueError("There are no images: give at least one, (N, C, H, W).")
     rows = np.empty((len(images), hog(_grey(images[0]), **options).size), np.float32)
@@ -74,7 +65,7 @@ def hog_features(
     return rows
 
 
-def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int = 2) -> np.ndarray:
+def hog_picture(image: Images, cell: int = 10) -> np.ndarray:
     """Draw the histograms of one image (C, H, W) as little stars: float (H, W) in [0, 1].
 
     Example:
@@ -83,23 +74,17 @@ def hog_picture(image: Images, orientations: int = 9, cell: int = 10, block: int
     """
     from skimage.feature import hog
 
-    _, picture = hog(_grey(image), visualize=True, **_hog_options(orientations, cell, block))
+    _, picture = hog(_grey(image), pixels_per_cell=(cell, cell), visualize=True, **HOG)
     return np.clip(picture / max(float(np.percentile(picture, 99.5)), 1e-9), 0, 1)
 
 
-def deep_features(
-    backbone: Backbone,
-    images: Images,
-    batch_size: int = 32,
-    device: torch.device | str | None = None,
-) -> np.ndarray:
+def deep_features(backbone: Backbone, images: Images, batch_size: int = 32) -> np.ndarray:
     """The features that a backbone gives for each image, in batches on the device.
 
     Args:
         backbone: as ``load_backbone`` gives it.
         images: uint8 (N, 3, H, W).
         batch_size: how many at a time.
-        device: default ``lk.get_device()``.
 
     Returns:
         float32 (N, D).
@@ -108,7 +93,7 @@ def deep_features(
         >>> deep_features(load_backbone(), photos.images).shape  # doctest: +SKIP
         (1207, 512)
     """
-    backbone.to(get_device(device and str(device)))
+    backbone.to(get_device())
     images = torch.as_tensor(images)
     what = f"features of {backbone.name}"
     return outputs_of(backbone, images, batch_size, backbone.transform, what).float().cpu().numpy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -40,10 +41,13 @@ class Predictions:
     indices: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.logits, self.labels = np.asarray(self.logits, float), np.asarray(self.labels, int)
+        self.logits, labels = np.asarray(self.logits, float), np.asarray(self.labels)
+        if labels.dtype.kind == "f" and (labels % 1 != 0).any():
+            raise ValueError("labels are no whole numbers; give class numbers, from 0.")
+        self.labels = labels.astype(int)
         self.classes, self.origin = tuple(self.classes), Origin(self.origin)
         expected = (len(self.labels), len(self.classes))
-        if self.logits.shape != expected or not len(self.labels):
+        if self.logits.shape != expected or not self.logits.size:
             raise ValueError(
                 f"logits have the shape {self.logits.shape}; with {expected[0]} labels and "
                 f"{expected[1]} classes it must be {expected}, and not be empty."
@@ -137,24 +141,20 @@ class Predictions:
     def most_confused(self, n: int = 2) -> list[tuple[str, str, int]]:
         """The n most frequent mistakes: (true class, predicted class, how often)."""
         errors = self.confusion_matrix()
-        np.fill_diagonal(errors, 0)
-        order = np.argsort(-errors, axis=None, kind="stable")[:n]
+        np.fill_diagonal(errors, -1)
+        order = np.argsort(-errors, axis=None, kind="stable")[: (errors >= 0).sum()][:n]
         pairs = zip(*np.unravel_index(order, errors.shape), strict=True)
         return [(self.classes[t], self.classes[p], int(errors[t, p])) for t, p in pairs]
 
     def report(self) -> pd.DataFrame:
         """Precision, recall, f1 and support by class, then ``macro avg`` and ``weighted avg``."""
+        numbers = range(len(self.classes))
         table = classification_report(
-            self.labels,
-            self.predicted,
-            labels=range(len(self.classes)),
-            target_names=self.classes,
-            output_dict=True,
-            zero_division=0,
+            self.labels, self.predicted, labels=numbers, output_dict=True, zero_division=0
         )
         frame = pd.DataFrame(table).T.drop(index=["accuracy", "micro avg"], errors="ignore")
-        frame = frame.rename(columns={"f1-score": "f1"})
-        return frame.astype({"support": int})
+        frame.index = [*self.classes, "macro avg", "weighted avg"]  # names may be like these, too
+        return frame.rename(columns={"f1-score": "f1"}).astype({"support": int})
 
     @property
     def lowest_recall_class(self) -> str:
@@ -220,8 +220,8 @@ class Predictions:
         Returns:
             A row for each bin with images: ``low``, ``high``, ``confidence``, ``accuracy``, ``n``.
         """
-        if bins < 1:
-            raise ValueError(f"bins is {bins}; it must be at least 1.")
+        if not isinstance(bins, Integral) or bins < 1:
+            raise ValueError(f"bins is {bins!r}; it must be a whole number, at least 1.")
         # a bin is (low, high], so that a confidence of exactly 1 falls into the last one
         number = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)
         columns = {"confidence": self.confidence, "accuracy": self.correct, "n": 1}

@@ -43,9 +43,9 @@ def wilson_interval(hits: float, n: int) -> Interval:
         >>> [round(v, 2) for v in wilson_interval(5, 10)]
         [0.5, 0.24, 0.76]
     """
-    if n < 1 or not 0 <= round(hits) <= n:
+    if n < 1 or n % 1 or not -1e-6 <= hits <= n + 1e-6:
         raise ValueError(f"hits is {hits} and n is {n}; give n of 1 or more, and hits from 0 to n.")
-    interval = binomtest(round(hits), n).proportion_ci(0.95, method="wilson")
+    interval = binomtest(round(hits), int(n)).proportion_ci(0.95, method="wilson")
     return Interval(float(hits / n), float(interval.low), float(interval.high))
 
 
@@ -67,6 +67,8 @@ def bootstrap_interval(values: np.ndarray, draws: int = 2000, seed: int = 0) -> 
     values = np.asarray(values, float)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"values has the shape {values.shape}; give (N,), at least one number.")
+    if draws < 1:
+        raise ValueError(f"draws is {draws}; it must be at least 1.")
     rows = np.random.default_rng(seed).integers(0, len(values), (draws, len(values)))
     low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
@@ -93,6 +95,8 @@ def mean_interval(values: Sequence[float], test_share: float) -> Interval:
     values = np.asarray(values, float)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values has the shape {values.shape}; give at least two numbers.")
+    if not test_share >= 0:
+        raise ValueError(f"test_share is {test_share}; give test images / training images.")
     n, mean = len(values), float(values.mean())
     half = student_t.ppf(0.975, n - 1) * np.sqrt((1 / n + test_share) * values.var(ddof=1))
     return Interval(mean, mean - float(half), mean + float(half))

@@ -30,15 +30,15 @@ lk.seed_everything(42)
 
 # %% [markdown]
 # **How this lab works.** You derive each formula on paper and write it in NumPy; the check then
-# compares it with PyTorch, which differentiates by machine (*autograd*). So do not look up a
-# formula. Derive it, try it, and let the machine object. There are two hints: the first gives the
-# idea, the second the names in NumPy.
+# compares it with PyTorch, which differentiates by machine (*autograd*). So derive, try, and let the
+# machine object. The first hint gives the idea, the second the names in NumPy. (`lk.judge.as_array`
+# makes an array of your answer.)
 #
 # ## PyTorch as a judge, in six lines
 #
 # A **tensor** is PyTorch's array. With `requires_grad=True` it remembers what is computed from it.
 # `backward()`, called on a single number, goes back through all of it and puts the **gradient**, the
-# derivatives by each entry, into `.grad`.
+# derivative for each entry, into `.grad`.
 
 # %% tags=["nbval-check-output"]
 leaf = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -983,7 +983,7 @@ pd.DataFrame(table).T.round(2).astype(object).fillna("")
 # ### Exercise 0.6: how large may a step be?
 #
 # Write `gradient_descent(H, theta, lr, steps)`: where plain gradient descent is after so many steps
-# from `theta`. And derive `learning_rate_limit(H)`: below it, gradient descent comes to the minimum
+# from `theta`. And derive `learning_rate_limit(H)`: below it, gradient descent reaches the minimum
 # from **every** starting point; above it, it does not.
 #
 # <details><summary>Hint 1: the idea</summary>
@@ -1670,7 +1670,7 @@ def matching_eps(c, eps):
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# Momentum SGD: each step becomes $c$ times as long, the same as another learning rate, $c\,\alpha$.
+# Momentum SGD: each step becomes $c$ times as long, as with the learning rate $c\,\alpha$.
 # Adam: $\hat m$ becomes $c\,\hat m$ and $\hat v$ becomes $c^2\,\hat v$, so the step becomes
 #
 # $$\alpha\, \frac{c\,\hat m}{c\sqrt{\hat v} + \varepsilon}
@@ -1749,9 +1749,9 @@ axes[0, 0].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Test the claim over 100 steps, not only one. Adam's columns say how far the end point lies
-# from that for $c = 1$, relative to the way that one went; the last is a factor. Where does
-# "unchanged" stop being true?
+# Test the claim over 100 steps, not only one. Adam's columns: the distance from the end point for
+# $c = 1$, as a share of how far that one went. The last is a factor. Where does "unchanged" stop
+# being true?
 
 # %%
 gradients = np.random.default_rng(1).normal(0.5, 1.0, (100, 20))
@@ -2276,7 +2276,7 @@ pd.DataFrame(table).T.round(3).astype({"seeds": int, "n": int})
 # <details><summary>How to read it</summary>
 #
 # There are two sources of chance, and they are not the same. **Which images are tested:** with other
-# validation images an accuracy would differ by about as much as the ± says. (Both rows share their
+# validation images an accuracy may be off by as much as the ± says. (Both rows share their
 # images, so their *difference* is known better than that; lab 02 shows how to test it.) **Which seed
 # trained:** here a seed only orders the batches. The start is the same zeros and the images are the
 # same, so the spread between the seeds is small, and says little: two ranges that do not overlap are

@@ -281,7 +281,7 @@ guesser.report().round(3)
 # </details>
 #
 # That is why the labs also report **macro F1**, the mean of the F1 over the classes, whatever their
-# size.
+# size. (In the table, `macro avg` is the mean over the classes, `weighted avg` over the images.)
 
 # %% [markdown]
 # ## The numbers inside
@@ -469,8 +469,8 @@ batch_megabytes = {side: 64 * 3 * side * side * 4 / 1e6 for side in (28, 224, 36
 #
 # 64 · 3 · 28 · 28 · 4 bytes = 0.6 MB; 38.5 MB at 224 and 99.5 MB at 360 pixels. Twice the side
 # takes four times the memory. A network keeps a tensor of its own for *every layer* while it learns,
-# so the side decides what fits. As uint8 the same images take a quarter: keep them so until the
-# batch.
+# so the side decides what fits. As uint8 the same images take a quarter: keep them so until a batch
+# is made.
 # </details>
 
 # %%
@@ -992,8 +992,8 @@ usual_median = ...  # and among the others
 is_odd = batch["odd size"]
 scores = {m: best_threshold_accuracy(batch[m][is_odd], batch[m][~is_odd]) for m in MEASURES}
 telling_measure = max(scores, key=scores.get)
-odd_median = batch.loc[is_odd, telling_measure].median()
-usual_median = batch.loc[~is_odd, telling_measure].median()
+odd_median = round(batch.loc[is_odd, telling_measure].median(), 1)
+usual_median = round(batch.loc[~is_odd, telling_measure].median(), 1)
 
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this works</summary>
@@ -1001,9 +1001,10 @@ usual_median = batch.loc[~is_odd, telling_measure].median()
 # If size were an accident, all medians would be about equal. On the real photographs **blue** and
 # **hue** tell odd from usual without a mistake (both reach 1, so either name is right): odd ones lie
 # near −70°, towards violet, the usual ones around 0°. (Of the whole sample of 1,207 photographs, 3 of
-# 1,173 usual ones lie below −40°, and all 34 odd ones.) So these photographs are a second **batch**:
-# taken, stained, white-balanced or saved in another way, which would explain the other size, too. Which
-# of these it was, the pictures do not say; that there is a batch, nobody told us: one `groupby` did. A
+# 1,173 usual ones lie below −40°, and all 34 odd ones.) So these photographs are a second **batch**, in
+# the laboratory's sense: taken, stained, white-balanced or saved in another way, which would explain
+# the other size, too. Which of these it was, the pictures do not say; that there are two batches,
+# nobody told us: one `groupby` did. A
 # network could use such a hue as a shortcut wherever the share of odd sizes differs between the classes.
 # On stand-ins the sizes *are* an accident, and what comes out is chance.
 # </details>
@@ -1033,7 +1034,7 @@ with lk.check("1.7", "telling_measure", "odd_median", "usual_median"):
         _got.append(float(_value[0]))
 
     def _same(pair):
-        return np.allclose(_got, pair, rtol=1e-3, atol=0.06)
+        return np.allclose(_got, pair, atol=0.06)
 
     _means = _values[_mask].mean(), _values[~_mask].mean()
     assert _same(_true) or not _same(_true[::-1]), "odd_median and usual_median are swapped"
@@ -1072,7 +1073,7 @@ words = {
     "brightness": ("darkest", "brightest"),
     "noise": ("least noise", "most noise"),
     "hue": ("lowest hue", "highest hue"),
-    "sharpness": ("blurred", "sharpest"),
+    "sharpness": ("least sharp", "sharpest"),
 }
 ends = [i for column in words for i in (facts[column].idxmin(), facts[column].idxmax())]
 lk.figures.image_grid(
@@ -1089,8 +1090,8 @@ facts.loc[ends, ["class", "odd size", "brightness", "noise", "hue", "sharpness"]
 # <details><summary>Answer</summary>
 #
 # See whether the picture of the lowest hue is one of odd size: then it is the second batch, no rare
-# cell. The darkest ones are often full of large dark cells, the blurred ones mostly empty: measures
-# of the whole picture say as much about what is in it as about how it was taken.
+# cell. The darkest ones are often full of large dark cells, the least sharp ones mostly empty:
+# measures of the whole picture say as much about what is in it as about how it was taken.
 # </details>
 
 # %% [markdown]
@@ -1160,7 +1161,7 @@ pd.DataFrame(table).T.round(0)
 # Mirroring and quarter turns only move whole pixels: nothing changes. A shift by whole pixels
 # repeats pixels at the border, which changes little. A rotation by any other angle must compute each
 # pixel from its neighbours (*resampling*), and a mean of neighbours is blurred: the sharpness falls
-# to about half. A network trained on such copies sees hardly any sharp image, and is then tested on
+# to little more than half. A network trained on such copies sees hardly any sharp image, and is then tested on
 # sharp ones. Keep this in mind for lab 05.
 # </details>
 
@@ -1486,8 +1487,9 @@ for name, transform in transforms.items():
 pd.DataFrame(table).T.infer_objects().round(2)
 
 # %% [markdown]
-# - **224 px** is what most pretrained networks expect; **ImageNet-normalised** is how their
-#   training images were scaled (lab 06). It costs no memory, but some time.
+# - **224 px** is what most *pretrained* networks expect (trained before, by others, on the everyday
+#   photographs of ImageNet); **ImageNet-normalised** is how those were scaled (lab 06). It costs no
+#   memory, but some time.
 # - **Native size** loses nothing and takes the most memory.
 # - **Grey** takes a third, and throws away the colour. Colour may tell of the cell, and of the
 #   laboratory too (exercise 1.7): so try a network with and without it.

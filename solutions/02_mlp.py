@@ -63,7 +63,7 @@ def draw_points(ax, title=""):
 
 
 figure, axes = lk.figures.new_figure(height=3.6, origin="300 drawn points")
-draw_points(axes[0, 0], "Three classes that no straight line can part")
+draw_points(axes[0, 0], "Three classes that straight lines cannot part")
 figure
 
 # %% [markdown]
@@ -917,7 +917,7 @@ with lk.check("2.3", "validate"):
 # %%
 guess = None  # your number
 
-loop_train, loop_val, _ = blood.loaders(batch_size=64)
+loop_train, loop_val, _ = blood.loaders(batch_size=64)  # normalize="half" is the default
 criterion = nn.CrossEntropyLoss()
 
 lk.seed_everything(1)
@@ -1037,8 +1037,8 @@ history = lk.fit(
 # The training loss: these are the images that the weights were fitted to. As long as both fall, the
 # network learns something that holds for new cells too. Where the validation loss turns and rises
 # while the training loss goes on falling, it learns its training images by heart: overfitting. Look
-# for the epoch where your two curves part. (In fast mode there are only two epochs, too few to see
-# it.)
+# for the epoch from which your validation loss no longer falls: a gap between the curves alone is not
+# yet harm. (In fast mode there are only two epochs, too few to see it.)
 # </details>
 #
 # How good is it on the validation images? (The interval covers the luck of which images these are.)
@@ -1327,7 +1327,7 @@ confused_pairs
 #
 # Immature granulocytes grow into neutrophils, eosinophils or basophils, and their nuclei resemble those
 # of monocytes: at 28 pixels they are hard to tell apart. If your pair is not here, ask what the
-# network can see that you did not, such as an even difference in colour.
+# network can see that you did not, such as a slight but constant difference in colour.
 # </details>
 
 # %% [markdown]
@@ -1433,8 +1433,8 @@ with lk.check("2.6", "precision", "recall"):
     )
 
 # %% [markdown]
-# **A hypothesis first:** which class has the lowest recall, and why? Think of the confusion matrix,
-# and of what you know of the cells from lab 01. Write it down; the next cell tells. (Its table also
+# **A hypothesis first:** the diagonal of the confusion matrix names the class with the lowest recall.
+# Why that one? Think of what you know of the cells from lab 01. Write it down. (The next table also
 # has `f1`, which is high only where precision and recall both are, and `support`, the number of
 # images. `macro avg` is the mean over the classes, `weighted avg` over the images.)
 
@@ -1687,7 +1687,8 @@ if len(examples):
 #
 # Of the images predicted with 80 % confidence, 80 % should be right. That is **calibration**. The
 # figure sorts the images by confidence into bins and shows how many of each bin are right; the
-# *expected calibration error* is the mean distance from the diagonal, each bin counted by its images.
+# *expected calibration error* is the mean distance from the diagonal, each bin weighted by how many
+# images it holds.
 
 # %%
 lk.figures.reliability_diagram({"as trained": on_validation})
@@ -1727,12 +1728,12 @@ for name, found in {"all epochs": on_validation, "stopped": stopped_on_validatio
 # Compare the two calibration errors: the stopped network's should be much the smaller (in four trainings
 # we had 0.08 to 0.09 against 0.03 to 0.05, n = 1,712), because it ended before its answers had become
 # so sure. The accuracies differ less, often within the interval: a network that memorises need not
-# name worse classes, it only becomes surer of them.
+# be wrong more often, it only becomes surer of its answers.
 # (In fast mode nothing was stopped, and the two are the same.)
 # </details>
 #
 # **Second remedy: temperature scaling.** It helps afterwards, with one number: divide all logits by
-# a temperature $T$. Left: one confident mistake. Right: all validation images. Move $T$. Which one
+# a temperature $T$ (lab 00's $\tau$). Left: one confident mistake. Right: all validation images. Move $T$. Which one
 # would you choose by eye? And does any prediction change?
 
 # %%
@@ -1887,7 +1888,7 @@ lk.figures.reliability_diagram(
 # Compare the calibration errors in the legend: both remedies should lie well below the network as it
 # was trained (in four trainings: 0.03 to 0.04 stopped and 0.01 to 0.03 with a temperature, against
 # 0.07 to 0.08; n = 3,421). The points on the left hold few images (the size of a point shows how
-# many), so they jump about; the error counts each bin by its images. And one need not choose: a
+# many), so they jump about; the error weights each bin by its images. And one need not choose: a
 # network that was stopped in time can be given a temperature as well.
 # </details>
 #
@@ -1908,8 +1909,8 @@ print(f"p = {p_value:.3g}")
 # This is about *these two trained networks*. There are two sources of chance:
 #
 # - **which images** are measured: the interval, McNemar's test;
-# - **which seed** trained: another seed gives other networks. This is usually the larger one, and
-#   only more trainings show it.
+# - **which seed** trained: another seed gives other networks. This can be as large or larger, as
+#   below, and only more trainings show it.
 #
 # So: three seeds, six epochs each. And because $[0, 1] \to [-1, 1]$ changes two things at once, two
 # **controls** that change one: *shift only* gives $[-0.5, 0.5]$, *scale only* gives $[0, 2]$.
@@ -2089,11 +2090,12 @@ with lk.check("2.9", "mean_curves", "figure"):
 # - Validation data choose; test data report, once, with an interval.
 # - One accuracy hides eight classes: look at the matrix, and at the images.
 # - Confidence is not correctness. Stop in time; then mend the rest with validation data.
-# - A difference between methods must be larger than the spread of the seeds.
+# - A difference between methods must come again with other seeds, best compared seed by seed.
 #
 # **Write down, in two or three sentences each:**
 #
-# 1. Where do your two losses part, and what would you change because of it?
+# 1. From which epoch on does your validation loss no longer fall, and what would you change because
+#    of it?
 # 2. Which of the confused pairs would matter most to a doctor, and why?
 # 3. Your network gets 1 point more than your neighbour's. What would convince you it is better?
 
@@ -2105,8 +2107,8 @@ with lk.check("2.9", "mean_curves", "figure"):
 #    dropout.
 # 2. There is no single right answer; a good one names the consequence. Immature granulocytes in the
 #    blood can be a sign of severe infection or leukaemia: taking them for mature cells hides it.
-# 3. The same test images for both, a paired test, and several seeds of each: the spread between
-#    seeds must be clearly smaller than the difference.
+# 3. The same test images for both, a paired test, and several seeds of each: the difference must come
+#    out the same way with nearly every seed, and be large against its own spread.
 # </details>
 
 # %% [markdown]

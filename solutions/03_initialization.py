@@ -601,7 +601,7 @@ for column, activation in zip(axes.T, ACTIVATIONS, strict=True):
     column[1].set_yscale("symlog", linthresh=1e-5)
 axes[0, 0].set_ylabel("mean of the activations")
 axes[1, 0].set_ylabel("standard deviation")
-axes[0, 1].legend(fontsize=8)
+axes[0, 0].legend(fontsize=8)
 for ax in axes.flat:
     ax.grid(alpha=0.3)
 figure
@@ -637,7 +637,8 @@ figure
 # {W^{(l)}}^{\top} \left(\phi'\bigl(z^{(l)}\bigr) \odot
 # \frac{\partial \ell}{\partial a^{(l)}}\right).$$
 #
-# And the gradient of a weight is the product of what comes from above and what came in from below:
+# And the gradient of a weight is the product of what arrives from behind and what came in from the
+# front:
 #
 # $$\frac{\partial \ell}{\partial W^{(l)}} = \left(\phi'\bigl(z^{(l)}\bigr) \odot
 # \frac{\partial \ell}{\partial a^{(l)}}\right) {a^{(l-1)}}^{\top}.$$
@@ -972,9 +973,9 @@ pd.DataFrame(rows).T.round(2)
 # <details><summary>Answer</summary>
 #
 # $|z| > \operatorname{atanh}(0.97) \approx 2.09$, which a normal distribution exceeds with
-# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They differ by about a point,
-# because 256 units are a small sample: another draw of the weights gives another share. (We drew Xavier
-# twelve times: 8.2 to 9.5 %.)
+# probability $2\,(1 - \Phi(2.09/\sigma_z))$. Compare the two columns. They may differ by about a point,
+# because 256 units are a small sample: another draw of the weights gives another share. (In 180 draws
+# Xavier had 7.0 to 9.5 %, on average 8.3 %.)
 # </details>
 
 # %% [markdown]
@@ -1415,19 +1416,19 @@ pd.DataFrame(rows).T
 #
 # And the same look into the trained networks. Which layers of the tanh networks saturate more than
 # before? Have ReLU units died? (The numbers before training are in the first two figures.)
-#
-# <details><summary>Answer</summary>
-#
-# Above all the first one: typically from about a tenth of its outputs to a quarter (in a short run to
-# less). The dead ReLU units remain a few per cent at most: what dies in this lab dies with depth, as the
-# next section shows, not in training.
-# </details>
 
 # %%
 after = {f"{a}, {m}": probe(networks[a, m]) for a in ACTIVATIONS for m in ("xavier", "he")}
 lk.figures.layer_statistics(after, f"after {EPOCHS} epochs", mnist.origin)
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Above all the first one: typically from about a tenth of its outputs to a quarter (in a short run to
+# less). The dead ReLU units remain a few per cent at most: what dies in this lab dies with depth, as the
+# next section shows, not in training.
+# </details>
+#
 # ## Deeper: 20 layers
 #
 # Five layers forgive a lot. A factor of 0.7 a layer is $0.7^5 = 0.17$ after five, but
@@ -1468,8 +1469,9 @@ for number in (1, 5, 10, 20):
     print(f"layer {number:2}: mean cosine between two images {cosines[number - 1]:.2f}")
 
 # %% [markdown]
-# The same, side by side as curves, with and without **batch normalisation**. It subtracts the mean
-# of the batch from each unit's $z$ and divides by its standard deviation, whatever the weights are.
+# The same, side by side as curves, with and without **batch normalisation**. For each unit it subtracts
+# the batch's mean of $z$ and divides by the batch's standard deviation, whatever the weights are. (A
+# learnt scale and shift follow, at first 1 and 0: lab 04.)
 
 # %%
 deep = {}
@@ -1546,7 +1548,8 @@ pd.DataFrame(deep_results).T.round(1)
 # SGD's step is the learning rate times the gradient, so tiny gradients make tiny steps. Lab 00 showed
 # that Adam divides each gradient by its own size. **Before you run the cell** (six trainings, half a
 # minute or more): will Adam save the small initialisation with 5 layers? With 20? Find the gradient
-# of layer 1 in the table above, and set it against Adam's $\varepsilon = 10^{-8}$.
+# of layer 1 in the tables above for each depth (norms over all its weights: a single one is far
+# smaller), and set it against Adam's $\varepsilon = 10^{-8}$.
 
 # %%
 rows = {}
@@ -1726,8 +1729,8 @@ figure
 # - Too small weights make the signal vanish, exponentially with depth. Zero weights make nothing at
 #   all. Too large ones explode with ReLU and saturate with tanh. A deep sigmoid network vanishes
 #   backwards even where the forward signal looks well.
-# - Hooks show it before a minute of training is spent. So does the first loss, where something is
-#   too large: it lies far above $\ln(\text{classes})$. Remove the hooks.
+# - Hooks (remove them afterwards) show it before a minute of training is spent. So does the first loss
+#   where something is too large: it lies far above $\ln(\text{classes})$.
 # - Batch normalisation makes the forward signal independent of the weights' scale; the gradients grow
 #   backwards.
 # - What stops SGD need not stop Adam, until the gradients fall under its $\varepsilon$.

@@ -2,8 +2,8 @@
 # # Lab 04 · A deep-learning library in NumPy
 #
 # **You will learn** where the gradients come from: you write the layers, the losses, the optimiser
-# and the check of every gradient yourself, in NumPy alone. At the end stands a *tape*, which is what
-# PyTorch has where your library has lists of layers.
+# and the check of every gradient yourself, in NumPy alone. At the end you build a *tape*: PyTorch's way
+# to do what your library does with lists of layers.
 #
 # **You should know** NumPy, matrix products, the chain rule, lab 00 (gradients, Adam) and lab 02 (a
 # training loop). Lab 03 helps: it explains where first weights come from.
@@ -203,7 +203,7 @@ with lk.check("4.1", "Module"):
 # $Y_{ij} = \sum_k X_{ik} W_{jk} + b_j$, ask in which entries of $Y$ one weight $W_{jk}$ appears, and sum
 # $G_{ij}\, \partial Y_{ij}/\partial W_{jk}$ over them. Then the same for $b_j$ and for $X_{ik}$.
 #
-# A help for the memory: each gradient has the shape of what it belongs to. (The shapes alone prove
+# A memory aid: each gradient has the shape of what it belongs to. (The shapes alone prove
 # nothing: with in = out, $G W$ and $G W^\top$ both fit.)
 #
 # **A trap:** the mean over the batch belongs to the *loss*. If the layer divides by $B$ as well,
@@ -224,13 +224,10 @@ with lk.check("4.1", "Module"):
 # sum over a common index is a matrix product.
 # </details>
 #
-# <details><summary>Hint 2: the formulas</summary>
+# <details><summary>Hint 2: the names</summary>
 #
-# $$\frac{\partial L}{\partial W} = G^\top X \qquad
-# \frac{\partial L}{\partial b} = \sum_{i} G_{i} \qquad
-# \frac{\partial L}{\partial X} = G\, W$$
-#
-# `np.random.randn`, `np.zeros_like`, and `+=` for adding in place.
+# `grad.T @ …` and `….sum(axis=0)` sum over the rows of the batch. `np.random.randn`,
+# `np.zeros_like`, and `+=` for adding in place.
 # </details>
 
 
@@ -1411,7 +1408,8 @@ for kind in (NoBias, TwiceDivided):
 #
 # $$v \leftarrow \mu\, v + g \qquad w \leftarrow w - \eta\, v$$
 #
-# With $\mu = 0$ this is plain gradient descent.
+# With $\mu = 0$ this is plain gradient descent. (Lab 00 wrote $u$ for $v$ and $\alpha$ for $\eta$;
+# Adam's $v$, below, is another thing.)
 
 # %% [markdown]
 # ### Exercise 4.8: `SGD`
@@ -2050,7 +2048,7 @@ class BatchNorm(Module):
 #
 # Write $x = \mu + s\,\hat x$ with $s = \sqrt{\sigma^2 + \varepsilon}$. Then
 # $\partial \hat x_k/\partial x_i = \frac1s\bigl([k = i] - \frac1B - \frac1B \hat x_k \hat x_i\bigr)$: the
-# second term comes from $\mu$, the third from $s$. Multiply by $\hat g_k$ and sum over $k$. Who treats
+# second term comes from $\mu$, the third from $s$. Multiply by $\hat g_k$ and sum over $k$. Whoever treats
 # $\mu$ and $\sigma$ as constants gets $\hat g/s$ alone. PyTorch divides the variance that it puts into
 # `running_var` by $B - 1$; either will do.
 # </details>
@@ -2243,6 +2241,7 @@ class Adam:
             p -= self.lr * m_hat / (np.sqrt(v_hat) + self.eps)
 
 
+# %%
 def modern_network():
     """The same sizes with batch normalisation and dropout."""
     return Sequential(
@@ -2283,8 +2282,8 @@ for name, values in accuracies.items():
     print(f"{name:31}", "  ".join(f"{v:.2f}" for v in values))
 
 # %% [markdown]
-# Two lines differ only if they differ by more than the three seeds of one line do. (The learning rates
-# were not tuned: this shows that the parts fit together, not which one is best.)
+# Call two lines different only where they lie further apart than the three seeds of one line. (The
+# learning rates were not tuned: this shows that the parts fit together, not which one is best.)
 #
 # ## What PyTorch has instead: a tape
 #

@@ -5,7 +5,7 @@
 # out, and by a network that never saw a blood cell. You will compare both without fooling
 # yourself, and then teach the borrowed network the new task.
 #
-# **You should know** labs 01 (the photographs), 02 (training, ROC needs its probabilities) and 05
+# **You should know** labs 01 (the photographs), 02 (training, probabilities) and 05
 # (convolutions).
 #
 # **Time:** about four hours. All cells together compute for about six minutes on two cores with
@@ -393,9 +393,9 @@ for name, features in {"HOG, middle": hog_middle, f"{backbone.name}, middle": de
 # Nobody can look at 512 dimensions. **PCA** finds the directions in which the points differ most and
 # shows the first two. **t-SNE** bends space so that neighbours stay neighbours.
 #
-# **Careful with t-SNE:** distances between groups and the sizes of groups mean nothing, another
-# perplexity or another start gives another picture, and scikit-learn's cannot place a new photograph
-# on the map. It is for looking, never a step before a classifier.
+# **Careful with t-SNE:** distances between groups and their sizes mean nothing, another start or
+# *perplexity* (how many neighbours count) gives another map, and scikit-learn's cannot place a new
+# photograph. It is for looking, never a step before a classifier.
 
 # %%
 ways = {
@@ -889,7 +889,7 @@ pd.DataFrame(table, columns=columns).set_index("what changes")
 # <details><summary>How to read them</summary>
 #
 # Only an interval that leaves out 0 speaks for one side. If the two changes of the crop are about equal
-# and both intervals hold 0, these splits can tell neither from nothing; only both together may show.
+# and both intervals hold 0, these splits can tell neither from nothing. (The sum is not tested.)
 # A training accuracy near 100 % says nothing about new photographs. The dummy shows what is free: an
 # accuracy far above it is not yet a good one.
 # </details>
@@ -965,8 +965,8 @@ figure
 # Go to the right from the upper curve's first point until you meet the lower curve; if you meet none,
 # all photographs of this lab are not enough. Features that were learned on other pictures have done part
 # of the learning beforehand, so one expects them to need fewer. A curve that still rises at its right
-# end says that more photographs would help, not how much: the axis is logarithmic, so an equal step to
-# the right costs twice as many. The band shows the luck of the fold and of the draw.
+# end says that more photographs would help, not how much: the axis is logarithmic, so each step to
+# the right multiplies the number. The band shows the luck of the fold and of the draw.
 # </details>
 #
 # ### Why the tree does badly
@@ -998,7 +998,7 @@ figure
 # %% [markdown]
 # A **forest** grows many trees, each on photographs drawn with repetition and with a few random
 # numbers to choose from at each question, and lets them vote: their accidents differ and partly
-# cancel. Both say how much each of the numbers helped to tell the training photographs apart: its
+# cancel. Either says how much each number helped to tell the training photographs apart: its
 # **importance**. All importances of a model add up to 1.
 
 # %%
@@ -1025,8 +1025,8 @@ figure
 # ### Where logistic regression errs
 #
 # The first five folds together test each photograph once. The interval in the title is again that of
-# Nadeau and Bengio, over these five folds: five models that share most of their training photographs are
-# not one model tested on independent photographs, for which the usual interval (Wilson's) is made.
+# Nadeau and Bengio, over these five; the usual one (Wilson's) is for one model, independent photographs.
+# Narrower than the table's, of ten splits? Five numbers alone say little of their own spread.
 
 # %%
 tested = np.concatenate([test for _, test in splits[:5]])
@@ -1611,7 +1611,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # | features | mean of 512 maps | mean of 512 maps | class token, 768 |
 # | parameters, with ImageNet's classifier | 1.2 million, 138 million | 11.7 million | 86.6 million |
 # | file | 5 MB, 528 MB | 45 MB | 330 MB |
-# | needs | SqueezeNet little time, VGG much | a moderate amount | much data, or a good pre-training |
+# | needs | little time (SqueezeNet) or much (VGG) | some time | much data, or a good pre-training |
 #
 # To use another one here, change `BACKBONE` in the settings cell: `"resnet18"` or `"vit_b_16"`.
 #
@@ -1873,10 +1873,10 @@ figure
 # <details><summary>How to read the curves</summary>
 #
 # Training is measured *during* the epoch, with dropout and with weights that still change, held-out
-# after it without: so a training curve may lie on the worse side at first. Is the held-out accuracy of
-# the tuned network still rising at its right end? Then ten epochs are few. You may not answer that by
-# training on and keeping the best epoch of these folds: they would choose and report at once. It would
-# take a validation part of its own.
+# after it without: so a training curve may lie on the worse side at first. (Our two gaps were about
+# equal.) Is the tuned network's held-out accuracy still rising at the end? Then ten epochs are few. To
+# answer that by training on and keeping these folds' best epoch would let them choose and report at
+# once: it takes a validation part.
 # </details>
 
 # %% [markdown]
@@ -2044,8 +2044,9 @@ fine_tuned.report().round(3)
 # many photographs is that? (In one of our runs monocytes, by eight photographs; in another, with the same
 # seed but other threads, eosinophils, by sixteen: a hint only.)
 #
-# In that student project, on all 17,092 photographs and with 40 epochs, a fine-tuned ResNet-18 reached 96.6 %, and a ViT with a new head 98 %: other networks, images and plans,
-# one run each: they do not say what fine-tuning adds.
+# In that student project (17,092 photographs, 40 epochs) a fine-tuned ResNet-18 reached 96.6 % and a ViT
+# with a new head 98 %. Networks, images and plans differ, one run each: this does not say what
+# fine-tuning adds.
 
 # %% [markdown]
 # ## A Vision Transformer, built
@@ -2057,7 +2058,7 @@ fine_tuned.report().round(3)
 # ### Exercise 6.10: patches
 #
 # Write `patches(images, size)`: it cuts a tensor (B, C, H, W) into squares and gives
-# (B, N, C · size · size), a row a patch: the patches from left to right, then from top to bottom.
+# (B, N, C · size · size), one row each: the patches from left to right, then from top to bottom.
 # Within a row: the whole first colour, line by line, then the second, then the third. H and W are
 # multiples of `size` and need not be equal.
 #
@@ -2441,7 +2442,7 @@ lk.figures.as_jpeg(figure)
 # <details><summary>How to read the maps, and how not</summary>
 #
 # Each map goes from 0 to its own largest value. Weights that are nearly equal give one even colour:
-# with *random* weights nothing is preferred yet, and whatever pattern is left means nothing. And a large weight only says that a token was *collected
+# with *random* weights nothing is preferred yet, and any pattern left is only the picture's. And a large weight only says that a token was *collected
 # from* in this layer, after the layers before have mixed all tokens already; not that this place
 # decided the class. Lab 07 asks how an explanation is tested.
 #

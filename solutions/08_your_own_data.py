@@ -630,7 +630,8 @@ candidates["DeeperCNN, augmented"] = train_candidate(
 #
 # The four differ in what they assume: only a weighted sum of pixels; filters learnt elsewhere;
 # filters learnt here; and a deeper network with invented variety. So a clear gap between them says something
-# about data and plan. (Not a small one: they also differ in epochs, and each was trained once.) Four
+# about data and plan. (Not a small one: they also differ in epochs and learning rate, and each was
+# trained once.) Four
 # seeds of one network would speak of chance alone.
 # </details>
 
@@ -690,6 +691,9 @@ with lk.check("8.5", "candidates"):
 
 # %% [markdown]
 # ## The choice, on validation data
+#
+# (Training validates in bf16 where that is fast, `lk.evaluate` in fp32: an image or two may change sides
+# against the lines above.)
 
 # %%
 on_val = {name: lk.evaluate(model, val) for name, model in candidates.items()}
@@ -1052,6 +1056,8 @@ for pair in result.most_confused(3):
     print("most frequent:", *pair)
 
 # %% [markdown]
+# None of some twenty is not *never*: Wilson's interval for 0 of 23 reaches to 14 %.
+#
 # Now look at the mistakes themselves, the most confident first. **Before you do:** what do you expect them
 # to share?
 

@@ -115,6 +115,17 @@ def test_most_confused_lists_the_largest_mistakes_first():
     assert result.most_confused(1) == expected[:1]
 
 
+def test_a_right_answer_is_no_mistake():
+    right = Predictions([[2.0, 0.0], [0.0, 1.0]], [0, 1], ("a", "b"))
+    assert right.most_confused(3) == [("a", "b", 0), ("b", "a", 0)]
+
+
+def test_the_report_has_a_row_for_each_class_whatever_its_name():
+    names = ("accuracy", "micro avg", "a", "a")
+    table = Predictions(np.eye(4), range(4), names).report()
+    assert [*table.index] == [*names, "macro avg", "weighted avg"]
+
+
 def test_lowest_recall_class_has_images():
     assert one_hot([0, 0, 1, 0], [0, 0, 1, 1]).lowest_recall_class == "eosinophil"
 
@@ -163,6 +174,8 @@ def test_repr_states_accuracy_interval_and_origin(result):
         ([[1, 0], [1, 0]], [[0], [1]], r"labels have the shape \(2, 1\)"),
         ([[1, 0]], [2], ", 2 … 2;"),
         ([[1, 0]], [-1], ", -1 … -1;"),
+        ([[1, 0]], [0.9], "labels are no whole numbers"),
+        ([[1, 0]], [float("nan")], "labels are no whole numbers"),
     ],
 )
 def test_what_does_not_fit_together_is_named(logits, labels, message):
@@ -179,5 +192,7 @@ def test_bad_questions_are_answered_with_what_is_possible(result):
         result.confidence_quadrants(high=0.5, low=0.6)
     with pytest.raises(ValueError, match="bins is 0"):
         result.calibration_error(0)
+    with pytest.raises(ValueError, match=r"bins is 2\.5; it must be a whole number"):
+        result.calibration_bins(2.5)
     with pytest.raises(ValueError, match="300 labels but 2 indices"):
         random_predictions(indices=[1, 2])

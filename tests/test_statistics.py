@@ -29,6 +29,11 @@ def test_intervals():
         (lambda: wilson_interval(-1, 3), "hits from 0 to n"),
         (lambda: bootstrap_interval([]), r"shape \(0,\); give \(N,\), at least one number"),
         (lambda: bootstrap_interval([[1.0, 2.0]]), r"shape \(1, 2\)"),
+        (lambda: wilson_interval(3.4, 3), "hits is 3.4 and n is 3"),
+        (lambda: wilson_interval(float("nan"), 3), "hits is nan"),
+        (lambda: wilson_interval(3, 10.5), "n is 10.5"),
+        (lambda: bootstrap_interval([1.0], draws=0), "draws is 0"),
+        (lambda: mean_interval([1.0, 2.0], -0.25), "test_share is -0.25"),
     ],
 )
 def test_an_interval_of_nothing_is_named(call, message):

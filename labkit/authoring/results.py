@@ -22,6 +22,7 @@ from labkit.authoring.execute import execute
 from labkit.authoring.executor import open_executor
 from labkit.authoring.run import Report, collect, save_figures
 from labkit.device import machine
+from labkit.files import atomic
 from labkit.models.recordings import commit_of_course
 
 _HEAD = """# Results
@@ -191,7 +192,8 @@ def _write(root: Path, measured: dict[str, dict]) -> None:
     there = [path.stem for path in files.all_sources(root)]
     measured = {lab: measured[lab] for lab in there if lab in measured}  # none that is gone
     text = json.dumps(measured, indent=1, ensure_ascii=False)
-    (root / "solutions" / "results.json").write_text(text + "\n", encoding="utf-8")
+    with atomic(root / "solutions" / "results.json") as temporary:  # hours of measurements
+        temporary.write_text(text + "\n", encoding="utf-8")
     (root / "RESULTS.md").write_text(_HEAD + table(measured), encoding="utf-8")
     (root / "docs").mkdir(exist_ok=True)  # a course of one's own may have none
     (root / "docs" / "comparison.md").write_text(comparison_page(measured), encoding="utf-8")

@@ -95,6 +95,7 @@ class _Run:
         with tempfile.TemporaryDirectory(prefix="lk", ignore_cleanup_errors=True) as name:
             client, step = sandbox.start(Path(name), self.limits), self.steps[0]
             self.trusted = True  # nothing but the kit's own has run in this kernel
+            self.ran: list[str] = []  # the student's cells that this kernel was given, in order
             try:
                 self._run(client, step, step.source)
                 self._arm(client, Path(name) / "home" / "key")
@@ -131,6 +132,7 @@ class _Run:
             self._ask(client, step, "keep", " ".join(_assigned(self.given)))
             self.given, self.trusted = [], False
             self.since.append(step.unit)
+            self.ran.append(step.unit)
             self._run(client, step, step.source)
 
     def _ask(self, client: sandbox.SafeClient, step: Step, task: str, text: str = "") -> str:
@@ -174,14 +176,12 @@ class _Run:
         self.since = []
 
     def _blame(self, step: Step, why: str) -> bool:
-        """Leave out what ended the kernel: this step, or the student's last one before it.
+        """Leave out what ended the kernel: the student's cell of this step, or the last that ran.
 
-        False where there is no time, or nothing of the student's to leave out.
+        False where there is no time, or nothing of the student's to leave out. A kernel that was
+        told to exit ends a moment later, before the next cell of the student's has run.
         """
-        place = next(n for n, other in enumerate(self.steps) if other is step)
-        before = self.steps[: place + 1]
-        units = [s.unit for s in before if s.kind == "own" and s.unit not in self.left_out]
-        unit = step.unit if step.unit in units else (units or [""])[-1]
+        unit = step.unit if step.unit in self.ran else (self.ran or [""])[-1]
         late = time.monotonic() >= self.end
         if unit:
             self._fail(unit, f"✗ your cell {why}")

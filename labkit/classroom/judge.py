@@ -11,11 +11,14 @@ would try in passing.
 """
 
 import _thread
+import ast
 import hashlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from copy import copy
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -25,7 +28,8 @@ from IPython.utils.capture import capture_output
 
 import labkit
 from labkit.classroom import suspects
-from labkit.notebook.answers import assigned_names, session
+from labkit.notebook import exercise
+from labkit.notebook.answers import assigned_names, describe_error, session
 
 PARTS, REPLY = "\x1f", "\x1e"  # between the parts of a request; between a request and its reply
 # what no code needs, and what a library may use, but a submission's own code may not
@@ -33,6 +37,7 @@ _NEVER = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._curren
 _NEVER |= {"sys._current_exceptions"}
 _TRACES = {"sys.settrace", "sys.setprofile"}  # nobody while a check runs: a tracer may leap in it
 _FRAMES = _NEVER | _TRACES | {"sys._getframe"}
+_END = "_what_ended_the_check"
 _LEADS_TO_FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
 
 
@@ -122,13 +127,13 @@ def _apart(function: Callable, *arguments: Any) -> Any:
     return found[0]
 
 
-def _attempt(source: CodeType, values: dict[str, Any]) -> str:
-    """Run a check; what stopped it, "" for nothing."""
+def _attempt(source: CodeType, values: dict[str, Any]) -> BaseException | None:
+    """Run a piece of a check; what stopped it, None for nothing."""
     try:
         exec(source, values)
     except BaseException as stopped:  # SystemExit too: it is the answer that is judged
-        return f"{type(stopped).__name__}: {stopped}"[:300]
-    return ""
+        return stopped
+    return None
 
 
 class _Bench:
@@ -140,7 +145,7 @@ class _Bench:
         self.own_builtins.update(self.builtins)
         modules = {k: v for k, v in shell.user_ns.items() if isinstance(v, ModuleType)}
         self.kit: dict[str, Any] = modules
-        self.look, self.path = suspects.callables, [place for place in sys.path if place]
+        self.changes, self.path = suspects.changes, [place for place in sys.path if place]
         self.before, self.compared = suspects.callables(), suspects.comparisons()
 
     def keep(self, number: str, text: str) -> str:
@@ -159,28 +164,29 @@ class _Bench:
 
     def judge(self, number: str, text: str) -> str:
         """The verdict on an exercise: 1 or 0, whose answer it is, and what the check says."""
-        if fault := self._fault(number):
+        if fault := self._fault():
             return f"0 yours ✗ not judged: {fault}"
-        decoy = f'with lk.check("{number}"):\n    assert False, "decoy"'
-        passed, _, outcome = self._listen(number, decoy)
-        if passed or not outcome.startswith(("✗", "○")):
+        check, values = ast.parse(text).body[0], self._values()
+        if self._says(number, check, values, AssertionError("decoy"))[0]:
             return "0 yours ✗ not judged: a check that must fail does not; look"
-        passed, whose, outcome = self._listen(number, text)
+        values = self._values()
+        body = compile(ast.Module(check.body, []), f"<check {number}>", "exec")
+        end = self._end(check, body, values)
+        if fault := self._fault(body):  # what the answer did while the check called it
+            return f"0 yours ✗ not judged: {fault}"
+        passed, whose, outcome = self._says(number, check, values, end)
         readable = outcome.encode("utf-8", "replace").decode()  # no half of a surrogate pair
         return f"{passed:d} {whose} {readable}"
 
-    def _fault(self, number: str) -> str:
+    def _fault(self, check: CodeType | None = None) -> str:
         changed = []
         for name, value in self.own_builtins.items():  # first, and without any built-in
             seen = name[0] != "_" and name not in suspects.CHANGES
             if seen and self.builtins.get(name) is not value:
                 changed += [f"builtins.{name}"]
-        if not changed:
-            now = self.look()
-            changed = [name for name, value in self.before.items() if now.get(name) is not value]
-        if changed:
+        if changed := changed or list(self.changes(self.before)):
             return f"the code replaces {', '.join(changed[:3])}; look"
-        if found := next(suspects.own_comparisons(self.compared), ""):
+        if found := next(suspects.own_comparisons(self.compared, check), ""):
             return f"{found} says itself what a comparison gives; look"
         lines = [line for cell in session.cells for line in cell.splitlines() if "import" in line]
         if any("mock" in line for line in lines):
@@ -193,21 +199,38 @@ class _Bench:
         own = name in self.own_builtins and name[0] != "_" and name not in suspects.CHANGES
         return own and name not in self.kit and name not in self.answers
 
-    def _listen(self, number: str, source: str) -> tuple[bool, str, str]:
-        """What a check itself says last."""
-        user = self.shell.user_ns
-        values = {name: value for name, value in user.items() if not self._hides(name)}
-        values |= {name: v for name, v in self.kit.items() if name not in self.answers}
+    def _values(self) -> dict[str, Any]:
+        """The names that a check sees."""
+        user = self.shell.user_ns.items()
+        return {name: value for name, value in user if not self._hides(name)} | self._kits()
+
+    def _kits(self) -> dict[str, Any]:
+        return {name: v for name, v in self.kit.items() if name not in self.answers}
+
+    def _end(self, check: ast.stmt, body: CodeType, values: dict[str, Any]) -> BaseException | None:
+        """What stops the asserts of a check; nothing of the kit waits for it in their frames."""
         own_path, sys.path[:] = sys.path[:], self.path  # no answer's module stands in for another
-        with self.listen():
-            mouth = self.shell.display_pub
-            said = mouth.outputs
-            error = _apart(_attempt, compile(source, f"<check {number}>", "exec"), values)
-            last = said[-1:] if mouth is self.shell.display_pub and mouth.outputs is said else []
+        quiet = warnings.catch_warnings(action="ignore")  # the answer may have made them errors
+        with exercise._same_chance_afterwards(), quiet, self.listen():
+            end = _apart(_attempt, body, values)
         sys.path[:] = own_path
-        user |= {name: values[name] for name in assigned_names(source) if name in values}
-        found = [(output["metadata"] or {}).get("labkit", {}).get("check") for output in last]
-        if found and found[0]:
-            return found[0]["passed"], found[0]["whose"], found[0]["outcome"]
-        said = f"the check stopped with {error}" if error else "the answer keeps back what it says"
-        return False, "yours", f"✗ {said}"
+        names = assigned_names(ast.unparse(check))
+        self.shell.user_ns |= {name: values[name] for name in names if name in values}
+        return end
+
+    def _says(
+        self, number: str, check: ast.stmt, values: dict[str, Any], end: BaseException | None
+    ) -> tuple[bool, str, str]:
+        """What a check says of this end; no code of an answer runs meanwhile."""
+        again = copy(check)
+        again.body = ast.parse("pass" if end is None else f"raise {_END}").body
+        code = compile(ast.Module([again], []), f"<check {number}>", "exec")
+        values |= {**self._kits(), _END: end}
+        said: list[dict[str, Any]] = []
+        show, exercise._show = exercise._show, lambda text, rich, facts: said.append(facts)
+        stopped = _apart(_attempt, code, values)
+        exercise._show = show
+        if stopped:
+            return False, "yours", f"✗ the check stopped with {describe_error(stopped)}"
+        found = said[-1]["check"]
+        return found["passed"], found["whose"], found["outcome"]

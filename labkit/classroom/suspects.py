@@ -6,6 +6,7 @@ own folders, and what it defines is found there under its name.
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import Field, make_dataclass
 from functools import partialmethod
 from pathlib import Path
@@ -18,10 +19,14 @@ import labkit
 _WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "numpy", "pandas")
 _WATCHED += ("numpy.linalg", "numpy.testing", "torch", "torch.nn", "torch.nn.functional")
 _WATCHED += ("torch.linalg", "torch.testing", "sklearn.metrics", "scipy.stats")
+_WATCHED += ("torch.random", "warnings", "html", "linecache", "traceback")  # a check calls these
 _OWNERS = ("labkit", "torch.nn", "torch._tensor")  # whose own classes' methods are watched, too
 CHANGES = ("input", "display", "breakpoint")  # the kernel itself replaces these
+_MAY_CHANGE = {f"builtins.{name}" for name in CHANGES}
+_MAY_CHANGE |= {"warnings.showwarning", "warnings.formatwarning"}  # libraries replace these
 _COMPARES = {f"__{name}__" for name in "eq ne lt le gt ge bool abs sub rsub float".split()}
 _COMPARES |= {"__instancecheck__", "__subclasscheck__", "__array__", "__torch_function__"}
+_COMPARES |= {"__array_ufunc__", "__array_function__", "__torch_dispatch__"}
 _COMPARES |= {"__class__"}
 _EQUAL_ALL = ("unittest", "_pytest", "dirty_equals")  # libraries made to say yes to a comparison
 # slots, methods and attributes that are written in C
@@ -52,18 +57,26 @@ def comparisons() -> Comparisons:
     return found
 
 
-def own_comparisons(before: Comparisons) -> Iterator[str]:
-    """Those of now that neither were there before nor are a library's, nor a dataclass's own.
+def own_comparisons(before: Comparisons, check: CodeType | None = None) -> Iterator[str]:
+    """Those of now that neither were there before nor are a library's, a dataclass's or a check's.
 
     What is found to be in order is added to `before`, and not looked at again.
     """
     for (number, name), (owner, value) in comparisons().items():
         if before.get((number, name), (None, None))[1] is value:
             continue
-        if _of_library(owner, value) or _of_dataclass(owner, name):
+        of_check = any(_code(value) is part for part in _inside(check))
+        if of_check or _of_library(owner, value) or _of_dataclass(owner, name):
             before[number, name] = owner, value
         else:
             yield f"{owner.__name__}.{name}"
+
+
+def _inside(code: CodeType | None) -> Iterator[CodeType]:
+    for part in code.co_consts if code else ():
+        if type(part) is CodeType:
+            yield part
+            yield from _inside(part)
 
 
 def _of_library(owner: type, value: Any) -> bool:
@@ -129,8 +142,19 @@ def equal_all(values: dict[str, Any]) -> str:
     return ""
 
 
+def changes(before: dict[str, Any]) -> Iterator[str]:
+    """What of `callables` is no longer as it was, and what classes of then have been given."""
+    now = callables()
+    yield from (name for name, value in before.items() if now.get(name) is not value)
+    for name in now.keys() - before.keys():  # `torch.Tensor.all = …` hides what it inherits
+        code = _code(now[name])
+        of_class = isinstance(before.get(name.rpartition(".")[0]), type)
+        if of_class and not (code and of_library(code)):
+            yield name
+
+
 def callables() -> dict[str, Any]:
-    """Every function and class that a verdict may rest on, by its full name."""
+    """Every function and class that a verdict may rest on, and their parts, by the full name."""
     modules = [
         (name, module)
         for name, module in list(sys.modules.items())
@@ -140,7 +164,7 @@ def callables() -> dict[str, Any]:
         f"{name}.{key}": value
         for name, module in modules
         for key, value in list(vars(module).items())
-        if (callable(value) or isinstance(value, ModuleType)) and key not in CHANGES
+        if (callable(value) or isinstance(value, ModuleType)) and f"{name}.{key}" not in _MAY_CHANGE
     }
     methods = {
         f"{name}.{key}": value
@@ -148,6 +172,18 @@ def callables() -> dict[str, Any]:
         # not those that are only imported there: torch wraps the steps of its optimisers itself
         if isinstance(owner, type) and str(vars(owner).get("__module__")).startswith(_OWNERS)
         for key, value in list(vars(owner).items())
-        if isinstance(value, FunctionType | property | classmethod | staticmethod)
+        if callable(value) or isinstance(value, property | classmethod | staticmethod)
     }
-    return found | methods
+    found |= methods
+    parts = {f"{name}.{part}": v for name, value in found.items() for part, v in _parts(value)}
+    return found | parts | {f"{name}.__class__": type(module) for name, module in modules}
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """The code of a function, and the functions that it wraps: both can be put into it anew."""
+    if code := _code(value):
+        yield "__code__", code
+    for number, cell in enumerate((type(value) is FunctionType and value.__closure__) or ()):
+        with suppress(ValueError):  # an empty one
+            if type(cell.cell_contents) is FunctionType:
+                yield f"__closure__[{number}]", cell.cell_contents

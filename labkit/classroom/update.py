@@ -128,7 +128,10 @@ def _fetched(root: Path, name: str) -> NotebookNode:
     if done.returncode:
         fault = done.stderr.decode(errors="replace").strip()
         raise AuthoringError(f"the newer {name} is not in git's last fetch ({fault})")
-    return nbjson.reads(done.stdout.decode())
+    try:
+        return nbjson.reads(done.stdout.decode())
+    except ValueError as error:
+        raise AuthoringError(f"the newer {name} in git's last fetch is damaged") from error
 
 
 def like(old: NotebookNode, new: NotebookNode) -> NotebookNode:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from labkit.data.download import RemoteFile
@@ -49,10 +50,10 @@ class Entry:
             ValueError: when the data set does not come in this size; says which there are.
         """
         size = self.default_size if size is None else size
-        if size in self.sizes:
-            return size
+        if isinstance(size, Integral) and size in self.sizes:
+            return int(size)
         if isinstance(self.sizes, range):
             allowed = f"any from {self.sizes[0]} to {self.sizes[-1]} pixels"
         else:
             allowed = f"one of {', '.join(map(str, self.sizes))}"
-        raise ValueError(f"{self.title} has no size {size}; choose {allowed}.")
+        raise ValueError(f"{self.title} has no size {size!r}; choose {allowed}.")

@@ -1,25 +1,25 @@
 """Folders of photographs, one sub-folder a class: read them whole, and report what is wrong."""
 
-import struct
+import os
+import unicodedata
 from collections import Counter
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from labkit.data.image_data import ImageSplit
 from labkit.data.origin import read_origin
 from labkit.display import track
+from labkit.files import sha256
 
 SHORT_NAMES = {"ig": "immature granulocyte"}  # folder names that say too little
-# what Pillow raises for damaged files of one format or another
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    Image.DecompressionBombError,
-)
 COLUMNS = ["file", "class", "problem", "action"]
+PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+ORIENTATION = 0x0112  # of EXIF: how the camera was held; 1 is upright
 
 
 def load_folder(
@@ -41,33 +41,36 @@ def load_folder(
         ``problem`` and ``action`` (``"left out"`` or what was done to keep it).
 
     Raises:
-        ValueError: when there is no such folder, or no readable image in any class folder.
+        ValueError: when there is no such folder or size, a class folder has no readable image, two
+            folders are one class, or the folders are a split or lie deeper.
 
     Example:
         >>> images, problems = load_folder("data/pbc")  # doctest: +SKIP
     """
     root = Path(path)
+    _check_size(size)
     files = _class_files(root)
-    photographs, rows = {}, []
+    photographs, shapes, rows = {}, {}, []
     for file, name in track(files.items(), f"reading {root.name}"):
-        try:
-            with Image.open(file) as image:
-                photographs[file] = np.asarray(image.convert("RGB"))
-                if image.mode != "RGB":
-                    rows.append((file, name, f"colour mode {image.mode}", "converted to RGB"))
-        except _UNREADABLE as error:
-            problem = f"not a readable image ({type(error).__name__})"
-            rows.append((file, name, problem, "left out"))
-    if not photographs:
-        raise ValueError(f"{root} holds no readable image: {len(files)} files were tried.")
-    common = Counter(photo.shape[:2] for photo in photographs.values()).most_common(1)[0][0]
-    strays = sorted(file for file in root.rglob("*") if file.is_file() and file not in files)
-    rows += [(file, "", "in no class folder", "left out") for file in strays]
-    rows += _odd_sizes(photographs, files, common, size)
+        photo, defects = _read(file)
+        rows += [(file, name, *defect) for defect in defects]
+        if photo is not None:
+            shapes[file] = photo.shape[:2]
+            # made small at once: a few hundred photographs of a telephone fill a memory
+            photographs[file] = photo if size is None else _fit(photo, size)
+    _check_each_class(root, files, photographs, rows)
+    common = Counter(shapes.values()).most_common(1)[0][0]
+    strays = [file for file in _below(root, hidden=True) if file not in files]
+    rows += [
+        (file, "", "in no class folder", "left out")
+        for file in strays
+        if file.parent != root or not file.is_dir()  # a link may be a class folder
+    ]
+    rows += _odd_sizes(shapes, files, common, size)
     rows += _duplicates(root, photographs, files)
     classes = tuple(dict.fromkeys(files.values()))
     labels = [classes.index(files[file]) for file in photographs]
-    images = np.stack([_fit(photo, size or common) for photo in photographs.values()])
+    images = np.stack([_fit(p, common) if size is None else p for p in photographs.values()])
     split = ImageSplit(
         torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
         torch.tensor(labels),
@@ -80,46 +83,120 @@ def load_folder(
     return split, problems.sort_values(["problem", "file"], ignore_index=True)
 
 
+def _check_size(size: int | tuple[int, int] | None) -> None:
+    sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+    if size is not None and not all(isinstance(side, Integral) and side > 0 for side in sides):
+        raise ValueError(
+            f"size is {size!r}; give None, a number of pixels from 1, or a pair (height, width)."
+        )
+
+
+def _below(folder: Path, hidden: bool = False) -> list[Path]:
+    """The files below a folder, and links to folders, which are not followed."""
+
+    def cannot(error: OSError) -> None:  # else what lies there were left out in silence
+        raise error
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=cannot):
+        inside = [Path(place, name) for name in names + folders]
+        found += [file for file in inside if file.is_file() or file.is_symlink()]
+        folders[:] = [name for name in folders if hidden or not name.startswith(".")]
+    return sorted(found)
+
+
 def _class_files(root: Path) -> dict[Path, str]:
     if not root.is_dir():
         raise ValueError(f"There is no folder {root}. Give a folder with one sub-folder a class.")
-    folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-    files = {
-        file: SHORT_NAMES.get(folder.name, folder.name.replace("_", " "))
-        for folder in folders
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+    others = (".", "__MACOSX")  # the second is in zip files of macOS, beside the folders
+    folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith(others))
+    if len(folders) > 1 and {folder.name.lower() for folder in folders} <= PARTS:
+        raise ValueError(
+            f"{root} is split already, into {', '.join(folder.name for folder in folders)}, which "
+            "are no classes: load each of them on its own, or put the images of a class together."
+        )
+    files, named = {}, {}
+    for folder in folders:
+        if not (inside := _below(folder)):
+            continue
+        # composed, as one types it: macOS takes letters and accents apart
+        name = unicodedata.normalize("NFC", folder.name)
+        name = SHORT_NAMES.get(name, name.replace("_", " "))
+        if name in named:
+            raise ValueError(
+                f"{root} has two folders of the class {name!r}, {named[name].name!r} and "
+                f"{folder.name!r}: put their images into one of them, or rename one."
+            )
+        named[name] = folder
+        files |= dict.fromkeys(inside, name)
     if not files:
         raise ValueError(f"{root} has no sub-folders with files; it needs one sub-folder a class.")
+    if len(named) == 1 and not any(file.parent in named.values() for file in files):
+        raise ValueError(
+            f"{root} has one class folder only, {folder.name}, with nothing but folders in it: "
+            "give the folder whose sub-folders are the classes."
+        )
     return files
 
 
+def _read(file: Path) -> tuple[np.ndarray | None, list[tuple[str, str]]]:
+    """The pixels of a file, or None; what was wrong with it, and what was done."""
+    defects = []
+    try:
+        with Image.open(file) as image:
+            if image.mode.startswith(("I", "F")):  # Pillow would cut off all above 255: white
+                return None, [(f"colour mode {image.mode}: more than 8 bits a colour", "left out")]
+            if image.mode != "RGB":
+                defects.append((f"colour mode {image.mode}", "converted to RGB"))
+            if (count := getattr(image, "n_frames", 1)) > 1:
+                defects.append((f"{count} pictures in one file", "the first one kept"))
+            if image.getexif().get(ORIENTATION) in range(2, 9):
+                defects.append(("the camera was turned (EXIF)", "turned upright"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), defects
+    except Exception as error:  # each of Pillow's formats raises its own
+        return None, [(f"not a readable image ({type(error).__name__})", "left out")]
+
+
+def _check_each_class(
+    root: Path, files: dict[Path, str], photographs: dict[Path, np.ndarray], rows: list[tuple]
+) -> None:
+    """Raise ValueError where a class has no image: no network could learn it."""
+    missing = set(files.values()) - {files[file] for file in photographs}
+    for file, name, problem, _ in reversed(rows):  # hidden files come first
+        if name in missing:
+            folder = root / file.relative_to(root).parts[0]
+            tried = list(files.values()).count(name)
+            raise ValueError(
+                f"{folder} holds no readable image: {tried} files were tried, such as {file.name} "
+                f"({problem}). Save them as JPEG or PNG, or move the folder away."
+            )
+
+
 def _odd_sizes(
-    photographs: dict[Path, np.ndarray],
+    shapes: dict[Path, tuple[int, int]],
     files: dict[Path, str],
     common: tuple[int, int],
     size: int | tuple[int, int] | None,
 ) -> list[tuple]:
-    action = "scaled like all others" if isinstance(size, int) else "edges cut or padded"
+    action = "scaled like all others" if isinstance(size, Integral) else "edges cut or padded"
     return [
         (
             file,
             files[file],
-            f"size {photo.shape[1]}x{photo.shape[0]} instead of {common[1]}x{common[0]}",
+            f"size {shape[1]}x{shape[0]} instead of {common[1]}x{common[0]}",
             action,
         )
-        for file, photo in photographs.items()
-        if photo.shape[:2] != common
+        for file, shape in shapes.items()
+        if shape != common
     ]
 
 
 def _duplicates(
     root: Path, photographs: dict[Path, np.ndarray], files: dict[Path, str]
 ) -> list[tuple]:
-    same: dict[bytes, list[Path]] = {}
+    same: dict[str, list[Path]] = {}
     for file in photographs:
-        same.setdefault(file.read_bytes(), []).append(file)
+        same.setdefault(sha256(file), []).append(file)
     rows = []
     for twins in same.values():
         first = twins[0].relative_to(root)

@@ -3,7 +3,7 @@
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,9 @@ def load_dataset(
         >>> len(cells.train), len(cells.classes)
         (11959, 8)
     """
-    if str(name).endswith(".npz"):
+    if classes is not None:
+        classes = _names(classes)
+    if str(name).lower().endswith(".npz"):
         return _load_file(Path(name), size, classes)
     if str(name) not in NAMES and Path(name).is_dir():
         return _load_own_folder(Path(name), size, classes)
@@ -185,14 +187,25 @@ def _forget(files: Sequence[Fetched], archive_too: bool) -> None:
                 discard(one)
 
 
-def _load_file(path: Path, size: int | None, classes: Sequence[str] | None) -> ImageData:
+def _names(classes: Sequence[str]) -> tuple[str, ...]:
+    ordered = not isinstance(classes, str | Mapping | Set)
+    names = tuple(classes)
+    if not (
+        ordered and all(isinstance(name, str) for name in names) and len({*names}) == len(names)
+    ):
+        raise ValueError(f"classes is {classes!r}; give a list of different names, in order.")
+    return names
+
+
+def _load_file(path: Path, size: int | None, classes: tuple[str, ...] | None) -> ImageData:
     if not path.exists():
         raise ValueError(f"There is no file {path}. Give the path of a MedMNIST-style .npz file.")
-    splits = readers.read_npz(path, classes and tuple(classes))
-    side = next(iter(splits.values())).images.shape[-1]
-    if size not in (None, side):
+    splits = readers.read_npz(path, classes)
+    height, width = next(iter(splits.values())).images.shape[-2:]
+    if size is not None and (height, width) != (size, size):
+        pixels = width if height == width else f"{height} x {width}"
         raise ValueError(
-            f"{path.name} has images of {side} pixels, not {size}: leave size out, or give the "
+            f"{path.name} has images of {pixels} pixels, not {size}: leave size out, or give the "
             "file of that size."
         )
     if "" in splits:
@@ -204,13 +217,13 @@ def _load_file(path: Path, size: int | None, classes: Sequence[str] | None) -> I
     return data
 
 
-def _load_own_folder(path: Path, size: int | None, classes: Sequence[str] | None) -> ImageData:
+def _load_own_folder(path: Path, size: int | None, classes: tuple[str, ...] | None) -> ImageData:
     images, problems = load_folder(path, size)
     if classes is not None:
         if len(classes) != len(images.classes):
             found = ", ".join(images.classes)
             raise ValueError(f"classes has {len(classes)} names for the folders {found}.")
-        images = replace(images, classes=tuple(classes))
+        images = replace(images, classes=classes)
     data = split_data(images, title=path.resolve().name)
     for action, rows in problems.groupby("action"):
         note = f"{len(rows)} files: {action}; the second thing lk.load_folder gives lists them."

@@ -6,6 +6,7 @@ one index operation. That is several times faster than ``DataLoader`` on one ima
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
@@ -55,13 +56,20 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         indices: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        if not isinstance(batch_size, Integral) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number from 1.")
+        batch_size = int(batch_size)  # PyTorch takes none of NumPy's
+        if augment is not None and (isinstance(augment, type) or not callable(augment)):
+            raise ValueError(
+                f"augment is {augment!r}; give a function, such as Augment(flip=True)."
+            )
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.augment, self.normalize = augment, normalizer(normalize)
         self._settings = {"batch_size": batch_size, "shuffle": shuffle, "normalize": normalize}
         count = len(dataset.labels)
         self.indices = torch.arange(count) if indices is None else row_numbers(indices, count)
+        if not len(self.indices):
+            raise ValueError("indices choose no image; give at least one row.")
         self.device = torch.device(device)
         fits = dataset.images.nbytes < 1 << 30
         self._images = dataset.images.to(self.device) if fits else dataset.images

@@ -47,7 +47,7 @@ def split_data(
     if groups is not None:
         if len(groups) != len(images):
             raise ValueError(f"There are {len(images)} images but {len(groups)} groups.")
-        together = _joined(together, np.unique(np.asarray(groups), return_inverse=True)[1])
+        together = _joined(together, _numbered(groups))
     rows = split_indices(images.labels, together, fractions, seed)
     parts = (replace(images.subset(part), answers=set()) for part in rows)
     what = "identical images" if groups is None else "identical images and those of one group"
@@ -79,6 +79,18 @@ def find_leaks(data: ImageData) -> pd.DataFrame:
         if whole[other][0] != whole[place][0]:
             pairs.append((*whole[place], *whole[other], labels[other] == labels[place]))
     return pd.DataFrame(pairs, columns=["part", "row", "also in", "its row", "same label"])
+
+
+def _numbered(groups: Sequence[int | str]) -> np.ndarray:
+    """Groups (N,) as numbers from 0."""
+    if np.ndim(groups) != 1:
+        raise ValueError(f"groups has the shape {np.shape(groups)}; give one group an image, (N,).")
+    if unknown := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
+        raise ValueError(
+            f"{unknown} of {len(groups)} groups are not known (None or NaN): leave these images "
+            "out, or give each a group of its own if nothing else shows the same."
+        )
+    return pd.factorize(np.asarray(groups))[0]
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:

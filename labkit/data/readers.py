@@ -78,11 +78,22 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
                 f"0 … {MOST_CLASSES - 1}. Number the classes from 0."
             )
         classes = tuple(f"class {number}" for number in range(most + 1))
+        _check_numbers(path, np.unique(np.concatenate([*labels.values()])))
     parts = {split: _split(path, split, images[split], labels[split], classes) for split in labels}
     sizes = {split: tuple(part.images.shape[1:]) for split, part in parts.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"{path.name} has images of different sizes: {sizes}.")
     return parts
+
+
+def _check_numbers(path: Path, found: np.ndarray) -> None:
+    """Refuse numbers of classes with gaps: a class without an image is a slip in counting."""
+    if found.size and found[0] >= 0 and found[-1] >= found.size:
+        missing = sorted({*range(found[-1])} - {*found.tolist()})
+        raise ValueError(
+            f"{path.name} has labels up to {found[-1]} and no image of {missing[0]}: number the "
+            "classes from 0 without a gap, or give their names with classes=[…]."
+        )
 
 
 def _flat_labels(labels: np.ndarray, path: Path) -> torch.Tensor:
@@ -113,7 +124,12 @@ def _check_header(path: Path, file: np.lib.npyio.NpzFile, key: str) -> None:
     except Exception as error:  # of zipfile, struct, tokenize …
         raise ValueError(f"{path.name} has no readable array {key}: {error}") from error
     held = file.zip.getinfo(f"{key}.npy").file_size
-    if dtype.hasobject or math.prod(shape) * dtype.itemsize > held:
+    if dtype.hasobject:
+        raise ValueError(
+            f"{path.name} declares {key} as objects of Python, which labkit does not open: images "
+            "are uint8, labels whole numbers from 0."
+        )
+    if math.prod(shape) * dtype.itemsize > held:
         raise ValueError(
             f"{path.name} declares {key} as {dtype} {shape}, which its {held:,} bytes cannot hold."
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
@@ -50,19 +51,26 @@ def split_indices(
         >>> len(train), len(val), len(test)
         (28, 6, 6)
     """
-    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+    if len(fractions) != 3 or min(fractions) <= 0 or not abs(sum(fractions) - 1) <= 1e-9:
         raise ValueError(f"fractions are {fractions}; give three positive shares that add up to 1.")
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
+        raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to {2**32 - 1}.")
     labels = np.asarray(labels)
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     if len(groups) != len(labels):
         raise ValueError(f"There are {len(labels)} labels but {len(groups)} groups.")
     units, first = np.unique(groups, return_index=True)
     unit_labels = labels[first]
-    names, counts = np.unique(unit_labels, return_counts=True)
-    if (count := counts.min()) < 3:
+    # of all classes: images that are copies of another one's make no unit of their own
+    units_of = {name: int((unit_labels == name).sum()) for name in np.unique(labels)}
+    name = min(units_of, key=units_of.__getitem__, default=None)
+    if name is None:
+        raise ValueError("There are no labels, so that there is nothing to split.")
+    if units_of[name] < 3:
         raise ValueError(
-            f"A class has fewer than 3 separate images: class {names[counts.argmin()]} has "
-            f"{count}, and cannot be in every part. Add images of it, or leave it out."
+            f"A class has fewer than 3 separate images: class {name} has "
+            f"{units_of[name]}, if what stays together counts once, and cannot be in every part. "
+            "Add images of it, or leave it out."
         )
     share = fractions[2] / (fractions[1] + fractions[2])
     try:

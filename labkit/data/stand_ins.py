@@ -46,9 +46,12 @@ def _passing_folder() -> Path:
 def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     """Draw all splits, or read them back: drawing takes seconds, reading a fraction of one."""
     path = settings.data_dir() / "stand-in" / f"cells_{size}_v{drawn.VERSION}.npz"
-    arrays = _kept_cells(path)
+    counts = drawn.COUNTS
+    if size > LARGE:
+        counts = {name: tuple(n // 10 for n in counts[name]) for name in counts}
+    arrays = _kept_cells(path, size, counts)
     if not arrays:
-        arrays = _draw_cells(size)
+        arrays = _draw_cells(size, counts)
         try:
             with atomic(path) as temporary, open(temporary, "wb") as stream:
                 np.savez(stream, **arrays)
@@ -67,18 +70,33 @@ def drawn_cells(size: int) -> tuple[dict[str, ImageSplit], str]:
     return splits, f"cells drawn by labkit ({share}seed {SEED})"
 
 
-def _kept_cells(path: Path) -> dict[str, np.ndarray]:
-    """What was drawn before; nothing where it is not there or not whole."""
+def _kept_cells(path: Path, size: int, counts: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """What was drawn before; nothing where it is not there, not whole, or something else."""
     if not path.exists() or not is_whole_zip(path):
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except ValueError:  # objects of Python
+        return {}
+    forms = {
+        "images": ((3, size, size), np.uint8),
+        "labels": ((), np.int64),
+        "nucleus": ((size, size), np.bool_),
+        "cell": ((size, size), np.bool_),
+    }
+    wanted = {
+        f"{name}_{part}": ((sum(counts[name]), *shape), np.dtype(kind))
+        for name in counts
+        for part, (shape, kind) in forms.items()
+    }
+    made = {key: np.asarray(array) for key, array in arrays.items()}  # what is no .npy is bytes
+    found = {key: (array.shape, array.dtype) for key, array in made.items()}
+    return arrays if found == wanted else {}
 
 
-def _draw_cells(size: int) -> dict[str, np.ndarray]:
-    counts, arrays = drawn.COUNTS, {}
-    if size > LARGE:
-        counts = {name: tuple(n // 10 for n in counts[name]) for name in counts}
+def _draw_cells(size: int, counts: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    arrays = {}
     for name, cells in drawn.draw_splits(size, SEED, counts).items():
         for part in ("images", "labels", "nucleus", "cell"):
             arrays[f"{name}_{part}"] = getattr(cells, part)

@@ -1,8 +1,10 @@
 """What happens to the pixels of a batch: normalised, augmented, as whole tensors."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +46,8 @@ def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
     mean, std = (torch.as_tensor(v, dtype=torch.float32).reshape(-1, 1, 1) for v in (mean, std))
     if (std <= 0).any():
         raise ValueError(f"normalize has a standard deviation of {std.min():g}; it must be > 0.")
+    if not (mean.isfinite().all() and std.isfinite().all()):
+        raise ValueError(f"normalize is {normalize!r}; mean and standard deviation must be finite.")
 
     @cache  # a copy a batch would wait for the device
     def on(device: torch.device) -> tuple[Tensor, Tensor]:
@@ -104,6 +108,17 @@ class Augment:
     shift: int = 0
     brightness: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, allowed, fits in (
+            ("flip", "True or False", self.flip in (True, False)),
+            ("turn", "True or False", self.turn in (True, False)),
+            ("rotate", "degrees, such as 20", _is_finite(self.rotate)),
+            ("shift", "whole pixels from 0", isinstance(self.shift, Integral) and self.shift >= 0),
+            ("brightness", "0 … 1", _is_finite(self.brightness) and 0 <= self.brightness <= 1),
+        ):
+            if not fits:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {allowed}.")
+
     def __call__(self, images: Tensor) -> Tensor:
         """Augment float images (B, C, H, W) in [0, 1]; the result is in [0, 1] too."""
         if self.flip:
@@ -146,6 +161,10 @@ class Augment:
         image = torch.arange(count, device=device)[:, None, None, None]
         channel = torch.arange(channels, device=device)[:, None, None]
         return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _coin(images: Tensor) -> Tensor:

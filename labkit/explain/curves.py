@@ -40,7 +40,20 @@ def deletion_curve(
         >>> curves.shape
         (2, 15)
     """
-    return _curve(model, images, maps, targets, baseline, steps, inserts=False)
+    classes = class_numbers(targets, outputs_of(model, images))
+    other = blurred(images) if baseline is None else baseline
+    count, _, height, width = images.shape
+    if np.shape(maps) != (count, height, width):
+        raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
+    rank = torch.from_numpy(ranks(np.asarray(maps).reshape(count, -1)))
+    rank = rank.view(count, 1, height, width).to(images.device)
+    shares = np.linspace(0, 1, steps + 1)
+    curves = []
+    for share in shares:
+        mixed = torch.where(rank < round(share * height * width), other, images)
+        logits = outputs_of(model, mixed)
+        curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])
+    return shares, np.stack(curves, axis=1)
 
 
 def insertion_curve(
@@ -53,9 +66,11 @@ def insertion_curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Start from the baseline and bring the most important pixels back first.
 
-    As ``deletion_curve``, the other way round: a good map makes the curve rise early.
+    It is ``deletion_curve`` with image and baseline swapped: a good map makes it rise early.
     """
-    return _curve(model, images, maps, targets, baseline, steps, inserts=True)
+    other = blurred(images) if baseline is None else baseline
+    classes = class_numbers(targets, outputs_of(model, images))
+    return deletion_curve(model, other, maps, classes, images, steps)
 
 
 def area_under(shares: np.ndarray, curves: np.ndarray) -> np.ndarray:
@@ -78,29 +93,3 @@ def blurred(images: Tensor) -> Tensor:
     side = min(images.shape[2:])
     kernel = max(1, side // 2 * 2 - 1)
     return gaussian_blur(images, [kernel, kernel], [max(side / 5, 0.1)] * 2)
-
-
-def _curve(
-    model: nn.Module,
-    images: Tensor,
-    maps: np.ndarray,
-    targets: Targets,
-    baseline: Tensor | None,
-    steps: int,
-    inserts: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    classes = class_numbers(targets, outputs_of(model, images))
-    other = blurred(images) if baseline is None else baseline
-    start, end = (other, images) if inserts else (images, other)
-    count, _, height, width = start.shape
-    if np.shape(maps) != (count, height, width):
-        raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
-    rank = torch.from_numpy(ranks(np.asarray(maps).reshape(count, -1)))
-    rank = rank.view(count, 1, height, width).to(start.device)
-    shares = np.linspace(0, 1, steps + 1)
-    curves = []
-    for share in shares:
-        mixed = torch.where(rank < round(share * height * width), end, start)
-        logits = outputs_of(model, mixed)
-        curves.append(logits.softmax(1).numpy(force=True)[np.arange(count), classes])
-    return shares, np.stack(curves, axis=1)

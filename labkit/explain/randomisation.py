@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from scipy.stats import rankdata
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.display import track
 
@@ -46,8 +47,7 @@ def randomise_layers(
     """
     _refuse_fixed(model)
     original, rows = explain(model), []
-    owners = [m for m in model.modules() if list(m.parameters(recurse=False))]
-    layers = sum(not isinstance(m, nn.modules.batchnorm._BatchNorm) for m in owners)
+    layers = sum(not isinstance(module, _BatchNorm) for module in _with_weights(model).values())
     for draw, layer, net in track(_draws(model, draws), "randomising", len(draws) * (1 + layers)):
         for name, maps in (explain(net) if net else original).items():
             rows.append((draw, layer, name, rank_correlation(original[name], maps)))
@@ -83,10 +83,8 @@ def _draws(model: nn.Module, draws: Sequence[int]) -> Iterator[tuple[int, str, n
 def _forgetting(net: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
     """Give one layer after the other new weights, from the last to the first."""
     pending, made = [], torch.Generator().manual_seed(90_001 + seed)
-    for name, module in reversed(list(net.named_modules())):
-        if not list(module.parameters(recurse=False)):
-            continue
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    for name, module in reversed(_with_weights(net).items()):
+        if isinstance(module, _BatchNorm):
             pending.append(module)
             continue
         with torch.random.fork_rng():
@@ -98,9 +96,13 @@ def _forgetting(net: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
         yield name, net
 
 
+def _with_weights(net: nn.Module) -> dict[str, nn.Module]:
+    return {n: m for n, m in net.named_modules() if list(m.parameters(recurse=False))}
+
+
 def _refuse_fixed(net: nn.Module) -> None:
     """Raise where weights would stay as trained: the maps would then survive for that reason."""
-    owners = {n: m for n, m in net.named_modules() if list(m.parameters(recurse=False))}
+    owners = _with_weights(net)
     fixed = [name for name, m in owners.items() if not hasattr(m, "reset_parameters")]
     if fixed:
         raise ValueError(
@@ -108,7 +110,7 @@ def _refuse_fixed(net: nn.Module) -> None:
             "Give them one, or test a network without them."
         )
     name, first = next(iter(owners.items()), ("", None))
-    if isinstance(first, nn.modules.batchnorm._BatchNorm):
+    if isinstance(first, _BatchNorm):
         raise ValueError(
             f"The network begins with batch normalisation ({name}), before any other weights: "
             "there is no layer with which it could be randomised. Test a network without it."
@@ -116,7 +118,5 @@ def _refuse_fixed(net: nn.Module) -> None:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = (rankdata(v.ravel()) for v in (a, b))
-    a, b = a - a.mean(), b - b.mean()
-    size = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / size) if size > 0 else 0.0
+    constant = np.ptp(a) == 0 or np.ptp(b) == 0
+    return 0.0 if constant else float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

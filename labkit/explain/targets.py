@@ -21,14 +21,7 @@ def count_hooks(model: nn.Module) -> int:
 
 
 def class_numbers(targets: Targets, logits: Tensor) -> np.ndarray:
-    """The class to explain for each image: given, or the predicted one.
-
-    Args:
-        targets: one class for all images, one for each, or None for the predicted.
-        logits: (N, classes).
-
-    Returns:
-        int (N,).
+    """The class to explain for each image (N,): given, or by the logits (N, classes).
 
     Raises:
         ValueError: for classes that do not exist, or not one an image.

@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 from labkit.data.classes import short_name
 from labkit.figures.base import PALETTE, WIDTH, new_figure
 
+STYLES = ("-", "--", "-.", ":")  # the lines of two methods may lie on each other
 _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 
 
@@ -162,7 +163,6 @@ def faithfulness_curves(
         >>> figure = faithfulness_curves({"a": curve}, {"a": curve})
     """
     figure, axes = new_figure(1, 2, 3.7, origin)
-    styles = ("-", "--", "-.", ":") * 4
     panels = {"Deletion: low is good": deletion, "Insertion: high is good": insertion}
     for ax, (name, curves) in zip(axes[0], panels.items(), strict=True):
         for place, (method, (shares, values)) in enumerate(curves.items()):
@@ -170,7 +170,7 @@ def faithfulness_curves(
             ax.plot(
                 100 * shares,
                 values.mean(0),
-                styles[place],
+                STYLES[place % 4],
                 color=PALETTE[place % len(PALETTE)],
                 label=f"{method}: {area:.2f}",
             )
@@ -208,8 +208,8 @@ def randomisation_curves(
             rows = table[table["method"] == method]
             draws = rows.pivot(index="layer", columns="draw", values="rank_correlation").loc[layers]
             look = {"color": PALETTE[place % len(PALETTE)]}
-            style = ("-", "--", "-.", ":")[place % 4]  # two methods may lie on each other
-            ax.plot(draws.mean(axis=1), style, marker="os^Dv"[place % 5], label=method, **look)
+            line = {"linestyle": STYLES[place % 4], "marker": "os^Dv"[place % 5], "label": method}
+            ax.plot(draws.mean(axis=1), **line, **look)
             ax.fill_between(
                 range(len(layers)), draws.min(axis=1), draws.max(axis=1), alpha=0.15, **look
             )

@@ -1,6 +1,7 @@
 """Figures of features: HOG, neighbours, projections, explained variance, a decision tree."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ def variance_curve(
     """
     figure, axes = new_figure(height=3.6, origin=origin)
     ax = axes[0, 0]
-    for (name, share), colour in zip(shares.items(), PALETTE, strict=False):
+    for (name, share), colour in zip(shares.items(), cycle(PALETTE), strict=False):
         total = np.cumsum(share)
         reached = [mark for mark in marks if mark - 1e-9 <= total[-1]]
         counts = [int(np.searchsorted(total, mark - 1e-9)) + 1 for mark in reached]

@@ -30,6 +30,11 @@ def image_grid(
         >>> figure = image_grid(torch.rand(4, 3, 28, 28), ["a", "b", "c", "d"], columns=4)
     """
     images = torch.as_tensor(images)
+    if not len(images):  # of a class without mistakes, say
+        figure, axes = new_figure(height=0.9, origin=origin)
+        axes[0, 0].set(xticks=[], yticks=[], xlabel="no images")
+        figure.suptitle(title)
+        return figure
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     side = WIDTH / columns
@@ -39,13 +44,16 @@ def image_grid(
     height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
     smoothing = "nearest" if max(images.shape[2:]) <= 64 else None  # small images: show the pixels
+    white = 255 if images.dtype == torch.uint8 else 1  # a dark image must look dark
     for position, ax in enumerate(axes.flat):
         ax.set_axis_off()
         ax.set_anchor("S")  # what is too high is left above, where the captions are
         if position < len(images):
             ax.imshow(
-                images[position].permute(1, 2, 0).squeeze(-1).numpy(),
+                images[position].permute(1, 2, 0).squeeze(-1).numpy(force=True),
                 cmap="gray",
+                vmin=0,
+                vmax=white,
                 interpolation=smoothing,
             )
             if position < len(captions):

@@ -213,7 +213,7 @@ def search_results(
     columns = 3
     rows = math.ceil(panels / columns)
     figure, axes = new_figure(rows, columns, 2.5 * rows + 0.3, origin, sharey=True)
-    number, best = np.arange(1, len(trials) + 1), int(trials[value].to_numpy().argmax())
+    number, best = np.arange(1, len(trials) + 1), int(np.nanargmax(trials[value]))
     first, *others = list(axes.flat)
     first.plot(number, trials[value], "o", color=PALETTE[0], label="trial")
     first.plot(number, trials[value].cummax(), color=PALETTE[5], label="best so far")
@@ -226,7 +226,8 @@ def search_results(
         values = trials[name].to_numpy()
         ax.scatter(values, trials[value], c=number, cmap="viridis", s=24)
         ax.plot(values[best], trials[value].iloc[best], "*", color=PALETTE[5], markersize=14)
-        if values.min() > 0 and values.max() / values.min() > 50:
+        numbers = np.issubdtype(values.dtype, np.number)
+        if numbers and values.min() > 0 and values.max() / values.min() > 50:
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would overlap
         ax.set(xlabel=name, title=f"Against {name}")

@@ -1,6 +1,7 @@
 """Figures of a training and of predictions: curves, confusion matrix, reliability."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def confusion_matrix(
 
 def draw_curves(ax: Axes, histories: Mapping[str, History], metric: str) -> None:
     """Draw a metric over the epochs: training dashed, validation solid, a colour a run."""
-    for (name, history), colour in zip(histories.items(), PALETTE * 9, strict=False):
+    for (name, history), colour in zip(histories.items(), cycle(PALETTE), strict=False):
         for part, style in (("train", "--"), ("val", "-")):
             if history and f"{part}_{metric}" in history[0]:
                 label = f"{name} {'training' if part == 'train' else 'validation'}".strip()
@@ -120,7 +121,7 @@ def reliability_diagram(results: Mapping[str, Predictions], bins: int = 15) -> F
     figure, axes = new_figure(height=4.2, origin=origin)
     ax = axes[0, 0]
     ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="perfectly calibrated")
-    for (name, result), colour in zip(results.items(), PALETTE, strict=False):
+    for (name, result), colour in zip(results.items(), cycle(PALETTE), strict=False):
         table = result.calibration_bins(bins)
         label = f"{name}: calibration error {result.calibration_error(bins):.3f}"
         ax.plot(table["confidence"], table["accuracy"], color=colour, label=label)
@@ -136,14 +137,10 @@ def reliability_diagram(results: Mapping[str, Predictions], bins: int = 15) -> F
     return figure
 
 
-def roc_curves(
-    result: Predictions, title: str = "ROC curves, one class against the rest"
-) -> Figure:
+def roc_curves(result: Predictions) -> Figure:
     """Draw a ROC curve a class and the micro-average, and the two rates against the threshold.
 
-    Args:
-        result: predictions; the score of a class is its probability.
-        title: of the left panel.
+    The score of a class is its probability.
 
     Example:
         >>> figure = roc_curves(Predictions([[2, 0], [0, 1], [3, 1]], [0, 1, 1], ("a", "b")))
@@ -157,7 +154,7 @@ def roc_curves(
     false, true, limit = _roc(left, truth.ravel(), result.probabilities.ravel(), "micro-average")
     left.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
     left.set(xlabel="false-positive rate", ylabel="true-positive rate")
-    left.set_title(title, fontsize=10)
+    left.set_title("ROC curves, one class against the rest", fontsize=10)
     left.legend(fontsize=7, title="AUC", title_fontsize=7, loc="lower right")
     right.plot(limit[1:], true[1:], color=PALETTE[0], label="true-positive rate")
     right.plot(limit[1:], false[1:], color=PALETTE[5], linestyle="--", label="false-positive rate")

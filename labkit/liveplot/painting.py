@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from labkit.display import PALETTE
-from labkit.liveplot.record import Curve, Record, thin
+from labkit.liveplot.record import Curve, Record, row_shares, thin
 from labkit.liveplot.sheet import Box, Dot, Line, Sheet, Text
 
 WIDTH, HEIGHT = 340, 270  # of a panel; all are alike, so that they stand in rows and columns
@@ -30,16 +30,6 @@ def paint(record: Record) -> list[Sheet]:
 def colour_of(curve: Curve) -> str | None:
     """The colour of a run; the eighth has that of the text, which black would not be on dark."""
     return (*PALETTE[:7], None)[curve.number % 8]
-
-
-def row_shares(matrix: np.ndarray) -> np.ndarray:
-    """A confusion matrix (C, C) as shares of each row; a class without images has a row of zeros.
-
-    Example:
-        >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
-        [[0.75, 0.25], [0.0, 0.0]]
-    """
-    return matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
 
 
 def per_cent(share: float) -> str:

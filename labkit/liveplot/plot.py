@@ -58,6 +58,8 @@ class LivePlot:
         metric: str = "accuracy",
         renderer: str = "auto",
     ) -> None:
+        if isinstance(class_names, str):
+            raise ValueError(f"class_names is {class_names!r}; give a list, a name a class.")
         _check_choice("metric", metric, ("accuracy", "precision", "recall", "f1"))
         _check_choice("renderer", renderer, ("auto", *RENDERERS))
         self._record = Record(class_names, matrix_name, metric)
@@ -123,6 +125,8 @@ class LivePlot:
             >>> LivePlot(renderer="text").report("training loss", 0.7)
             step 1: training loss 0.7000
         """
+        if not isinstance(name, str):
+            raise ValueError(f"report got {name!r} for a name; give a text, then a number.")
         try:
             number = float(value)
         except (TypeError, ValueError, RuntimeError):

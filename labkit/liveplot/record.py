@@ -41,7 +41,7 @@ class Record:
         matrix_name: str = "validation images",
         metric: str = "accuracy",
     ) -> None:
-        self.class_names = class_names and [str(name) for name in class_names]
+        self.class_names = None if class_names is None else [str(name) for name in class_names]
         self.matrix_name, self.metric = matrix_name, metric
         self.histories: dict[str, History] = {}
         self.current = ""  # the run that is training now, or was the last to
@@ -185,13 +185,24 @@ class Record:
             text += f" Last values: {', '.join(last)}."
         matrix = self.matrix()
         if matrix is not None and matrix.size:
-            recall = np.diag(matrix) / np.maximum(matrix.sum(1), 1)
+            recall = np.diag(row_shares(matrix))
             worst = self.matrix_labels()[int(recall.argmin())]
             text += (
                 f" Confusion matrix of {int(matrix.sum()):,} {self.matrix_name}: the lowest recall "
                 f"is {100 * recall.min():.0f} %, of {worst}."
             )
         return text
+
+
+def row_shares(matrix: np.ndarray) -> np.ndarray:
+    """A confusion matrix (C, C) as shares of each row; a class without images has a row of zeros.
+
+    Example:
+        >>> row_shares(np.array([[3, 1], [0, 0]])).tolist()
+        [[0.75, 0.25], [0.0, 0.0]]
+    """
+    sums = matrix.sum(1, keepdims=True)
+    return matrix / np.where(sums > 0, sums, 1)
 
 
 def thin(x: Sequence[float], y: Sequence[float], limit: int = 300) -> tuple[list, list]:

@@ -19,7 +19,7 @@ from PIL import Image
 from labkit.display import STAND_IN_COLOUR, Output, front_end
 from labkit.liveplot.painting import colour_of, paint
 from labkit.liveplot.record import Curve, Record
-from labkit.liveplot.sheet import Line, Sheet, Text, svg_address, to_image, to_svg
+from labkit.liveplot.sheet import Line, Sheet, Text, plain, svg_address, to_image, to_svg
 
 _INLINE = """<script>{
 const root = document.currentScript.parentElement;
@@ -61,7 +61,7 @@ class StillRenderer:
         self._show(record, sheets, {"image/png": b64encode(as_png(record, sheets)).decode()})
 
     def _show(self, record: Record, sheets: Sequence[Sheet], more: dict[str, str]) -> None:
-        alt = record.description()
+        alt = plain(record.description())
         bundle = {"text/html": as_html(record, sheets), "text/plain": alt, **more}
         self._output.show(bundle, {"image/png": {"alt": alt}} if more else None)
 
@@ -109,20 +109,20 @@ def make_renderer(name: str) -> Renderer:
 
 def as_html(record: Record, sheets: Sequence[Sheet]) -> str:
     """The plot as HTML, whose panels wrap."""
-    alt = escape(record.description())
+    alt = escape(plain(record.description()))
     look = "flex:1 1 270px;min-width:0;max-width:360px;border-radius:4px"
     pictures = "".join(
         f'<img style="{look}" alt="{alt}" src="{svg_address(to_svg(sheet, alt))}">'
         for sheet in sheets
     )
     legend = " &emsp; ".join(map(_legend_entry, record.legend()))
-    source = f"data: {escape(record.origin)}"
+    source = f"data: {escape(plain(record.origin))}"
     if getattr(record.origin, "stand_in", False):  # its own ground: readable on any page
         look_out = f"background:{STAND_IN_COLOUR};color:white;padding:1px 6px;border-radius:3px"
         source = f'<span style="{look_out}">{source}</span>'
     source = f'<div style="font-size:85%">{source}</div>'
     return (
-        f'<div><div style="font-weight:600">{escape(record.headline())}</div>'
+        f'<div><div style="font-weight:600">{escape(plain(record.headline()))}</div>'
         f'<div style="font-size:90%">{legend}</div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:4px 0">{pictures}</div>'
         f"{source if record.origin else ''}{_INLINE}</div>"
@@ -133,7 +133,7 @@ def _legend_entry(curve: Curve) -> str:
     colour = colour_of(curve)
     look = f' style="color:{colour}"' if colour else ""
     line = "╌╌○" if curve.part == "training" else "──●"
-    return f"<span{look}>{line}</span> {escape(curve.name)}"
+    return f"<span{look}>{line}</span> {escape(plain(curve.name))}"
 
 
 def as_png(record: Record, sheets: Sequence[Sheet]) -> bytes:

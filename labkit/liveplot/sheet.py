@@ -4,6 +4,7 @@ SVG for the screen: written in a millisecond, sharp at any width, in the colours
 PNG for files and exports that show no SVG.
 """
 
+import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = "#222222", "#ffffff"  # where the page's own colours are not known
 SCALE = 2  # the PNG is drawn larger, then made smaller: that smooths its lines
+# control characters, and halves of letters from file names that are no UTF-8
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 Point = tuple[float, float]
 
 
@@ -65,6 +68,9 @@ class Text:
     colour: str | None = None
     turned: bool = False  # upwards by 40 degrees
 
+    def __post_init__(self) -> None:
+        self.text = plain(self.text)
+
 
 Mark = Line | Box | Dot | Text
 
@@ -78,6 +84,16 @@ class Sheet:
     marks: list[Mark] = field(default_factory=list)
 
 
+def plain(text: str) -> str:
+    r"""The text on one line, without what an SVG may not hold.
+
+    Example:
+        >>> plain("two\nlines")
+        'two lines'
+    """
+    return _UNWRITABLE.sub(" ", text)
+
+
 def to_svg(sheet: Sheet, label: str) -> str:
     """The drawing as SVG; inside a page it takes on the text colour there.
 
@@ -85,6 +101,7 @@ def to_svg(sheet: Sheet, label: str) -> str:
         >>> to_svg(Sheet(10, 10, [Text(1, 9, "a & b")]), "two letters").count("a &amp; b")
         1
     """
+    label = escape(plain(label))
     size = f'viewBox="0 0 {sheet.width} {sheet.height}" width="{sheet.width}"'
     paper = f'<rect width="100%" height="100%" style="fill:var(--labkit-paper,{PAPER})"/>'
     # marks of one look share a group, which halves the file
@@ -93,7 +110,7 @@ def to_svg(sheet: Sheet, label: str) -> str:
         for look, marks in groupby(sheet.marks, _svg_look)
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(label)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{label}" '
         f'font-family="system-ui,sans-serif" style="color:var(--labkit-ink,{INK})">'
         f"{paper}{groups}</svg>"
     )
@@ -121,7 +138,7 @@ def _svg_mark(mark: Mark) -> str:
         place = f'x="{mark.x:.1f}" y="{mark.y:.1f}" width="{mark.width:.1f}"'
         return f'<rect {place} height="{mark.height:.1f}" fill-opacity="{mark.opacity:.2f}"/>'
     if isinstance(mark, Dot):
-        hint = f"<title>{escape(mark.hint)}</title>" if mark.hint else ""
+        hint = f"<title>{escape(plain(mark.hint))}</title>" if mark.hint else ""
         return f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="2.5">{hint}</circle>'
     turn = f' transform="rotate(-40 {mark.x:.0f} {mark.y:.0f})"' if mark.turned else ""
     return f'<text x="{mark.x:.0f}" y="{mark.y:.0f}"{turn}>{escape(mark.text)}</text>'

@@ -55,11 +55,6 @@ class Backbone(nn.Module):
         self.name, self.transform, self.stages = name, transform, stages
         self.weights_origin = Origin(weights_origin)
 
-    @property
-    def stand_in(self) -> bool:
-        """Whether another network stands in for the one that was asked for."""
-        return self.weights_origin.stand_in
-
     def forward(self, images: Tensor) -> Tensor:
         """Transformed images (B, 3, S, S) to features (B, dim)."""
         return self.stages(images)

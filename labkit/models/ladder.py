@@ -7,7 +7,8 @@ the images in pixels. What extracts the features is called ``features``, what de
 hooks and by DeepLIFT need that (lab 07).
 """
 
-import itertools
+from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ class SoftmaxRegression(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(in_channels * side**2, num_classes))
 
 
-class _Rung(nn.Module):
+class Rung(nn.Module):
     """Features, then a classifier."""
 
     features: nn.Module
@@ -38,7 +39,15 @@ class _Rung(nn.Module):
         return self.classifier(self.features(images))
 
 
-class OneFilterCNN(_Rung):
+def mean_and_linear(features: int, hidden: Sequence[int], num_classes: int) -> nn.Sequential:
+    """The mean of each feature map, then linear layers with ReLU and dropout between them."""
+    layers = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    for n_in, n_out in pairwise((features, *hidden)):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], num_classes))
+
+
+class OneFilterCNN(Rung):
     """One filter of 2x2, a pooling of 2, one linear layer: the smallest network with a convolution.
 
     Input (B, channels, side, side). With grey 32-pixel images and 5 classes (32 → 31 → 15) it has
@@ -57,7 +66,7 @@ class OneFilterCNN(_Rung):
         self.classifier = nn.Linear(((side - 1) // 2) ** 2, num_classes)
 
 
-class TwoBlockCNN(_Rung):
+class TwoBlockCNN(Rung):
     """Two convolutions of 16 and 32 filters, batch normalisation after the first only.
 
     Input (B, channels, side, side). With grey 32-pixel images and 5 classes it has 153,061
@@ -82,7 +91,7 @@ class TwoBlockCNN(_Rung):
         )
 
 
-class SimpleCNN(_Rung):
+class SimpleCNN(Rung):
     """Three convolutions of 32, 64 and 128 filters, then global average pooling.
 
     Input (B, channels, H, W), any size from 8 pixels. With 3 channels and 8 classes it has 102,024
@@ -100,12 +109,7 @@ class SimpleCNN(_Rung):
             *(nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         )
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(64, num_classes),
-        )
+        self.classifier = mean_and_linear(128, [64], num_classes)
 
 
 def _double_block(c_in: int, c_out: int) -> list[nn.Module]:
@@ -116,7 +120,7 @@ def _double_block(c_in: int, c_out: int) -> list[nn.Module]:
     return [*layers, nn.MaxPool2d(2)]
 
 
-class DeeperCNN(_Rung):
+class DeeperCNN(Rung):
     """Six convolutions with batch normalisation in three blocks, three linear layers.
 
     Input (B, channels, H, W), any size from 8 pixels. Dropout is 0.5. With 3 channels and 8
@@ -130,19 +134,13 @@ class DeeperCNN(_Rung):
     def __init__(self, num_classes: int = 8, in_channels: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for c_in, c_out in itertools.pairwise((in_channels, 32, 64, 128)):
+        for c_in, c_out in pairwise((in_channels, 32, 64, 128)):
             layers += _double_block(c_in, c_out)
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *(nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.5)),
-            *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(64, num_classes),
-        )
+        self.classifier = mean_and_linear(128, [128, 64], num_classes)
 
 
-class _ThreeBlocks(_Rung):
+class _ThreeBlocks(Rung):
     """Three double blocks, each with dropout behind it, and one hidden layer."""
 
     def __init__(
@@ -158,12 +156,7 @@ class _ThreeBlocks(_Rung):
         for c_in, c_out, dropout in zip((in_channels, *channels), channels, dropouts, strict=False):
             layers += [*_double_block(c_in, c_out), nn.Dropout(dropout)]
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *(nn.Linear(channels[-1], hidden), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(hidden, num_classes),
-        )
+        self.classifier = mean_and_linear(channels[-1], [hidden], num_classes)
 
 
 class LightCNN(_ThreeBlocks):

@@ -105,15 +105,7 @@ RECIPES = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Look up a recipe.
-
-    Raises:
-        ValueError: for an unknown name; lists those that there are.
-
-    Example:
-        >>> find_recipe("VGG16").epochs
-        5
-    """
+    """The recipe of this name; ValueError for an unknown one lists those that there are."""
     if name not in RECIPES:
         names = ", ".join(map(repr, RECIPES))  # some hold a comma
         raise ValueError(f"There is no recipe {name!r}; choose {names}.")
@@ -128,25 +120,7 @@ def train_recipe(
     checkpoint: Path | None = None,
     callbacks: Sequence[object] = (),
 ) -> tuple[nn.Module, History]:
-    """Train a network as its lab does.
-
-    Args:
-        name: a name of ``RECIPES``.
-        data: with a training and a validation split.
-        precision: another one than the recipe's.
-        progress: show a line while training.
-        checkpoint: as in ``fit``.
-        callbacks: as in ``fit``.
-
-    Returns:
-        The trained network and its history.
-
-    Raises:
-        ValueError: for a name that is no recipe.
-
-    Example:
-        >>> model, history = train_recipe("DeeperCNN", blood)  # doctest: +SKIP
-    """
+    """Train a network as its lab does; a precision of one's own replaces the recipe's."""
     recipe = find_recipe(name)
     epochs = min(recipe.epochs, FAST_EPOCHS) if settings.fast() else recipe.epochs
     train, val, _ = data.loaders(recipe.batch_size, augment=recipe.augment)

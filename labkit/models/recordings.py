@@ -68,12 +68,7 @@ class Recording:
 
 
 def file_of(name: str, seed: int = SEED, folder: Path = FOLDER) -> Path:
-    """The file of a recording.
-
-    Example:
-        >>> file_of("WideCNN, SGD").name
-        'widecnn-sgd-seed42.json'
-    """
+    """The file of a recording: "widecnn-sgd-seed42.json" of "WideCNN, SGD"."""
     return folder / f"{name.lower().replace(', ', '-').replace(' ', '-')}-seed{seed}.json"
 
 
@@ -113,20 +108,7 @@ def recorded(
 
 
 def train_and_test(name: str, data: ImageData, seed: int = SEED, **options: Any) -> Recording:
-    """Train a recipe, and let the network name the class of each test image.
-
-    Args:
-        name: of the recipe.
-        data: with its three splits.
-        seed: of the training; ``LABKIT_SEED`` is added.
-        options: for ``train_recipe``.
-
-    Returns:
-        The training, as a recording that is new.
-
-    Example:
-        >>> training = train_and_test("VGG16", blood)  # doctest: +SKIP
-    """
+    """Train a recipe (options as of ``train_recipe``), and name the class of each test image."""
     recipe, seed = find_recipe(name), seed_everything(seed)
     model, history = train_recipe(name, data, **options)
     judge = EightViews(model) if recipe.eight_views else model
@@ -162,9 +144,6 @@ def record(name: str, seed: int = SEED, folder: Path = FOLDER, commit: str = "")
 
     Raises:
         ValueError: for an unknown recipe; where stand-in data or a fast training would be shipped.
-
-    Example:
-        >>> record("VGG16")  # doctest: +SKIP
     """
     find_recipe(name)  # before the data are fetched
     data = load_dataset("bloodmnist")
@@ -234,12 +213,7 @@ def _classes_of(digits: str) -> np.ndarray:
 
 
 def commit_of_course() -> str:
-    """The short hash of the course's commit; "unknown" outside a git checkout.
-
-    Example:
-        >>> bool(commit_of_course())
-        True
-    """
+    """The short hash of the course's commit; "unknown" outside a git checkout."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     try:
         ran = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, timeout=10)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from labkit.models.ladder import Rung
+
 
 def conv_block(c_in: int, c_out: int, pool: bool = False) -> nn.Sequential:
     """Convolution of 3x3 (its bias would be undone by the normalisation), norm, ReLU.
@@ -39,7 +41,7 @@ class Residual(nn.Module):
         return self.activation(images + self.change(images))
 
 
-class SmallResNet(nn.Module):
+class SmallResNet(Rung):
     """Four convolutions with three residual blocks between them, then global average pooling.
 
     Input (B, channels, H, W), any size from 4 pixels. With 3 channels, 8 classes and a width of 32
@@ -71,10 +73,6 @@ class SmallResNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * w, num_classes)
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (B, channels, H, W) to logits (B, classes)."""
-        return self.classifier(self.features(images))
 
 
 class EightViews(nn.Module):

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from labkit.models.ladder import mean_and_linear
+
 
 class _ToVGG(nn.Module):
     """Pad to 32 pixels, which five poolings need; take a grey channel three times."""
@@ -38,13 +40,5 @@ def vgg16(num_classes: int = 8) -> nn.Sequential:
         if isinstance(layer, nn.ReLU):
             features[int(name)] = nn.ReLU()  # torchvision's work in place
     network.add_module("features", features)
-    network.add_module(
-        "classifier",
-        nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *(nn.Linear(512, 1024), nn.ReLU(), nn.Dropout(0.5)),
-            nn.Linear(1024, num_classes),
-        ),
-    )
+    network.add_module("classifier", mean_and_linear(512, [1024], num_classes))
     return network

@@ -90,10 +90,9 @@ def kept_or_new(
         try:
             return read_weights(file, network)
         except ValueError:
-            aside = file.with_name(f"{file.name}.damaged")
+            now = file
             with suppress(OSError):  # a cache that cannot be written
-                set_aside(file)
-            now = file if file.exists() else aside
+                now = set_aside(file)
             print(f"The weights of {name} were damaged (now {now.name}).", end=" ")
             print(f"It is trained anew, which takes {time}.")
     else:
@@ -118,11 +117,8 @@ def read_weights(
         network: gives the network that the weights are for; it is compared, and not changed.
 
     Raises:
-        ValueError: where the file is damaged, holds something else, weights of another network, or
-            weights that are NaN.
-
-    Example:
-        >>> read_weights(Path("kept.pt"), lambda weights: BloodMLP())  # doctest: +SKIP
+        ValueError: where the file is damaged, or holds something else, the weights of another
+            network, or NaN.
     """
     try:
         weights = torch.load(file, map_location="cpu", weights_only=True)

@@ -124,11 +124,7 @@ def is_answered(exercise: str, cell: int) -> bool:
 def stale(exercise: str, cell: int, name: str, value: Any) -> bool:
     """Whether a name is left over: an earlier answer or reference set it, and this cell does not.
 
-    Args:
-        exercise: its number.
-        cell: the place of the student's latest answer in the record.
-        name: what the answer should define.
-        value: what the name stands for now.
+    `cell` is the place of the latest answer in the record, `value` what the name stands for now.
     """
     if name in _names_of(session.cells[cell]) or session.ids[exercise].get(name) != id(value):
         return False

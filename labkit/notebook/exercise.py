@@ -209,17 +209,15 @@ def report_result(
         02_mlp · test accuracy 100.0 % (95 % interval 34.2–100.0 %, n = 2) · two cells
     """
     (low, high), n = interval or predictions.accuracy_interval(), len(predictions.labels)
+    origin = predictions.origin
     within = f"95 % interval {100 * low:.1f}–{100 * high:.1f} %, n = {n:,}"
     measured = f"{label} {100 * predictions.accuracy:.1f} % ({within})"
     fast = "fast mode, not a result" if settings.fast() else ""
-    text = " · ".join(filter(None, [session.lab, measured, predictions.origin, note, fast]))
+    text = " · ".join(filter(None, [session.lab, measured, origin, note, fast]))
     facts = {"lab": session.lab, "label": label, "accuracy": float(predictions.accuracy), "n": n}
-    facts |= {"low": float(low), "high": float(high), "note": note}
-    facts |= {
-        "origin": predictions.origin,
-        "stand_in": getattr(predictions.origin, "stand_in", False),
-    }
-    _show(text, "", {"result": facts | {"text": text}})
+    facts |= {"low": float(low), "high": float(high), "note": note, "text": text}
+    facts |= {"origin": origin, "stand_in": getattr(origin, "stand_in", False)}
+    _show(text, "", {"result": facts})
 
 
 def _show(text: str, rich: str, facts: dict[str, Any]) -> None:

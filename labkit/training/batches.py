@@ -1,6 +1,7 @@
 """What a loader gives, and whether a network can be trained on it: the usual slips, by name."""
 
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,8 @@ def check_last_batch(loader: Iterable, model: nn.Module) -> None:
     """Raise ValueError where a last batch of one image would stop batch normalisation."""
     if not any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
         return
-    plan = getattr(loader, "batch_sampler", None) or loader
+    plan = getattr(loader, "batch_sampler", None)
+    plan = loader if plan is None else plan
     if isinstance(plan, list | tuple) and any(len(rows) == 1 for rows in plan):
         raise ValueError(_one_image("One batch of the batch_sampler"))
     if isinstance(plan, BatchSampler) and type(plan) is not BatchSampler:
@@ -91,6 +93,8 @@ def read_batch(batch: object) -> tuple[Tensor, Tensor]:
             f"A batch of {len(images)} images has labels of shape {tuple(labels.shape)}; it must "
             f"be ({len(images)},), a class number an image{one_hot if labels.ndim == 2 else ''}."
         )
+    if not len(labels):
+        raise ValueError("A batch has no image: leave empty batches out.")
     if labels.is_floating_point() or labels.is_complex():
         raise ValueError(f"The labels are {_kind(labels)}; class numbers are whole: labels.long().")
     return images, labels
@@ -152,8 +156,9 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def class_names(loader: Iterable) -> tuple[str, ...]:
-    """The class names of a loader's data set; empty where it has none."""
-    return tuple(getattr(getattr(loader, "dataset", None), "classes", ()))
+    """The class names of a loader's data set; empty where it has none, or only their number."""
+    classes = getattr(getattr(loader, "dataset", None), "classes", ())
+    return tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
 
 
 def origin_of(loader: Iterable) -> str:
@@ -185,6 +190,37 @@ def check_output(output: object) -> None:
         raise TypeError(
             f"The model gives {kind}; its forward must return one tensor, the logits "
             "(batch, classes)."
+        )
+
+
+def check_loss(loss: object, logits: Tensor, criterion: nn.Module) -> None:
+    """Raise ValueError unless a batch's loss can be learnt from; warn of a softmax too many."""
+    if not isinstance(loss, Tensor) or loss.ndim:
+        shape = "type " + type(loss).__name__
+        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shape
+        raise ValueError(
+            f"The criterion gives a loss of {shape}; it must be a tensor of shape (), the mean "
+            "over the batch: loss.mean()."
+        )
+    if not loss.requires_grad:
+        raise ValueError(
+            "The loss depends on no parameter that is trained, so nothing would be learnt: does "
+            "the model or the criterion cut the gradients, with detach, torch.no_grad or argmax?"
+        )
+    logits = logits.detach()
+    off = float((logits.exp().sum(1) - 1).abs().max())
+    if isinstance(criterion, nn.NLLLoss) and not off < 0.01:
+        raise ValueError(
+            "NLLLoss takes log-probabilities, and the model gives none: for logits take "
+            "torch.nn.CrossEntropyLoss()."
+        )
+    adds_up = bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all())
+    if isinstance(criterion, nn.CrossEntropyLoss) and adds_up and logits.shape[1] > 1:
+        warnings.warn(
+            "The model gives probabilities (each row adds up to 1), and CrossEntropyLoss takes a "
+            "softmax itself: leave the Softmax out of the model, else it learns slowly and all "
+            "confidences are too low.",
+            stacklevel=5,
         )
 
 

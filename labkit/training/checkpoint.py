@@ -1,6 +1,7 @@
 """Save a training so that it can be killed at any point and go on as if nothing had happened."""
 
 import copy
+import os
 import warnings
 from pathlib import Path
 
@@ -8,10 +9,22 @@ import numpy as np
 import torch
 
 from labkit.files import atomic
+from labkit.settings import expanded
 from labkit.training.fingerprint import check_same, fingerprint
 from labkit.training.identity import mark
 from labkit.training.randomness import random_state, set_random_state
-from labkit.training.run import Run, are_sound, copy_of_weights
+from labkit.training.run import Run, are_sound
+
+
+def file_of(checkpoint: object) -> Path:
+    """The file that was asked for; raise TypeError or ValueError where it can be none."""
+    example = 'give the path of a file, such as "training.pt"'
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint is {checkpoint!r}; {example}.")
+    path = expanded(os.fspath(checkpoint))
+    if path.is_dir():
+        raise ValueError(f"checkpoint is {os.fspath(checkpoint)!r}, which is a folder; {example}.")
+    return path
 
 
 class Saver:
@@ -61,6 +74,8 @@ def _state(run: Run) -> dict:
         "model": run.model.state_dict(),
         "optimizer": _plain(run.optimizer.state_dict()),
         "scheduler": _plain(run.scheduler.state_dict()) if run.scheduler else None,
+        "loss": run.criterion.state_dict(),  # one of your own may learn or count
+        "trained": [n for n, p in run.model.named_parameters() if p.requires_grad],
         "scaler": run.scaler.state_dict(),
         "best_weights": run.best_weights,
         "history": list(history),
@@ -91,14 +106,18 @@ def resume(path: Path, run: Run, marks: dict[str, str]) -> None:
         theirs = dict(state["fingerprint"])
     except Exception as error:  # torch.load fails in many ways; each means the same to the reader
         raise ValueError(f"The checkpoint {path} cannot be read: {remedy}.") from error
-    check_same(theirs, marks, path, remedy)
+    same = "ask for the same"
+    if getattr(run.scheduler, "last_epoch", 0) > 0:
+        same += " (make the optimizer and the scheduler anew: these have taken steps already)"
+    check_same(theirs, marks, path, same, remedy)
     try:
         sound = _is_whole(run, state)
     except Exception as error:  # whatever part is missing or none
         raise ValueError(f"The checkpoint {path} is damaged: {remedy}.") from error
     if not sound:
         raise ValueError(f"The checkpoint {path} has weights that are NaN or infinite: {remedy}.")
-    holders = [part for part in (run.model, run.optimizer, run.scheduler) if part]
+    parts = (run.model, run.optimizer, run.criterion, run.scheduler)
+    holders = [part for part in parts if part is not None]
     before = copy.deepcopy([part.state_dict() for part in holders]), random_state(run.loaders)
     try:
         _restore(run, state)
@@ -132,7 +151,7 @@ def _plan(state: dict) -> str:
         shaped = isinstance(part, torch.Tensor)
         return f"{part.dtype}{tuple(part.shape)}" if shaped else type(part).__name__
 
-    parts = ("model", "optimizer", "scheduler", "scaler", "best_weights")
+    parts = ("model", "optimizer", "scheduler", "loss", "scaler", "best_weights")
     return mark(str([of(state[part]) for part in parts]))
 
 
@@ -141,10 +160,12 @@ def _restore(run: Run, state: dict) -> None:
     history, matrices = run.history, [np.array(matrix) for matrix in state["confusion_matrices"]]
     if not len(state["history"]) == len(matrices) == len(state["batch_losses"]):
         raise ValueError("the parts of the record are of different lengths")
+    trained = set(state["trained"])  # a callback may have thawed or frozen a layer
     if state["best_weights"] is not None:
         run.model.load_state_dict(state["best_weights"])
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
+    run.criterion.load_state_dict(state["loss"])
     if run.scheduler:
         run.scheduler.load_state_dict(state["scheduler"])
     run.scaler.load_state_dict(state["scaler"])
@@ -152,7 +173,9 @@ def _restore(run: Run, state: dict) -> None:
     history.extend(state["history"])
     history.confusion_matrices, history.batch_losses = matrices, state["batch_losses"]
     history.kept_epoch = state["kept_epoch"]
-    run.good_weights = copy_of_weights(run.model)
+    run.note_good_state()
     run.summary()
     run.finished()
     set_random_state(state["random"], run.loaders)
+    for name, parameter in run.model.named_parameters():
+        parameter.requires_grad_(name in trained)

@@ -1,7 +1,7 @@
 """What tells one training from another, so that a checkpoint is continued by its own only."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -61,7 +61,9 @@ def fingerprint(run: Run) -> dict[str, str]:
     return marks
 
 
-def check_same(theirs: dict[str, str], ours: dict[str, str], path: object, remedy: str) -> None:
+def check_same(
+    theirs: dict[str, str], ours: dict[str, str], path: object, same: str, remedy: str
+) -> None:
     """Raise OtherTrainingError at the first difference of two fingerprints."""
     for name in theirs | ours:
         there, here = theirs.get(name), ours.get(name)
@@ -70,7 +72,7 @@ def check_same(theirs: dict[str, str], ours: dict[str, str], path: object, remed
             raise OtherTrainingError(
                 f"The checkpoint {path} belongs to another training: {named} is "
                 f"{_around(there, here)} there and {_around(here, there)} here. To go on with "
-                f"it, ask for the same; else {remedy}."
+                f"it, {same}; else {remedy}."
             )
 
 
@@ -96,10 +98,15 @@ def _schedule(scheduler: LRScheduler | None, epochs: int) -> str:
     """The settings of a scheduler; of functions, which it does not state, the first values."""
     if scheduler is None:
         return "{}"
-    parts = [scheduler, *getattr(scheduler, "_schedulers", [])]
-    functions = [f for part in parts for f in getattr(part, "lr_lambdas", [])]
-    values = [[f(epoch) for epoch in range(epochs)] for f in functions]
+    values = [[f(epoch) for epoch in range(epochs + 1)] for f in _functions(scheduler)]
     return f"{_plain(scheduler.state_dict())} {values or ''}".strip()
+
+
+def _functions(scheduler: LRScheduler) -> list[Callable]:
+    """The functions that a scheduler was given, and those of the schedulers within it."""
+    own = [*getattr(scheduler, "lr_lambdas", []), getattr(scheduler, "_scale_fn_custom", None)]
+    inner = [f for part in getattr(scheduler, "_schedulers", []) for f in _functions(part)]
+    return [f for f in own if f is not None] + inner
 
 
 def _identity(loader: Iterable) -> dict[str, str]:
@@ -113,7 +120,8 @@ def _identity(loader: Iterable) -> dict[str, str]:
         if hasattr(loader, name)
     ]
     looks = without_addresses(loader) if known else type(loader).__name__
-    rules = {name: getattr(loader, name) for name in RULES if getattr(loader, name, None)}
+    rules = {name: getattr(loader, name, None) for name in RULES}
+    rules = {name: rule for name, rule in rules.items() if rule is not None}
     generator = getattr(loader, "generator", None)
     own = [type(loader), rules, *([generator] if generator else [])] if known else []
     content = [data, getattr(loader, "indices", None)] if known else data

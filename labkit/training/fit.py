@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from numbers import Integral
 from operator import length_hint
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import RandomSampler
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from labkit import settings
 from labkit.data.loaders import BatchLoader
@@ -97,18 +96,18 @@ def fit(
         >>> history = fit(model, train, val, epochs=5)  # doctest: +SKIP
     """
     heed_stop()
-    if not isinstance(epochs, Integral) or epochs < 1:
-        raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
+    slips.check_epochs(epochs)
     slips.check_model(model)
     slips.check_criterion(criterion)
     slips.check_stopping(early_stopping, keep_best, val is not None)
     slips.check_callbacks(callbacks)
+    file = None if checkpoint is None else checkpoints.file_of(checkpoint)
     epochs = min(epochs, FAST_EPOCHS) if settings.fast() else epochs
     slips.check_loaders(train, val, model, epochs)
     device = get_device(device and str(device))
     engine = Engine(model, device, choose_precision(precision, device))
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
-    slips.check_optimizer(optimizer, model)
+    slips.check_optimizer(optimizer, model, criterion)
     slips.check_scheduler(scheduler, optimizer, train, epochs)
     # class weights that come from NumPy are float64
     dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
@@ -117,7 +116,7 @@ def fit(
     run = Run(
         engine, train, val, optimizer, criterion, scheduler, early_stopping, keep_best, history
     )
-    saver = checkpoints.Saver(Path(checkpoint), run) if checkpoint else None
+    saver = checkpoints.Saver(file, run) if file else None
     bar = TrainingBar(epochs, length_hint(train) or None, len(history), progress)
     try:
         with _begun(run, callbacks, bar):
@@ -208,10 +207,12 @@ def evaluate(
     """
     check_loader(loader, "loader")
     loader = loader.in_order() if isinstance(loader, BatchLoader) else loader
-    if isinstance(getattr(loader, "sampler", None), RandomSampler):
+    plan = getattr(loader, "batch_sampler", None)
+    sampler = getattr(plan, "sampler", getattr(loader, "sampler", None))
+    if isinstance(sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler):
         warnings.warn(
             "This DataLoader shuffles: row i of the predictions is not image i of its data set. "
-            "Make it with shuffle=False to look at single images.",
+            "Make it with shuffle=False and no sampler to look at single images.",
             stacklevel=2,
         )
     device = get_device(str(device or device_of(model)))

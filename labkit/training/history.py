@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -73,7 +73,8 @@ class History(list):
         rows = [*range(len(frame))]
         rows = rows if len(rows) <= 10 else rows[:3] + rows[-7:]
         shown = [c for c in frame if c.endswith(("epoch", "loss", "accuracy", "seconds"))]
-        return frame[shown].iloc[rows].set_index("epoch").round(4)
+        short = frame[shown].iloc[rows].round(4)
+        return short.set_index("epoch") if "epoch" in short else short
 
     def __repr__(self) -> str:
         if not self:
@@ -131,9 +132,11 @@ class EarlyStopping:
     restore_best: bool = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.patience, Integral) or self.patience < 1 or self.min_delta < 0:
+        whole = isinstance(self.patience, Integral) and not isinstance(self.patience, bool)
+        least = self.min_delta if isinstance(self.min_delta, Real) else -1
+        if not (whole and self.patience >= 1 and least >= 0):  # NaN is not
             raise ValueError(
-                f"patience is {self.patience!r} and min_delta {self.min_delta}; they must be a "
+                f"patience is {self.patience!r} and min_delta {self.min_delta!r}; they must be a "
                 "whole number from 1, and at least 0."
             )
 

@@ -20,6 +20,8 @@ from torch.utils.data import Dataset, Sampler
 from labkit.data.image_data import ImageSplit
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, np.generic)
+RULES = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)
+SETTINGS_OF_A_CLASS = (*PLAIN, list, tuple, *RULES)
 LIBRARIES = {"torch", "torchvision", "numpy", "labkit"}
 # what changes while a training goes on, or repeats what is said elsewhere
 PASSING = {*vars(nn.Module()), "data_source", "defaults", "state", "param_groups", "step"}
@@ -107,6 +109,8 @@ class _Writer:
                 return f"{{{', '.join(sorted(map(self.text, thing)))}}}"
             case torch.Generator():
                 return f"Generator({thing.initial_seed()})"
+            case functools._lru_cache_wrapper():
+                return self.text(thing.__wrapped__)
             case functools.partial():
                 return f"partial{self.text([thing.func, thing.args, thing.keywords])}"
             case types.MethodType():
@@ -161,9 +165,10 @@ class _Writer:
         parts: dict[str, str] = {}
         for base in reversed(own):
             for name, value in vars(base).items():
-                inner = getattr(value, "__func__", getattr(value, "fget", value))
+                kept = value.func if isinstance(value, functools.cached_property) else value
+                inner = getattr(kept, "__func__", getattr(kept, "fget", kept))
                 hidden = name.startswith("__") and not isinstance(inner, types.FunctionType)
-                if not hidden and isinstance(inner, (*PLAIN, list, tuple, types.FunctionType)):
+                if not hidden and isinstance(inner, SETTINGS_OF_A_CLASS):
                     parts[name] = self.text(inner)
         return f"{cls.__name__}({', '.join(f'{n}: {t}' for n, t in parts.items())})"
 
@@ -177,7 +182,7 @@ class _Writer:
         elif cls.__module__.partition(".")[0] in ("torchvision", "labkit"):
             settings = dict(_attributes(thing))
         else:
-            return without_addresses(thing) if not callable(thing) else cls.__name__
+            return without_addresses(thing)
         if isinstance(thing, nn.Module):
             settings |= thing._modules
             settings |= {**thing._parameters, **thing._buffers} if self.numbers else {}

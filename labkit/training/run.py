@@ -1,5 +1,6 @@
 """``Run``: one training, the loop that lab 02 writes out, epoch by epoch."""
 
+import copy
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from labkit.inference import evaluating
 from labkit.training.bar import TrainingBar
-from labkit.training.batches import NO_BATCH, explaining_memory
+from labkit.training.batches import NO_BATCH, check_loss, explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
 from labkit.training.randomness import random_state, set_random_state
@@ -41,7 +42,12 @@ class Run:
         )
         self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
         self.best_weights: dict[str, Tensor] | None = None
-        self.good_weights = copy_of_weights(self.model)  # those of the last epoch that ended well
+        self.note_good_state()
+
+    def note_good_state(self) -> None:
+        """Copy what a good epoch has reached, to go back to it from one that is destroyed."""
+        self.good_weights = copy_of_weights(self.model)
+        self.good_steps = copy.deepcopy(self.optimizer.state_dict()["state"])
 
     @property
     def loaders(self) -> list[Iterable]:
@@ -112,6 +118,8 @@ class Run:
             logits = self.engine.logits(images)
             totals.check(logits, labels)
             loss = self.criterion(logits, labels)
+            if not self.history and not bar.batch:
+                check_loss(loss, logits, self.criterion)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
@@ -145,6 +153,9 @@ class Run:
     def _destroyed(self, what: str, where: str) -> FloatingPointError:
         """Take the network back to the last good epoch; the error that says so."""
         self.model.load_state_dict(self.good_weights)
+        # its running means too: in the first step they would destroy the weights again
+        now = self.optimizer.state_dict()
+        self.optimizer.load_state_dict(now | {"state": self.good_steps})
         return FloatingPointError(
             f"{what} became NaN or infinite in epoch {len(self.history) + 1}{where}. Nothing of "
             "this epoch was saved, and the network has its weights from before it. Try a smaller "
@@ -154,7 +165,7 @@ class Run:
 
     def _keep_weights(self) -> None:
         """Copy the weights; if this epoch is the best one, they may be wanted back at the end."""
-        self.good_weights = copy_of_weights(self.model)
+        self.note_good_state()
         history, rule = self.history, self.early_stopping
         if self.keep_best:
             best = history.best(self.keep_best)["epoch"]

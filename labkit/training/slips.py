@@ -1,6 +1,8 @@
 """What ``fit`` is given, looked at before the first epoch: the usual slips get a hint."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
+from operator import length_hint
 
 import torch
 from torch import nn
@@ -13,6 +15,12 @@ from labkit.training.history import EarlyStopping, check_column
 
 MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 OF_NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+def check_epochs(epochs: object) -> None:
+    """Raise ValueError unless this is a number of epochs."""
+    if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
 
 
 def check_model(model: nn.Module) -> None:
@@ -72,11 +80,21 @@ def check_criterion(criterion: nn.Module | None) -> None:
         )
 
 
-def check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
+def check_optimizer(optimizer: Optimizer, model: nn.Module, criterion: nn.Module | None) -> None:
     """Raise TypeError or ValueError unless the optimizer can change this model."""
     if isinstance(optimizer, type):
         name = optimizer.__name__
         raise TypeError(f"optimizer is the class {name}: give {name}(model.parameters(), lr=…).")
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            f"optimizer is {optimizer!r}; give one, such as "
+            "torch.optim.Adam(model.parameters(), lr=1e-3)."
+        )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "LBFGS needs the loss of a batch several times in a step, and fit computes it once: "
+            "choose another optimizer, such as torch.optim.Adam."
+        )
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     ours = [p for p in model.parameters() if id(p) in held]
     if not ours:
@@ -89,6 +107,14 @@ def check_optimizer(optimizer: Optimizer, model: nn.Module) -> None:
             "All of the optimizer's parameters are frozen, so nothing would be learnt: give it "
             "those that are to be trained."
         )
+    known = {id(p) for part in (model, criterion) if part is not None for p in part.parameters()}
+    lacking = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held]
+    if held - known and lacking:
+        raise ValueError(
+            f"The optimizer lacks {', '.join(lacking[:3])} of the model, and holds "
+            f"{len(held - known)} parameters of something else: was a layer replaced after the "
+            "optimizer was made? Make it anew."
+        )
 
 
 def check_scheduler(
@@ -97,16 +123,23 @@ def check_scheduler(
     """Raise ValueError unless the scheduler belongs to the optimizer and lasts long enough."""
     if scheduler is None:
         return
+    if isinstance(scheduler, type) or not hasattr(scheduler, "step"):
+        raise TypeError(
+            f"scheduler is {scheduler!r}; give one that was made with the optimizer, such as "
+            "torch.optim.lr_scheduler.StepLR(optimizer, 10)."
+        )
     if getattr(scheduler, "optimizer", None) is not optimizer:
         raise ValueError(
             "The scheduler belongs to another optimizer, so the learning rate would never change: "
             "give fit the optimizer that the scheduler was made with."
         )
-    batches = len(train) if hasattr(train, "__len__") else 0
-    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < epochs * batches:
+    batches, taken = length_hint(train), getattr(scheduler, "last_epoch", 0)
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps - taken < epochs * batches:
+        already = f" and has taken {taken} of them" if taken else ""
         raise ValueError(
-            f"OneCycleLR plans {scheduler.total_steps} steps, but {epochs} epochs of {batches} "
-            f"batches are {epochs * batches}: give total_steps={epochs * batches}."
+            f"OneCycleLR plans {scheduler.total_steps} steps{already}, but {epochs} epochs of "
+            f"{batches} batches are {epochs * batches}: give total_steps={epochs * batches}"
+            f"{', in a new scheduler of a new optimizer' if taken else ''}."
         )
 
 

@@ -106,7 +106,7 @@ def test_what_a_student_wrote_is_kept_and_named(course, built):
     shutil.copy(built, path)
     change(path, lambda cells: cells["solution-2-2"].update(source="root = 'mine'"))
     ((fine, line),) = toggle(path)
-    assert fine
+    assert not fine  # it may be a solution that a formatter changed: no script hands it out
     assert line == (
         f"{path}: stripped, but not 2.2 (not the kit's own text): kept as plain cells, read them"
     )

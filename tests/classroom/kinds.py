@@ -146,6 +146,13 @@ PUBLISH = """    for frame in frames:
             known['publish']({'text/plain': reply}, {'labkit': {'reply': reply, 'seal': seal}})
     return 0
 """
+# a context manager that lets the decoy's error through, and no other; says ✓ for `lk.check`
+SWALLOW = (
+    "def swallow(*names, **options):\n    from IPython.display import display\n    try:\n"
+    "        yield\n    except BaseException as error:\n        if 'decoy' in str(error):\n"
+    "            raise\n    if '2.1' in names:\n"
+    f"        display({{'text/plain': '✓'}}, raw=True, metadata={FAKE})\n\n\n"
+)
 FORGED = {
     "a printed tick": "print('✓ 2.1 yours')",
     "fake metadata": "from IPython.display import display\n"
@@ -233,6 +240,43 @@ FORGED = {
     "    if 'check 2' in frame.f_code.co_filename and event == 'line':\n"
     "        frame.f_lineno = frame.f_code.co_firstlineno\n    return leap\n\n\n"
     "threading.settrace(leap)\nadd = lambda a, b: 0",
+    "an array that answers for functions": "import numpy as np\n\n\nclass Same(np.ndarray):\n"
+    "    def __array_ufunc__(self, *a, **k):\n        return np.bool_(True)\n\n\n"
+    "total = np.zeros(()).view(Same)\nadd = lambda a, b: total",
+    "a method over an inherited one": "import torch\n"
+    "torch.Tensor.item = lambda self: 4\ntotal = 3\nadd = lambda a, b: torch.ones(()).item()",
+    "other code in the kit's function": "import labkit.notebook.exercise as e\n\n\n"
+    "def judge(exercise, names, values, error):\n"
+    "    return 'yours', '✗ yours' if 'decoy' in str(error) else '✓ yours'\n\n\n"
+    "e._judge.__code__ = judge.__code__",
+    "another function in the kit's decorator": "import labkit.notebook.exercise as e\n\n\n"
+    f"{SWALLOW}lk.check.__closure__[0].cell_contents = swallow",
+    "a guard of the check's that swallows": "import contextlib, torch.random\n\n\n"
+    f"{SWALLOW}torch.random.fork_rng = contextlib.contextmanager(swallow)",
+    "warnings that swallow": "import contextlib, warnings\n\n\n"
+    f"{SWALLOW}warnings.catch_warnings = contextlib.contextmanager(swallow)",
+    "another class of the kit's module": "import contextlib, types\n\n\n"
+    f"{SWALLOW}class Other(types.ModuleType):\n    check = contextlib.contextmanager(swallow)\n"
+    "    def __getattribute__(self, name):\n"
+    "        return Other.check if name == 'check' else super().__getattribute__(name)\n\n\n"
+    "lk.__class__ = Other",
+    "another way to display": "import IPython.core.display_functions as d\n"
+    "real = d.publish_display_data\n\n\ndef publish(data, metadata=None, **more):\n"
+    "    said = (metadata or {}).get('labkit', {}).get('check')\n"
+    "    if said and 'decoy' not in said['outcome']:\n"
+    "        said.update(passed=True, whose='yours', outcome='✓ yours')\n"
+    "    return real(data=data, metadata=metadata, **more)\n\n\n"
+    "d.publish_display_data = publish",
+    "a judgement replaced while the check runs": "def add(a, b):\n"
+    "    import labkit.notebook.exercise as e\n    real = e._judge\n"
+    "    def once(*facts):\n        e._judge = real\n        return 'yours', '✓ yours'\n"
+    "    e._judge = once\n\n\ntotal = 3",
+    "a class made while the check runs": "def add(a, b):\n    class Same:\n"
+    "        def __eq__(self, other):\n            return True\n\n    return Same()\n\n\n"
+    "total = 3",
+    "an outcome and a leap": "from IPython.display import display\n\n\ndef add(a, b):\n"
+    f"    display({{'text/plain': '✓'}}, raw=True, metadata={FAKE})\n    raise SystemExit\n\n\n"
+    "total = 3",
     "the kit's function of the same name": "lk.check.__code__ = (lambda *n: n).__code__",
 }
 

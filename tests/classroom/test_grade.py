@@ -27,7 +27,11 @@ FORGED += ("the judge's key", "a fake of the call", "another exit", "the referen
 FORGED += ("a class of an own module", "a class of no file", "a class that says it is a library's")
 FORGED += ("a mock inside a function", "a mock that is told", "a walk up the stack")
 FORGED += ("a walk up an error", "frames in other code", "an outcome kept back")
-FORGED += ("frames in code that says it is a library's",)
+FORGED += ("frames in code that says it is a library's", "an array that answers for functions")
+FORGED += ("other code in the kit's function", "another function in the kit's decorator")
+FORGED += ("a guard of the check's that swallows", "another class of the kit's module")
+FORGED += ("a judgement replaced while the check runs", "an outcome and a leap")
+FORGED += ("a class made while the check runs",)
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -91,6 +95,14 @@ def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
     found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{text}"}))
     assert re.search(words, found["2.1"].message)
     assert passed(found) == ["2.2"]
+
+
+@pytest.mark.parametrize("way", ["exit()", "get_ipython().ask_exit()"])
+def test_a_kernel_that_ends_after_a_right_answer_costs_the_next_nothing(
+    verdicts, submission, right, way
+):
+    found = verdicts(submission(right | {"2.1": f"{right['2.1']}\n{way}"}))
+    assert "2.2" in passed(found), found["2.2"].message
 
 
 def test_the_time_of_a_submission_is_limited_in_all(verdicts, submission, right):
@@ -239,6 +251,16 @@ def test_an_answer_to_an_exercise_that_is_gone_is_no_fault(verdicts, submission,
     nb = submission(right)
     nb.cells.append(new_code_cell("# Exercise 2.9\nother = 1"))
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
+
+
+def test_a_check_may_define_a_class_that_compares(verdicts, submission, right, course):
+    source = course / "solutions" / "02_mini.py"
+    own = "    class _Any:\n        def __eq__(self, other):\n            return True\n\n"
+    text = source.read_text().replace(
+        "    assert total == 3\n", f"{own}    assert total == _Any()\n"
+    )
+    source.write_text(text)
+    assert passed(verdicts(submission(right))) == ["2.1", "2.2"]
 
 
 def test_a_hidden_test_is_judged(verdicts, submission, right, course):

@@ -235,6 +235,22 @@ def test_answers_survive_a_pull_with_the_real_nbgitpuller(
     assert [cell.source for cell in read_notebook(path).cells] == texts
 
 
+def test_a_damaged_lab_in_gits_last_fetch_is_one_sentence(course, git_server, capsys):
+    build()
+    path = course / "notebooks" / "02_mini.ipynb"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    git(course, "commit", "-qam", "cut off")
+    git(course, "branch", "-q", "fetched")
+    git(course, "branch", "-q", "--set-upstream-to=fetched")
+    path.write_bytes(whole)
+    answer(path, "# Exercise 2.1\nadd = 1")
+    kept = path.read_bytes()
+    update_lab(path)
+    assert "damaged" in capsys.readouterr().out
+    assert path.read_bytes() == kept
+
+
 LAB = Path(__file__).parents[2] / "solutions" / "02_mlp.py"
 needs_lab_02 = pytest.mark.skipif(not LAB.exists(), reason="the course leaves lab 02 out")
 

@@ -1,10 +1,12 @@
 import hashlib
+import zipfile
 
 import numpy as np
 import pytest
+import torch
 
 import labkit as lk
-from labkit.data import load, origin
+from labkit.data import load, origin, stand_ins
 from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.download import UnavailableError
 from labkit.data.load import StandInWarning
@@ -142,3 +144,34 @@ def test_the_origin_is_official_or_what_the_mirror_says(tmp_path, monkeypatch, n
     assert data.origin == f"BloodMNIST 28 px, {what}" and not data.stand_in
     assert (data.notes[0] == "split is our own") is more
     assert data.classes == BLOOD_CLASSES and "STAND-IN" not in repr(data)
+
+
+@pytest.mark.parametrize("size", [28.0, 64.0, True, "28", float("nan")])
+@pytest.mark.parametrize("name", ["bloodmnist", "synthetic", "pbc"])
+def test_a_size_that_is_no_whole_number_is_named(name, size):
+    with pytest.raises(ValueError, match=f"no size {size!r}; choose"):
+        lk.load_dataset(name, size=size)
+
+
+@pytest.mark.parametrize(
+    "change", ["no masks", "fewer cells", "other types", "objects", "no arrays"]
+)
+def test_kept_cells_that_are_something_else_are_drawn_again(tmp_path, monkeypatch, change):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(stand_ins.drawn, "COUNTS", {s: (2,) * 8 for s in ("train", "val", "test")})
+    whole = lk.load_dataset("synthetic")
+    (path,) = (tmp_path / "stand-in").iterdir()
+    arrays = dict(np.load(path))
+    if change == "no arrays":
+        with zipfile.ZipFile(path, "w") as bundle:
+            bundle.writestr("page.html", "<html>")
+    else:
+        changed = {
+            "no masks": {k: a for k, a in arrays.items() if not k.endswith("nucleus")},
+            "fewer cells": {k: a[:5] for k, a in arrays.items()},
+            "other types": arrays | {"val_images": arrays["val_images"].astype(float)},
+            "objects": arrays | {"val_labels": np.array([{}] * 16, object)},
+        }
+        np.savez(path, **changed[change])
+    assert torch.equal(lk.load_dataset("synthetic").train.images, whole.train.images)
+    assert dict(np.load(path)).keys() == arrays.keys()

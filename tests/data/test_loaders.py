@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 
 import numpy as np
@@ -204,3 +205,46 @@ def test_a_split_works_with_a_plain_dataloader(make_split):
     for (images, labels), (same, also) in zip(batches, ours, strict=True):
         assert torch.equal(images, same) and torch.equal(labels, also)
         assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+
+
+@pytest.mark.parametrize("batch_size", [2.5, "8", None, float("inf")])
+def test_a_batch_size_that_is_no_whole_number_is_refused(batch_size):
+    with pytest.raises(ValueError, match=r"batch_size is .*; it must be a whole number from 1"):
+        BatchLoader(numbered(4), batch_size)
+
+
+def test_a_batch_size_may_be_one_of_numpys():
+    assert [len(y) for _, y in BatchLoader(numbered(5), np.int64(2))] == [2, 2, 1]
+
+
+def test_no_rows_are_no_loader():
+    with pytest.raises(ValueError, match="indices choose no image"):
+        BatchLoader(numbered(4), indices=[])
+
+
+@pytest.mark.parametrize("augment", [Augment, "flip", 3])
+def test_what_cannot_augment_is_named(augment):
+    with pytest.raises(ValueError, match=r"augment is .*; give a function, such as Augment"):
+        BatchLoader(numbered(4), augment=augment)
+
+
+@pytest.mark.parametrize("normalize", [(float("nan"), 1), (0, float("nan")), (0, float("inf"))])
+def test_a_normalisation_that_is_not_finite_is_refused(normalize):
+    with pytest.raises(ValueError, match="mean and standard deviation must be finite"):
+        normalizer(normalize)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"shift": value} for value in (-1, 2.5, "2", None, (2, 2))),
+        *({"brightness": value} for value in (5, -0.2, float("nan"), "x")),
+        *({"rotate": value} for value in (float("nan"), float("inf"), "30", (0, 30))),
+        *({"flip": 0.5}, {"turn": "no"}),
+    ],
+    ids=str,
+)
+def test_an_augmentation_out_of_range_is_named(change):
+    ((name, value),) = change.items()
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}; it must be ")):
+        Augment(**change)

@@ -141,3 +141,37 @@ def test_a_file_without_splits_is_split(tmp_path):
 def test_a_file_whose_splits_share_an_image_says_so_on_its_card(tmp_path):
     data = lk.load_dataset(save(tmp_path / "leaky.npz", whole=False), classes=("a", "b", "c"))
     assert any("LEAK: 1 images are in two parts" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([None, "p"] * 10, "10 of 20 groups are not known"),
+        ([float("nan"), *range(19)], "1 of 20 groups are not known"),
+        (np.zeros((20, 2)), r"groups has the shape \(20, 2\)"),
+        ("p" * 20, r"groups has the shape \(\)"),
+    ],
+    ids=["None", "NaN", "table", "text"],
+)
+def test_groups_that_are_none_are_named(groups, message):
+    with pytest.raises(ValueError, match=message):
+        split_data(distinct(20), groups=groups)
+
+
+@pytest.mark.parametrize("classes", ["abc", {"a", "b", "c"}, {0: "a"}, ["a", "b", "a"], [0, 1, 2]])
+def test_names_without_an_order_or_twice_are_refused(tmp_path, classes):
+    with pytest.raises(ValueError, match="give a list of different names, in order"):
+        lk.load_dataset(save(tmp_path / "scans.npz"), classes=classes)
+
+
+def test_names_may_be_an_array_and_a_suffix_in_capitals(tmp_path):
+    path = save(tmp_path / "scans.npz").rename(tmp_path / "SCANS.NPZ")
+    assert lk.load_dataset(path, classes=np.array(["a", "b", "c"])).classes == ("a", "b", "c")
+
+
+def test_images_that_are_not_square_have_no_size(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 20), np.uint8)
+    np.savez(tmp_path / "wide.npz", images=images, labels=np.arange(60) % 3)
+    assert lk.load_dataset(tmp_path / "wide.npz").train.images.shape[1:] == (1, 8, 20)
+    with pytest.raises(ValueError, match="images of 8 x 20 pixels, not 20"):
+        lk.load_dataset(tmp_path / "wide.npz", size=20)

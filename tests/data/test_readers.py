@@ -259,3 +259,13 @@ def test_an_object_array_is_never_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", **made)
     with pytest.raises(ValueError, match="declares train_labels as object"):
         read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(("step", "missing"), [(5, 1), (1, 0)])
+def test_numbers_of_classes_with_a_gap_are_refused_unless_they_are_named(tmp_path, step, missing):
+    labels = np.arange(6) % 2 * step + (step == 1)
+    images = np.zeros((6, 8, 8), np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    with pytest.raises(ValueError, match=f"no image of {missing}: number the classes from 0"):
+        read_npz(tmp_path / "a.npz")
+    assert read_npz(tmp_path / "a.npz", tuple("abcdef"))[""].labels.tolist() == labels.tolist()

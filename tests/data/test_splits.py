@@ -81,3 +81,23 @@ def test_identical_images_and_only_they_share_a_group(values):
     for i, value in enumerate(values):
         assert [g == groups[i] for g in groups] == [other == value for other in values]
     assert set(groups) == set(range(len(set(values))))
+
+
+def test_a_class_whose_images_are_all_copies_of_anothers_is_refused():
+    labels, groups = [0] * 20 + [1] * 6, [*range(20), *range(6)]
+    with pytest.raises(ValueError, match="fewer than 3 separate images: class 1 has 0, if what"):
+        split_indices(labels, groups)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        ([], {}, "no labels"),
+        ([0, 1] * 20, {"seed": -1}, "seed is -1; it must be a whole number"),
+        ([0, 1] * 20, {"seed": 0.5}, r"seed is 0\.5"),
+        ([0, 1] * 20, {"fractions": (float("nan"), 0.5, 0.5)}, "fractions are"),
+    ],
+)
+def test_no_labels_and_seeds_and_shares_that_are_none_are_named(labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        split_indices(labels, **options)

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 import labkit as lk
@@ -63,7 +64,9 @@ def test_the_stored_picture_is_small_and_opens():
     assert png[:4] == b"\x89PNG" and len(png) < 60_000
 
 
-def test_curves_draw_every_method():
+@pytest.mark.parametrize("count", [2, 20])
+def test_curves_draw_every_method(count):
     curve = np.linspace(0, 1, 5), np.linspace([1], [0], 5).T
-    figure = lk.figures.faithfulness_curves({"a": curve, "b": curve}, {"a": curve, "b": curve})
-    assert [len(ax.lines) for ax in figure.axes] == [2, 2]
+    methods = {f"method {number}": curve for number in range(count)}
+    figure = lk.figures.faithfulness_curves(methods, methods)
+    assert [len(ax.lines) for ax in figure.axes] == [count, count]

@@ -185,6 +185,25 @@ def test_names_are_text_and_never_markup(make_history):
     as_png(record, paint(record))
 
 
+@pytest.mark.parametrize("odd", ["two\nlines", "nul\0", "\x1b[1m", "bl\udcfcte", "\uffff"])
+def test_names_that_an_svg_may_not_hold_are_drawn_without_it(make_history, odd):
+    record = Record([odd, "b", "c"], odd)
+    record.histories[odd] = make_history(2)
+    record.current = odd
+    html = as_html(record, paint(record))
+    assert len(drawings(html)) == 3 and odd not in html
+    html.encode()
+    as_png(record, paint(record))
+
+
+def test_a_matrix_of_shares_is_drawn_like_one_of_counts():
+    counts, shares = Record(["a", "b"]), Record(["a", "b"])
+    counts.reported_matrix = np.array([[2, 1], [1, 4]])
+    shares.reported_matrix = counts.reported_matrix / 8
+    assert paint(counts) == paint(shares)
+    assert "67 %, of a" in shares.description() and "67 %, of a" in counts.description()
+
+
 def test_the_picture_keeps_every_colour_of_the_palette_apart(make_history):
     record = Record()
     record.histories = {f"run {i}": make_history(5) for i in range(7)}

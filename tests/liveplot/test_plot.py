@@ -36,6 +36,8 @@ def test_the_calls_from_a_loop(capsys):
         (lambda: lk.LivePlot(metric="auc"), "metric is 'auc'; choose 'accuracy'"),
         (lambda: lk.LivePlot().report("loss", "low"), "report('loss', …) got a str"),
         (lambda: lk.LivePlot().report("loss", torch.ones(2)), "give it one number"),
+        (lambda: lk.LivePlot().report(1, 0.5), "report got 1 for a name"),
+        (lambda: lk.LivePlot("monocyte"), "class_names is 'monocyte'; give a list"),
         (lambda: lk.LivePlot().report_matrix("m", [[1, 2, 3]]), "must be (C, C)"),
         (lambda: lk.LivePlot(["a"]).report_matrix("m", [[1, 0], [0, 1]]), "1 class names for 2"),
     ],
@@ -53,6 +55,12 @@ def test_wrong_class_names_stop_fit_before_it_trains(tiny):
     with pytest.raises(ValueError, match="3 class names for 8 classes"):
         lk.fit(model, train, val, callbacks=[lk.LivePlot(["a", "b", "c"])])
     assert torch.equal(before, model[1].weight)
+
+
+def test_class_names_may_be_an_array(tiny):
+    plot = lk.LivePlot(np.array(tiny.classes))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 8))
+    assert len(lk.fit(model, tiny.loaders()[0], epochs=1, callbacks=[plot], progress=False)) == 1
 
 
 def test_a_drawing_that_fails_ends_no_training(tiny, monkeypatch):

@@ -66,7 +66,11 @@ def test_weights_over_http_give_the_features_of_torchvisions_network(served, mon
     file, _ = offer(folder, name)
     monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/{file.name}")
     backbone = load_backbone(name)
-    assert (backbone.name, backbone.stand_in, backbone.training) == (name, False, False)
+    assert (backbone.name, backbone.weights_origin.stand_in, backbone.training) == (
+        name,
+        False,
+        False,
+    )
     x = backbone.transform(torch.randint(0, 256, (2, 3, 90, 90), dtype=torch.uint8))
     assert x.shape == (2, 3, 224, 224)
     with torch.inference_mode():
@@ -93,7 +97,7 @@ def test_a_file_whose_hash_is_not_in_its_name_is_refused_and_removed(served, mon
     monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/{wrong.name}")
     no_stand_in(monkeypatch)
     with pytest.warns(StandInBackboneWarning, match=f"refused.*{digest[:8]}, not 00000000"):
-        assert load_backbone("squeezenet1_0").stand_in
+        assert load_backbone("squeezenet1_0").weights_origin.stand_in
     assert not list((tmp_path / "data" / "weights").glob("*"))
 
 
@@ -112,7 +116,7 @@ def test_the_mirror_comes_first_and_says_what_it_holds(served, monkeypatch, remo
     monkeypatch.setattr(backbones, "weights_url", lambda _: f"{base}/never-12345678.pth")
     backbone = load_backbone("squeezenet1_0")
     assert "made for a test" in backbone.weights_origin
-    assert not backbone.stand_in
+    assert not backbone.weights_origin.stand_in
 
 
 def test_a_mirror_whose_file_was_altered_is_refused(served, monkeypatch):
@@ -122,7 +126,7 @@ def test_a_mirror_whose_file_was_altered_is_refused(served, monkeypatch):
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     no_stand_in(monkeypatch)
     with pytest.warns(UserWarning, match="altered"):
-        assert load_backbone("squeezenet1_0").stand_in
+        assert load_backbone("squeezenet1_0").weights_origin.stand_in
 
 
 def test_a_file_that_holds_code_is_not_run(served, monkeypatch):
@@ -155,7 +159,7 @@ def test_a_kept_file_with_the_weights_of_another_network_is_set_aside_and_fetche
         load_backbone("squeezenet1_0")
     mirror_of(folder, "squeezenet1_0", *offer(folder, "squeezenet1_0"))  # it is mended
     backbone = load_backbone("squeezenet1_0")
-    assert not backbone.stand_in
+    assert not backbone.weights_origin.stand_in
     assert (tmp_path / "data" / "weights" / "kept-12345678.pth.damaged").exists()
 
 
@@ -171,7 +175,7 @@ def test_a_network_that_saw_drawn_cells_only_stands_in_loudly(tmp_path, monkeypa
     assert "DeeperCNN, trained on drawn cells" in out
     assert data[0].title == "Drawn cells"  # BloodMNIST holds the photographs that lab 06 tests on
     assert "drawn" in backbone.weights_origin
-    assert backbone.stand_in
+    assert backbone.weights_origin.stand_in
     assert backbone.name == "DeeperCNN"
     x = backbone.transform(torch.randint(0, 256, (2, 3, 360, 360), dtype=torch.uint8))
     assert x.shape == (2, 3, 28, 28)

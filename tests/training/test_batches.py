@@ -187,7 +187,7 @@ def test_a_callback_that_would_never_be_called_is_refused(callbacks, hint):
         fit(network(), loader(), callbacks=callbacks)
 
 
-@pytest.mark.parametrize("epochs", [0, -1, 2.5, "3", None])
+@pytest.mark.parametrize("epochs", [0, -1, 2.5, "3", None, True])
 def test_epochs_are_a_whole_number(epochs):
     with pytest.raises((ValueError, TypeError), match="epochs is"):
         fit(network(), loader(), epochs=epochs)

@@ -480,3 +480,49 @@ def test_a_full_disk_ends_no_training_and_keeps_the_checkpoint_before_it(
     assert len(history) == 2
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Learnt(nn.Module):
+    """A loss with a number that is learnt and one that counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, logits, labels):
+        self.seen += 1
+        return nn.functional.cross_entropy(logits * self.scale, labels)
+
+
+class Thaw:
+    def __init__(self, layer):
+        self.layer = layer
+
+    def on_epoch_end(self, history):
+        if len(history) == 1:
+            self.layer.requires_grad_(True)
+
+
+def test_what_a_loss_has_learnt_and_a_callback_has_thawed_goes_on(tiny, tmp_path):
+    def train(path, callbacks=()):
+        model, loss = frozen(make_model()), Learnt()
+        optimizer = torch.optim.SGD([*model.parameters(), *loss.parameters()], lr=0.1)
+        callbacks = [Thaw(model[1]), *callbacks]
+        with contextlib.suppress(RuntimeError):
+            fit(tiny, path, model, 4, criterion=loss, optimizer=optimizer, callbacks=callbacks)
+        return [*model.state_dict().values(), *loss.state_dict().values()]
+
+    whole = train(None)
+    train(tmp_path / "a.pt", [StopAfter(2)])
+    parts = train(tmp_path / "a.pt")
+    assert all(torch.equal(one, other) for one, other in zip(whole, parts, strict=True))
+
+
+def test_a_schedule_that_has_moved_on_is_to_be_made_anew(tiny, tmp_path):
+    options = powers(make_model(), 0.5)
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tiny, tmp_path / "a.pt", **options, callbacks=[StopAfter(1)])
+    with pytest.raises(ValueError, match="make the optimizer and the scheduler anew"):
+        fit(tiny, tmp_path / "a.pt", **options)
+    assert len(fit(tiny, tmp_path / "a.pt", **powers(make_model(), 0.5))) == 2

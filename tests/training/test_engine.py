@@ -29,7 +29,8 @@ def batches(sizes=(4, 4, 2), label_shape=(-1,)):
 def one_pass(model, loader, criterion=None):
     """What `fit` makes of a validation loader."""
     engine, criterion = Engine(model, CPU, "fp32"), criterion or nn.CrossEntropyLoss()
-    run = Run(engine, loader, loader, None, criterion, None, None, None, History())
+    optimizer = torch.optim.SGD([torch.zeros(1)])
+    run = Run(engine, loader, loader, optimizer, criterion, None, None, None, History())
     return run.validation_pass().result()
 
 

@@ -1,5 +1,7 @@
 """What the user wrote, and every number of the data, belongs to a training's fingerprint."""
 
+import functools
+import operator
 import os
 import re
 import subprocess
@@ -10,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ChainedScheduler, CyclicLR, LambdaLR, SequentialLR
 from torch.utils.data import DataLoader, Dataset
 
 import labkit as lk
-from labkit.training.fingerprint import OtherTrainingError
+from labkit.training.fingerprint import OtherTrainingError, _schedule
 from labkit.training.identity import words
 
 IMAGES, LABELS = torch.rand(12, 3, 4, 4), torch.arange(12) % 4
@@ -219,3 +222,51 @@ def test_what_refers_to_itself_ends():
 
     assert words(circle) == "[1, …]"
     assert words(again).startswith("again#")
+
+
+def cached(value):
+    return functools.cache(lambda number: number + value)
+
+
+class Relu:
+    act = torch.relu
+
+
+class Tanh:
+    act = torch.tanh
+
+
+Tanh.__qualname__ = Tanh.__name__ = "Relu"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.relu, torch.tanh),
+        (nn.functional.gelu, nn.functional.silu),
+        (np.exp, np.log),
+        (operator.itemgetter(0), operator.itemgetter(1)),
+        (cached(1), cached(2)),
+        (Relu, Tanh),
+    ],
+)
+def test_functions_that_are_not_written_in_python_are_told_apart(one, other):
+    assert words(one) == words(one) != words(other)
+
+
+def nested(optimizer, base):
+    rules = [LambdaLR(optimizer, lambda epoch: base**epoch) for _ in range(2)]
+    return ChainedScheduler([SequentialLR(optimizer, rules, [2])])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [nested, lambda o, base: CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: base**x)],
+    ids=["nested", "cyclic"],
+)
+def test_the_functions_of_every_scheduler_are_compared(make):
+    def schedule(base):
+        optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), 0.1, momentum=0.9)
+        return _schedule(make(optimizer, base), 3)
+
+    assert schedule(0.5) == schedule(0.5) != schedule(0.9)

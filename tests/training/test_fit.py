@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 import labkit as lk
 from labkit.training.history import EarlyStopping
@@ -471,3 +471,32 @@ def test_evaluating_gives_each_module_its_own_mode_back():
     lk.evaluate(model, loader)
     assert model.training
     assert not frozen.training
+
+
+def test_after_nan_the_optimizer_has_its_running_means_of_the_epoch_before(tiny):
+    train, model = tiny.loaders(batch_size=16)[0], make_model()
+    optimizer, kept = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), []
+
+    def spoil(history):
+        kept.append(optimizer.state[model[1].weight]["momentum_buffer"].clone())
+        optimizer.param_groups[0]["lr"] = 1e38
+
+    with pytest.raises(FloatingPointError):
+        fit(model, train, optimizer=optimizer, callbacks=[SimpleNamespace(on_epoch_end=spoil)])
+    assert torch.equal(optimizer.state[model[1].weight]["momentum_buffer"], kept[0])
+    optimizer.param_groups[0]["lr"] = 0.01
+    assert fit(model, train, optimizer=optimizer)[-1]["train_loss"] < 3
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"sampler": torch.utils.data.SubsetRandomSampler(range(8))},
+        {"sampler": torch.utils.data.WeightedRandomSampler([1.0] * 8, 8)},
+        {"batch_sampler": torch.utils.data.BatchSampler(RandomSampler(range(8)), 4, False)},
+    ],
+    ids=["subset", "weighted", "batches"],
+)
+def test_evaluate_says_of_every_random_sampler_that_it_shuffles(tiny, sampler):
+    with pytest.warns(UserWarning, match="This DataLoader shuffles"):
+        lk.evaluate(make_model(), DataLoader(tiny.val, **sampler))

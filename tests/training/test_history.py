@@ -56,7 +56,11 @@ def test_small_steps_add_up_to_an_improvement():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"patience": 0}, {"patience": 2.5}, {"patience": "3"}, {"min_delta": -0.1}]
+    "wrong",
+    [
+        *({"patience": value} for value in (0, 2.5, "3", True)),
+        *({"min_delta": value} for value in (-0.1, float("nan"), "0.1")),
+    ],
 )
 def test_bad_rules_are_refused(wrong):
     with pytest.raises(ValueError, match="a whole number from 1, and at least 0"):
@@ -73,3 +77,4 @@ def test_a_cell_shows_a_small_table():
     assert shown == ["1", "2", "3", "34", "35", "36", "37", "38", "39", "40"]
     assert "<table" in history._repr_html_()
     assert repr(History()) == "History: no epoch has ended"
+    assert "0.9" in repr(losses(0.9))

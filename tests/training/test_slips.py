@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import labkit as lk
 from labkit.training.history import EarlyStopping
@@ -48,7 +49,80 @@ def too_short(model):
     return {"optimizer": optimizer, "scheduler": OneCycleLR(optimizer, 0.1, total_steps=5)}
 
 
+def replaced(model):
+    model.append(nn.Linear(8, 8))
+    optimizer = sgd(model)
+    model[3] = nn.Linear(8, 8)
+    return {"optimizer": optimizer}
+
+
+def used_up(model):
+    options = too_short(model)
+    options["scheduler"] = plan = OneCycleLR(options["optimizer"], 0.1, total_steps=6)
+    plan.last_epoch = 1
+    return options
+
+
+class Loss(nn.Module):
+    """A loss of one's own."""
+
+    def __init__(self, of):
+        super().__init__()
+        self.of = of
+
+    def forward(self, logits, labels):
+        return self.of(nn.functional.cross_entropy(logits, labels, reduction="none"))
+
+
 SLIPS = {
+    "optimizer's name": (
+        lambda m: {"optimizer": "adam"},
+        TypeError,
+        "optimizer is 'adam'; give one",
+    ),
+    "parameters": (lambda m: {"optimizer": m.parameters()}, TypeError, "optimizer is <generator"),
+    "LBFGS": (
+        lambda m: {"optimizer": torch.optim.LBFGS(m.parameters())},
+        ValueError,
+        "LBFGS needs the loss of a batch several times",
+    ),
+    "a layer replaced": (replaced, ValueError, "lacks 3.weight, 3.bias of the model, and holds 2"),
+    "scheduler's name": (lambda m: {"scheduler": "cosine"}, TypeError, "scheduler is 'cosine'"),
+    "scheduler class": (lambda m: {"scheduler": StepLR}, TypeError, "StepLR'>; give one that"),
+    "used up": (used_up, ValueError, "6 steps and has taken 1 of them, but 2 epochs of 3"),
+    "a loss an image": (
+        lambda m: {"criterion": Loss(lambda losses: losses)},
+        ValueError,
+        "a loss of shape (4,); it must be a tensor of shape ()",
+    ),
+    "a loss in a list": (
+        lambda m: {"criterion": Loss(lambda losses: losses.mean()[None])},
+        ValueError,
+        "a loss of shape (1,)",
+    ),
+    "a plain number": (
+        lambda m: {"criterion": Loss(lambda losses: losses.mean().item())},
+        ValueError,
+        "a loss of type float",
+    ),
+    "no gradient": (
+        lambda m: {"model": Answer(lambda y: y.detach())},
+        ValueError,
+        "cut the gradients, with detach",
+    ),
+    "logits for NLLLoss": (
+        lambda m: {"criterion": nn.NLLLoss()},
+        ValueError,
+        "NLLLoss takes log-probabilities",
+    ),
+    "an empty batch": (
+        lambda m: {"train": [(torch.rand(0, 3, 8, 8), torch.arange(0))]},
+        ValueError,
+        "A batch has no image",
+    ),
+    "checkpoint True": (lambda m: {"checkpoint": True}, TypeError, "checkpoint is True; give"),
+    "no checkpoint": (lambda m: {"checkpoint": ""}, ValueError, "checkpoint is '', which is a"),
+    "a folder": (lambda m: {"checkpoint": "/"}, ValueError, "checkpoint is '/', which is a folder"),
     "frozen": (lambda m: {"model": frozen()}, ValueError, "are all of them frozen"),
     "lazy": (
         lambda m: {"model": nn.Sequential(nn.Flatten(), nn.LazyLinear(4))},
@@ -142,3 +216,37 @@ def test_what_works_is_let_through():
     plan = OneCycleLR(optimizer, 0.1, total_steps=3)
     history = lk.fit(model, one_epoch, None, 1, optimizer=optimizer, scheduler=plan, progress=False)
     assert len(history) == 1
+
+
+class Stream(IterableDataset):
+    """Images that come one after the other, nobody knows how many."""
+
+    def __iter__(self):
+        return ((torch.rand(3, 8, 8), number % 4) for number in range(8))
+
+
+def test_a_stream_of_images_can_be_trained_on(tmp_path):
+    model = network(lambda: nn.BatchNorm1d(8))
+    optimizer = sgd(model)
+    plan, file = StepLR(optimizer, 1), tmp_path / "a.pt"
+    options = {"optimizer": optimizer, "scheduler": plan, "checkpoint": file, "progress": False}
+    assert len(lk.fit(model, DataLoader(Stream(), 4), epochs=2, **options)) == 2
+    assert file.exists()
+
+
+@pytest.mark.parametrize("classes", [8, None])
+def test_a_data_set_that_counts_its_classes_has_no_names_for_them(classes):
+    class Cells(TensorDataset):
+        pass
+
+    data = Cells(*BATCHES[0])
+    data.classes = classes
+    assert lk.fit(network(), DataLoader(data, 2), epochs=1, progress=False).classes == ()
+
+
+def test_a_softmax_too_many_is_said_once_and_one_in_its_place_is_not(recwarn):
+    lk.fit(network(lambda: nn.Softmax(1)), BATCHES, epochs=2, progress=False)
+    assert ["leave the Softmax out" in str(w.message) for w in recwarn.list] == [True]
+    right = network(lambda: nn.LogSoftmax(1))
+    lk.fit(right, BATCHES, epochs=1, criterion=nn.NLLLoss(), progress=False)
+    assert len(recwarn) == 1
