@@ -2189,8 +2189,7 @@ if len(pairs) > 1:
         "their partners": right_share,
         "difference": wrong_share - right_share,
     }.items():
-        percent = (100 * value for value in lk.statistics.bootstrap_interval(numbers))
-        print(f"{name:19}{with_interval(*percent)} %")
+        print(f"{name:19}{with_interval(*lk.statistics.bootstrap_interval(numbers))}")
 print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 
 # %% [markdown]
