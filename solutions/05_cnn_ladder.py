@@ -1298,7 +1298,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 # Accuracy counts each *image* the same; the mean recall counts each *class* the same, as the class weights
 # do. Does a variant's range lie apart from that of *neither*? If not, three seeds leave it open. Whose is
 # the lowest recall? With weights, in our runs, that of immature granulocytes, a **frequent** class. After
-# four epochs nothing is done.
+# four epochs no network is done.
 #
 # Now the rung itself, on all images, for 20 epochs, with class weights, flips and rotation, **whatever
 # your table says**: an earlier course run claimed that with both, the rare classes recover, and we test

@@ -12,6 +12,7 @@ would try in passing.
 
 import _thread
 import ast
+import gc
 import hashlib
 import sys
 import warnings
@@ -171,8 +172,11 @@ class _Bench:
             return "0 yours ✗ not judged: a check that must fail does not; look"
         values = self._values()
         body = compile(ast.Module(check.body, []), f"<check {number}>", "exec")
+        gc.disable()  # a class that the answer makes meanwhile must still be there to be seen
         end = self._end(check, body, values)
-        if fault := self._fault(body):  # what the answer did while the check called it
+        fault = self._fault(body)  # what the answer did while the check called it
+        gc.enable()
+        if fault:
             return f"0 yours ✗ not judged: {fault}"
         passed, whose, outcome = self._says(number, check, values, end)
         readable = outcome.encode("utf-8", "replace").decode()  # no half of a surrogate pair
