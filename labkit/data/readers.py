@@ -87,12 +87,18 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> dict[str, Im
 
 
 def _check_numbers(path: Path, found: np.ndarray) -> None:
-    """Refuse numbers of classes with gaps: a class without an image is a slip in counting."""
-    if found.size and found[0] >= 0 and found[-1] >= found.size:
-        missing = sorted({*range(found[-1])} - {*found.tolist()})
+    """Refuse labels that begin after 0, and warn of a class between them without an image."""
+    missing = sorted({*range(found.max(initial=0))} - {*found.tolist()})
+    if 0 in missing:
         raise ValueError(
-            f"{path.name} has labels up to {found[-1]} and no image of {missing[0]}: number the "
-            "classes from 0 without a gap, or give their names with classes=[…]."
+            f"{path.name} has labels from {found.min()} to {found.max()} and no image of class 0: "
+            "number the classes from 0, or give their names with classes=[…]."
+        )
+    if missing:
+        warnings.warn(
+            f"{path.name} has labels up to {found.max()}, and no image of class "
+            f"{', '.join(map(str, missing[:5]))}: was it left out, or are the labels wrong?",
+            stacklevel=2,
         )
 
 
