@@ -1029,8 +1029,8 @@ with lk.check("7.5", "integrated"):
     )
 
 # %% [markdown]
-# Two baselines: **black**, and the image's own **blurred** copy. **Before you run it:** in a black picture
-# as the baseline, what can a pixel that *is* black ever get?
+# Two baselines: **black**, and the image's own **blurred** copy. **Before you run it:** with black as
+# the baseline, what can a pixel that *is* black ever get?
 
 # %%
 four = slice(0, 2 if FAST else 4)
