@@ -1004,7 +1004,7 @@ history = lk.fit(with_fit, loop_train, epochs=2, optimizer=optimizer, precision=
 # %% tags=["nbval-check-output"]
 pairs = zip(by_hand.parameters(), with_fit.parameters(), strict=True)
 print("weights equal bit for bit:", all(torch.equal(a, b) for a, b in pairs))
-differences = np.abs(np.array(losses) - history.column("train_loss"))
+differences = np.abs(np.array([float(loss) for loss in losses]) - history.column("train_loss"))
 print("losses equal to 1e-6:", bool(differences.max() < 1e-6))
 
 # %% [markdown]
