@@ -1158,11 +1158,11 @@ pd.DataFrame(table).T.round(0)
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Mirroring and quarter turns only move whole pixels: nothing changes. A shift by whole pixels
-# repeats pixels at the border, which changes little. A rotation by any other angle must compute each
-# pixel from its neighbours (*resampling*), and a mean of neighbours is blurred: the sharpness falls
-# to little more than half. A network trained on such copies sees hardly any sharp image, and is then tested on
-# sharp ones. Keep this in mind for lab 05.
+# Mirroring and quarter turns only move whole pixels: nothing changes. A shift by whole pixels repeats
+# pixels at the border, which changes little. A rotation by any other angle must compute each pixel from
+# its neighbours (*resampling*), and a mean of neighbours is blurred: the sharpness falls to little more
+# than half. A network trained on such copies sees hardly any sharp image, and is then tested on sharp
+# ones. Keep this in mind for lab 05.
 # </details>
 
 # %% [markdown]

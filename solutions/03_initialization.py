@@ -1548,7 +1548,7 @@ pd.DataFrame(deep_results).T.round(1)
 # SGD's step is the learning rate times the gradient, so tiny gradients make tiny steps. Lab 00 showed
 # that Adam divides each gradient by its own size. **Before you run the cell** (six trainings, half a
 # minute or more): will Adam save the small initialisation with 5 layers? With 20? Find the gradient
-# of layer 1 in the tables above for each depth (norms over all its weights: a single one is far
+# of layer 1 in the tables above for each depth (norms over all images and units: a single one is far
 # smaller), and set it against Adam's $\varepsilon = 10^{-8}$.
 
 # %%

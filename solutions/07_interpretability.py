@@ -439,8 +439,9 @@ if len(rows):
 figure
 
 # %% [markdown]
-# Four pictures prove nothing. So count, for up to 100 mistakes and as many right answers, the first of
-# the test set (of 100, either share is known to about ± 8 points): how often does the peak lie in the middle quarter of the picture, where most cells are?
+# Four pictures prove nothing. So count, for up to 100 mistakes and as many right answers,
+# the first of the test set (of 100, either share is known to about ± 8 points): how often does the peak
+# lie in the middle quarter of the picture, where most cells are?
 
 # %%
 wrong_rows = result.misclassified(n=100)
@@ -1894,8 +1895,9 @@ print("marked test images, as its makers would report it:")
 with_mark
 
 # %% [markdown]
-# A small network, 5,000 images, six epochs, one seed (so too for the next two networks): nobody expects 95 %. Does
-# anything in this line say that one class is recognised by its mark? Ask Grad-CAM where the evidence for
+# A small network, 5,000 images, six epochs, one seed (so too for the next two networks):
+# nobody expects 95 %. Does anything in this line say that one class is recognised by its mark? Ask
+# Grad-CAM where the evidence for
 # *monocyte* lies.
 
 # %%

@@ -628,11 +628,10 @@ candidates["DeeperCNN, augmented"] = train_candidate(
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The four differ in what they assume: only a weighted sum of pixels; filters learnt elsewhere;
-# filters learnt here; and a deeper network with invented variety. So a clear gap between them says something
+# The four differ in what they assume: only a weighted sum of pixels; filters learnt elsewhere; filters
+# learnt here; and a deeper network with invented variety. So a clear gap between them says something
 # about data and plan. (Not a small one: they also differ in epochs and learning rate, and each was
-# trained once.) Four
-# seeds of one network would speak of chance alone.
+# trained once.) Four seeds of one network would speak of chance alone.
 # </details>
 
 # %%
