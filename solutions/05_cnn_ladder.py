@@ -1772,6 +1772,8 @@ def train_mended(model, train, val, epochs):
 
 # %%
 with lk.check("5.11", "MendedCNN", "train_mended"):
+    from unittest.mock import patch
+
     from torch.optim.optimizer import register_optimizer_step_pre_hook as _before_steps
 
     torch.manual_seed(0)
@@ -1825,7 +1827,8 @@ with lk.check("5.11", "MendedCNN", "train_mended"):
     _before = _weight.detach().clone()
     _handle = _before_steps(_look)
     try:
-        _got = [train_mended(_net, _train, _val, n) for n in (1, 2)][1]
+        with patch.dict("os.environ", LABKIT_PRECISION="fp32"):  # fp16 would scale gradients
+            _got = [train_mended(_net, _train, _val, n) for n in (1, 2)][1]
     finally:
         _handle.remove()
     _net.cpu()
@@ -1849,7 +1852,7 @@ with lk.check("5.11", "MendedCNN", "train_mended"):
     assert not any(on for on, *_ in _looks), "dropout is on while validating: call model.eval()"
     assert not any(grad for _, grad, _ in _looks), "validate under torch.no_grad()"
     assert all(on for on, grad, _ in _fits if grad), "training ran in eval mode: model.train()"
-    _out, _grad = (t.cpu().float() for t in _grads[0])  # lk.fit: perhaps bf16
+    _out, _grad = (t.cpu().float() for t in _grads[0])
     assert lk.judge.near(40 * _grad, _out.softmax(1) - nn.functional.one_hot(_y[:40], 8), 0.02), (
         "the loss is nn.CrossEntropyLoss() of the logits as they are"
     )
