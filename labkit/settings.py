@@ -44,9 +44,15 @@ def data_dir() -> Path:
     """Where downloads are kept: ``LABKIT_DATA``, else ``data/`` in a checkout, else a user cache.
 
     The folder is not created here.
+
+    Raises:
+        ValueError: where no folder can be at that path.
     """
     if path := os.environ.get("LABKIT_DATA"):
-        return expanded(path).resolve()
+        try:
+            return expanded(path).resolve()
+        except (OSError, RuntimeError) as error:  # a link that leads to itself
+            raise ValueError(f"LABKIT_DATA is {path!r} ({error}); give a folder.") from None
     if root := checkout():
         return root / "data"
     import pooch

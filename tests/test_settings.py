@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,4 +68,12 @@ def test_seed_offset_is_0_unless_set(monkeypatch):
 def test_a_home_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("LABKIT_DATA", "~nosuchuser/data")
     with pytest.raises(ValueError, match=r"no home folder for '~nosuchuser/data'"):
+        settings.data_dir()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="Python 3.13 resolves it as if it led on")
+def test_a_link_that_leads_to_itself_is_named(monkeypatch, tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "loop" / "data"))
+    with pytest.raises(ValueError, match=r"LABKIT_DATA is '.*data' \(.*\); give a folder"):
         settings.data_dir()

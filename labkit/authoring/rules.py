@@ -140,7 +140,7 @@ def _order(cells: Cells, lab: str) -> Faults:
             yield place, f"{fault}; an exercise is stub, then check and solution"
             return  # what follows would only repeat it
         if role == "exercise":
-            current, rank, missing = number, tuple(map(int, number.split("."))), set(_AFTER_STUB)
+            current, rank, missing = number, markers.rank(number), set(_AFTER_STUB)
             if number.split(".")[0] != lab:
                 yield place, f"exercise {number} in lab {lab}; number it {lab}.…"
             if rank <= last:

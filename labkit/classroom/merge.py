@@ -65,7 +65,7 @@ def merge(old: NotebookNode, new: NotebookNode, given: NotebookNode | None = Non
             last[-1].metadata["labkit"] = NotebookNode(exercise=number)  # last again next time
         else:
             after.setdefault(at, []).append(_own(cell))
-    known.answers, known.last = sorted({*answers} - {STATEMENT}, key=_order), len(last)
+    known.answers, known.last = sorted({*answers} - {STATEMENT}, key=markers.rank), len(last)
     known.own = sum(map(len, after.values())) + len(last)
     cells = list(after.get(-1, []))
     for index, cell in enumerate(new.cells):
@@ -129,10 +129,6 @@ class _Kit:
 
 def _text(cell: NotebookNode) -> tuple[str, str]:
     return cell.cell_type, cell.source.strip()
-
-
-def _order(number: str) -> list[int]:
-    return [int(part) for part in number.split(".")]
 
 
 def _holds_code(cells: list[NotebookNode]) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from labkit.files import atomic
+from labkit.notebook import markers
 from labkit.notebook.exercise import COLOURS
 
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
@@ -81,7 +82,7 @@ def _overview(frame: pd.DataFrame, names: dict[str, str], alike: bool, note: str
 
 
 def _lab(lab: str, rows: pd.DataFrame, names: dict[str, str]) -> str:
-    numbers = sorted(rows.exercise.unique(), key=lambda n: [int(part) for part in n.split(".")])
+    numbers = sorted(rows.exercise.unique(), key=markers.rank)
     head = "".join(f"<th>{escape(n)}</th>" for n in numbers)
     lines = []
     for name, own in rows.groupby("submission"):

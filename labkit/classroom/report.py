@@ -51,7 +51,8 @@ def report(
     limits = limits or Limits()
     paths = files.find_notebooks(folder)
     if not paths:
-        raise AuthoringError(f"{folder}: no notebooks here; give the folder of the submissions")
+        fault = "no notebooks here" if folder.is_dir() else "there is no such folder"
+        raise AuthoringError(f"{folder}: {fault}; give the folder of the submissions")
     lab = cache(lambda name: build_notebook(files.find_sources(root, [name])[0], "shown"))
     root, found = files.find_root(), {}
     with open_executor(scheduler, max(1, (os.cpu_count() or 2) - 1)) as executor:

@@ -40,6 +40,16 @@ def role(source: str) -> tuple[str, str]:
     return next((found for found in lines(source) if found[0] == "exercise"), ("", ""))
 
 
+def rank(number: str) -> tuple[int, ...]:
+    """A number by which exercises can be sorted.
+
+    Example:
+        >>> sorted(["2.10", "2.9"], key=rank)
+        ['2.9', '2.10']
+    """
+    return tuple(map(int, number.split(".")))
+
+
 def text_role(source: str) -> tuple[str, str]:
     """The same for a markdown cell; the number is "" for a solution of no exercise."""
     match = _TEXT.match(source)

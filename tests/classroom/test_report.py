@@ -130,9 +130,11 @@ def test_answers_that_are_alike_stand_side_by_side(course, submission, right, mo
 
 
 def test_an_empty_folder_and_a_silent_scheduler_are_named(course):
-    with pytest.raises(ValueError, match="no notebooks here"):
+    with pytest.raises(ValueError, match="there is no such folder"):
         report(course / "nothing", course / "out")
     (course / "hand-ins").mkdir()
+    with pytest.raises(ValueError, match="no notebooks here"):
+        report(course / "hand-ins", course / "out")
     (course / "hand-ins" / "a.ipynb").write_text("")
     if "distributed" in sys.modules:
         with pytest.raises(ValueError, match="no Dask scheduler answers"):
