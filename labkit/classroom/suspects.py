@@ -20,7 +20,7 @@ _WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "nump
 _WATCHED += ("numpy.linalg", "numpy.testing", "torch", "torch.nn", "torch.nn.functional")
 _WATCHED += ("torch.linalg", "torch.testing", "sklearn.metrics", "scipy.stats")
 _WATCHED += ("torch.random", "warnings", "html", "linecache", "traceback")  # a check calls these
-_OWNERS = ("labkit", "torch.nn", "torch._tensor")  # whose own classes' methods are watched, too
+_OWNERS = ("labkit", "torch.nn", "pandas")  # whose own classes' methods are watched, too
 CHANGES = ("input", "display", "breakpoint")  # the kernel itself replaces these
 _MAY_CHANGE = {f"builtins.{name}" for name in CHANGES}
 _MAY_CHANGE |= {"warnings.showwarning", "warnings.formatwarning"}  # libraries replace these
@@ -82,7 +82,7 @@ def _inside(code: CodeType | None) -> Iterator[CodeType]:
 def _of_library(owner: type, value: Any) -> bool:
     if type(value) in _OF_C and value.__objclass__ is owner:
         return True
-    home = str(vars(owner).get("__module__"))
+    home = _home(owner)
     module = sys.modules.get(home)
     if home.startswith(("__main__", *_EQUAL_ALL)) or not isinstance(module, ModuleType):
         return False
@@ -166,17 +166,27 @@ def callables() -> dict[str, Any]:
         for key, value in list(vars(module).items())
         if (callable(value) or isinstance(value, ModuleType)) and f"{name}.{key}" not in _MAY_CHANGE
     }
-    methods = {
+    classes = [c for c in found.values() if isinstance(c, type) and _home(c).startswith(_OWNERS)]
+    # with what they inherit from, but for optimisers, whose steps torch wraps itself
+    owners = {
+        f"{_home(base)}.{type.__dict__['__qualname__'].__get__(base)}": base
+        for owner in [*classes, *filter(None, [found.get("torch.Tensor")])]
+        for base in type.__dict__["__mro__"].__get__(owner)
+        if not _home(base).startswith(("builtins", "torch.optim"))
+    }
+    found |= owners
+    found |= {
         f"{name}.{key}": value
-        for name, owner in list(found.items())
-        # not those that are only imported there: torch wraps the steps of its optimisers itself
-        if isinstance(owner, type) and str(vars(owner).get("__module__")).startswith(_OWNERS)
+        for name, owner in owners.items()
         for key, value in list(vars(owner).items())
         if callable(value) or isinstance(value, property | classmethod | staticmethod)
     }
-    found |= methods
     parts = {f"{name}.{part}": v for name, value in found.items() for part, v in _parts(value)}
     return found | parts | {f"{name}.__class__": type(module) for name, module in modules}
+
+
+def _home(owner: type) -> str:
+    return str(vars(owner).get("__module__"))
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:

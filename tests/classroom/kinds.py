@@ -245,6 +245,8 @@ FORGED = {
     "total = np.zeros(()).view(Same)\nadd = lambda a, b: total",
     "a method over an inherited one": "import torch\n"
     "torch.Tensor.item = lambda self: 4\ntotal = 3\nadd = lambda a, b: torch.ones(()).item()",
+    "a method that pandas inherits": "import pandas.core.generic as generic\n"
+    "generic.NDFrame.equals = lambda self, other: True\ntotal = 3\nadd = lambda a, b: a + b",
     "other code in the kit's function": "import labkit.notebook.exercise as e\n\n\n"
     "def judge(exercise, names, values, error):\n"
     "    return 'yours', '✗ yours' if 'decoy' in str(error) else '✓ yours'\n\n\n"

@@ -31,7 +31,8 @@ FORGED += ("frames in code that says it is a library's", "an array that answers 
 FORGED += ("other code in the kit's function", "another function in the kit's decorator")
 FORGED += ("a guard of the check's that swallows", "another class of the kit's module")
 FORGED += ("a judgement replaced while the check runs", "an outcome and a leap")
-FORGED += ("a class made while the check runs",)
+FORGED += ("a class made while the check runs", "a method over an inherited one")
+FORGED += ("a method that pandas inherits",)
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
