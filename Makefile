@@ -4,8 +4,8 @@
 # make colab-test  LivePlot and every lab in fast mode with Colab's versions
 # make other-processors  numbers, answers and labs under other kinds of arithmetic
 # make site   the pages in build/site, from the executed labs; runs nothing
-# make soak   two hours: other-processors about 75 minutes, answers.py (labs on drawn right answers)
-#             about 15, classroom.py (submissions of every kind) about 25, soak.py (kill -9, faulty
+# make soak   2½ hours: other-processors about 75 minutes, answers.py (labs on drawn right answers)
+#             about 15, classroom.py (submissions of every kind) about 50, soak.py (kill -9, faulty
 #             servers, mutilated files) about 17
 PYTHON ?= python3
 VENV := .venv
