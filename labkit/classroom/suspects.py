@@ -14,6 +14,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
+import numpy as np
+import torch
+
 import labkit
 
 _WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "numpy", "pandas")
@@ -24,10 +27,15 @@ _OWNERS = ("labkit", "torch.nn", "pandas")  # whose own classes' methods are wat
 CHANGES = ("input", "display", "breakpoint")  # the kernel itself replaces these
 _MAY_CHANGE = {f"builtins.{name}" for name in CHANGES}
 _MAY_CHANGE |= {"warnings.showwarning", "warnings.formatwarning"}  # libraries replace these
-_COMPARES = {f"__{name}__" for name in "eq ne lt le gt ge bool abs sub rsub float".split()}
+_COMPARES = {f"__{name}__" for name in "eq ne lt le gt ge bool abs sub rsub float contains".split()}
 _COMPARES |= {"__instancecheck__", "__subclasscheck__", "__array__", "__torch_function__"}
 _COMPARES |= {"__array_ufunc__", "__array_function__", "__torch_dispatch__"}
 _COMPARES |= {"__class__"}
+_ARRAYS = {np.ndarray, torch.Tensor}
+_HARMLESS = {f"__{name}__" for name in "new init repr str array_finalize array_priority".split()}
+# what Python itself writes into every class
+_HARMLESS |= set(vars(type("_", (), {}))) | {"__annotations__", "__annotate_func__", "__slots__"}
+_HARMLESS |= {"__static_attributes__", "__firstlineno__", "__annotations_cache__"}
 _EQUAL_ALL = ("unittest", "_pytest", "dirty_equals")  # libraries made to say yes to a comparison
 # slots, methods and attributes that are written in C
 _OF_C = (type(int.__eq__), type(str.join), type(vars(type)["__name__"]))
@@ -45,7 +53,10 @@ def defuse() -> None:
 
 
 def comparisons() -> Comparisons:
-    """Every method that says what a comparison gives, with its class, which so keeps its id."""
+    """Every method that says what a comparison gives, with its class, which so keeps its id.
+
+    Of a class of arrays or tensors every method: `(a == b).all()` is asked of the class of `a`.
+    """
     left, found, seen = [object], {}, set()
     while left:
         owner = left.pop()
@@ -53,7 +64,9 @@ def comparisons() -> Comparisons:
             seen.add(id(owner))
             left += type.__subclasses__(owner)
             names = vars(owner)
-            found |= {(id(owner), n): (owner, names[n]) for n in _COMPARES.intersection(names)}
+            array = _ARRAYS.intersection(type.__dict__["__mro__"].__get__(owner))
+            asked = {n for n in names if n not in _HARMLESS} if array else _COMPARES
+            found |= {(id(owner), n): (owner, names[n]) for n in asked.intersection(names)}
     return found
 
 

@@ -243,6 +243,9 @@ FORGED = {
     "an array that answers for functions": "import numpy as np\n\n\nclass Same(np.ndarray):\n"
     "    def __array_ufunc__(self, *a, **k):\n        return np.bool_(True)\n\n\n"
     "total = np.zeros(()).view(Same)\nadd = lambda a, b: total",
+    "an array that says all": "import numpy as np\n\n\nclass Same(np.ndarray):\n"
+    "    def all(self, *axes):\n        return True\n\n\ntotal = 3\n"
+    "add = lambda a, b: np.array(a + b)",
     "a method over an inherited one": "import torch\n"
     "torch.Tensor.item = lambda self: 4\ntotal = 3\nadd = lambda a, b: torch.ones(()).item()",
     "a method that pandas inherits": "import pandas.core.generic as generic\n"

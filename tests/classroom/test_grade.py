@@ -32,7 +32,7 @@ FORGED += ("other code in the kit's function", "another function in the kit's de
 FORGED += ("a guard of the check's that swallows", "another class of the kit's module")
 FORGED += ("a judgement replaced while the check runs", "an outcome and a leap")
 FORGED += ("a class made while the check runs", "a method over an inherited one")
-FORGED += ("a method that pandas inherits",)
+FORGED += ("a method that pandas inherits", "an array that says all")
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -167,6 +167,16 @@ import torch
 from torch import nn
 
 
+class Named(np.ndarray):
+    unit: str
+
+    def __array_finalize__(self, other):
+        self.unit = "m"
+
+    def __repr__(self):
+        return f"{self.tolist()} {self.unit}"
+
+
 @dataclass(order=True, frozen=True)
 class Point:
     x: int = 0
@@ -219,6 +229,7 @@ part = functools.partial(add, 1)
 once = functools.lru_cache(part)
 assert Point(1) < Point(2) and Empty() == Empty() and Row() == Row(1) and Kind.A == Kind.A
 frame = pd.DataFrame({"a": [1, 2]})
+assert repr(np.ones(2).view(Named)) == "[1.0, 1.0] m"
 assert (frame == frame).all().all() and frame.groupby("a").sum().shape == (2, 0)
 x = sympy.Symbol("x"); f = sympy.Function("f")
 assert f(x) == f(x) and sympy.diff(x**2, x) == 2 * x
