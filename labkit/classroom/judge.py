@@ -34,12 +34,12 @@ from labkit.notebook.answers import assigned_names, describe_error, session
 
 PARTS, REPLY = "\x1f", "\x1e"  # between the parts of a request; between a request and its reply
 # what no code needs, and what a library may use, but a submission's own code may not
-_NEVER = {"gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames"}
+_NEVER = frozenset("gc.get_objects gc.get_referrers gc.get_referents sys._current_frames".split())
 _NEVER |= {"sys._current_exceptions"}
-_TRACES = {"sys.settrace", "sys.setprofile"}  # nobody while a check runs: a tracer may leap in it
+_TRACES = frozenset(("sys.settrace", "sys.setprofile"))  # a tracer may leap in a check that runs
 _FRAMES = _NEVER | _TRACES | {"sys._getframe"}
 _END = "_what_ended_the_check"
-_LEADS_TO_FRAMES = {"tb_frame", "gi_frame", "cr_frame", "ag_frame"}
+_LEADS_TO_FRAMES = frozenset(("tb_frame", "gi_frame", "cr_frame", "ag_frame"))
 
 
 def mac(key: bytes) -> Callable[[str], str]:
@@ -64,49 +64,57 @@ def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:
     """
     sign = mac(Path(key).read_bytes())
     Path(key).unlink()
-    import torch._dynamo  # noqa: F401 - replaces functions of torch itself, when first needed
-
-    for name in ("check", "evaluate", "fit", "Predictions", *uses):
-        with suppress(AttributeError, ImportError):
-            _load(name)
+    _load(("check", "judge", "evaluate", "fit", "Predictions", *uses))
     suspects.defuse()
     bench = _Bench(get_ipython(), frozenset(answers))
     publish, last, busy, judging = bench.shell.display_pub.publish, [-1], [False], [False]
+    # names of this function, to which no module leads: what a module holds can be replaced there
+    replaced, frame = suspects.ground(), sys._getframe
+    frames, never, traces, leads = _FRAMES, _NEVER, _TRACES, _LEADS_TO_FRAMES
+    parts, end, whole = PARTS, REPLY, int
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if busy[0] or not (event in _FRAMES or event in ("labkit", "object.__getattr__")):
+        if busy[0] or not (event in frames or event in ("labkit", "object.__getattr__")):
             return
         if event != "labkit":
-            if event in _NEVER or (judging[0] and event in _TRACES):
+            if event in never or (judging[0] and event in traces):
                 raise RuntimeError(f"{event}: not while a lab is graded")
-            if event in _FRAMES or args[1] in _LEADS_TO_FRAMES:
+            if event in frames or args[1] in leads:
                 busy[0] = True
                 try:
-                    asks = suspects.looks(sys._getframe(1))
+                    asks = (judging[0] and replaced()) or suspects.looks(frame(1))
                 finally:
                     busy[0] = False
                 if asks:
                     raise RuntimeError(f"{event}: not while a lab is graded")
             return
         request, signed = args
-        step, task, number, text = request.split(PARTS, 3)
-        if signed != sign(request) or int(step) <= last[0]:
+        found = replaced()
+        step, task, number, text = request.split(parts, 3)
+        if signed != sign(request) or whole(step) <= last[0]:
             return
-        last[0], judging[0] = int(step), True
+        last[0], judging[0] = whole(step), True
         try:
-            reply = _apart(getattr(bench, task), number, text)
+            reply = "" if found else _apart(getattr(bench, task), number, text)
         finally:
             judging[0] = False
-        sealed = f"{request}{REPLY}{reply}"
+        if found := found or replaced():
+            reply = f"0 yours ✗ not judged: the code replaces {found}; look"
+        sealed = f"{request}{end}{reply}"
         publish({"text/plain": reply}, {"labkit": {"reply": reply, "seal": sign(sealed)}})
 
     sys.addaudithook(hook)
 
 
-def _load(name: str) -> None:
-    value: Any = labkit
-    for part in name.split("."):
-        value = getattr(value, part)
+def _load(names: Sequence[str]) -> None:
+    """Load these of labkit, and what of torch replaces its own functions when first needed."""
+    import torch._dynamo  # noqa: F401
+
+    for name in names:
+        value: Any = labkit
+        with suppress(AttributeError, ImportError):
+            for part in name.split("."):
+                value = getattr(value, part)
 
 
 def _apart(function: Callable, *arguments: Any) -> Any:
@@ -142,8 +150,7 @@ class _Bench:
 
     def __init__(self, shell: Any, answers: frozenset[str]) -> None:
         self.shell, self.answers, self.listen = shell, answers, capture_output
-        self.builtins, self.own_builtins = vars(sys.modules["builtins"]), {}
-        self.own_builtins.update(self.builtins)
+        self.own_builtins = dict(vars(sys.modules["builtins"]))
         modules = {k: v for k, v in shell.user_ns.items() if isinstance(v, ModuleType)}
         self.kit: dict[str, Any] = modules
         self.changes, self.path = suspects.changes, [place for place in sys.path if place]
@@ -183,12 +190,7 @@ class _Bench:
         return f"{passed:d} {whose} {readable}"
 
     def _fault(self, check: CodeType | None = None) -> str:
-        changed = []
-        for name, value in self.own_builtins.items():  # first, and without any built-in
-            seen = name[0] != "_" and name not in suspects.CHANGES
-            if seen and self.builtins.get(name) is not value:
-                changed += [f"builtins.{name}"]
-        if changed := changed or list(self.changes(self.before)):
+        if changed := list(self.changes(self.before)):
             return f"the code replaces {', '.join(changed[:3])}; look"
         if found := next(suspects.own_comparisons(self.compared, check), ""):
             return f"{found} says itself what a comparison gives; look"

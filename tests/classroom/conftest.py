@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from labkit.authoring.build import build_notebook
+from labkit.classroom.grade import grade
+from labkit.classroom.sandbox import Limits
 
 MINI = Path(__file__).parents[1] / "authoring" / "mini_lab.txt"
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
@@ -38,3 +40,14 @@ def right():
 @pytest.fixture
 def kinds():
     return SimpleNamespace(**KINDS)
+
+
+@pytest.fixture
+def verdicts(course):
+    """The verdict on each exercise of a hand-in, graded in real kernels."""
+
+    def run(nb, limits=Limits(cell=20, total=200, memory=3 << 30)):  # noqa: B008 - never changed
+        lab = build_notebook(course / "solutions" / "02_mini.py", "shown")
+        return {v.exercise: v for v in grade(nb, lab, limits)}
+
+    return run

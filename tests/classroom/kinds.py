@@ -246,6 +246,27 @@ FORGED = {
     "an array that says all": "import numpy as np\n\n\nclass Same(np.ndarray):\n"
     "    def all(self, *axes):\n        return True\n\n\ntotal = 3\n"
     "add = lambda a, b: np.array(a + b)",
+    "another function in the judge": "import labkit.classroom.judge as judge\n"
+    "judge._apart = lambda *a: '1 yours ✓ 2.1 yours'",
+    "a parser that drops asserts": "import ast\nreal = ast.parse\n\n\n"
+    "def parse(text, *a, **k):\n    tree = real(text, *a, **k)\n"
+    "    if isinstance(text, str) and text.startswith('with lk.check'):\n"
+    "        tree.body[0].body = real('pass').body\n    return tree\n\n\nast.parse = parse",
+    "a thread that answers itself": "import _thread\nreal = _thread.start_new_thread\n\n\n"
+    "def start(call, *rest):\n    code, cells = call.__code__, call.__closure__\n"
+    "    names = dict(zip(code.co_freevars, cells or ()))\n    if 'found' not in names:\n"
+    "        return real(call, *rest)\n"
+    "    names['found'].cell_contents.append('1 yours ✓ 2.1 yours')\n"
+    "    names['done'].cell_contents.release()\n\n\n_thread.start_new_thread = start",
+    "a name that hides a built-in of the kit's": "lk.judge.all = lambda *a: True\n"
+    "total = 3\nadd = lambda a, b: a + b",
+    "frames in a judge that looks away": "import sys\n"
+    "import labkit.classroom.suspects as suspects\n\n\ndef add(a, b):\n"
+    "    kept, suspects._LIBRARY = suspects._LIBRARY, ('',)\n    try:\n"
+    "        frame = sys._getframe()\n        while frame:\n"
+    "            if 'found' in frame.f_locals:\n"
+    "                frame.f_locals['found'].append(None)\n            frame = frame.f_back\n"
+    "    finally:\n        suspects._LIBRARY = kept\n    return 0\n\n\ntotal = 3",
     "a method over an inherited one": "import torch\n"
     "torch.Tensor.item = lambda self: 4\ntotal = 3\nadd = lambda a, b: torch.ones(()).item()",
     "a method that pandas inherits": "import pandas.core.generic as generic\n"
