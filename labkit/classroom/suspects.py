@@ -34,6 +34,8 @@ _COMPARES |= {"__class__"}
 # the judge's own modules, and of others what it calls before it looks whether they are changed
 _OURS = ("labkit.classroom.judge", "labkit.classroom.suspects", "labkit.notebook.exercise")
 _OURS += ("labkit.notebook.answers", "labkit.notebook.judge")
+_LATE = frozenset(f"__{name}__" for name in "warningregistry annotations annotate".split())
+_LATE |= {"__annotations_cache__", "__annotate_func__"}  # what Python adds when it needs it
 _BELOW = ("builtins", "ast", "_thread", "gc", "copy", "contextlib")
 _ARRAYS = {np.ndarray, torch.Tensor}
 _HARMLESS = {f"__{name}__" for name in "new init repr str array_finalize array_priority".split()}
@@ -61,22 +63,24 @@ def ground() -> Callable[[], str]:
 
     In the judge's own modules also a name that is new there counts: it may hide a built-in.
     """
-    held, sizes, codes, first, size = [], [], [], next, len
+    held, sizes, codes, first, size, late = [], [], [], next, len, _LATE
     spaces = [(name, vars(sys.modules[name]), name in _OURS) for name in (*_OURS, *_BELOW)]
     classes = {v for _, space, own in spaces if own for v in space.values() if isinstance(v, type)}
     spaces += [(kind.__name__, vars(kind), True) for kind in classes if _home(kind) in _OURS]
     for where, space, own in spaces:
-        sizes += [(space, len(space), f"a part of {where}")] if own else []
+        if own:
+            sizes.append((space, len([n for n in space if n not in late]), f"a part of {where}"))
         for name, value in list(space.items()):
             label = f"{where}.{name}"
             # the judge itself puts another `_show` there while it asks for a verdict
-            if name != "_show" and (own or (callable(value) and name not in CHANGES)):
+            kept = own and name not in late
+            if name != "_show" and (kept or (callable(value) and name not in CHANGES)):
                 held.append((space, name, value, label))
             if own and type(value) is FunctionType:
                 codes.append((value, value.__code__, label))
     return lambda: (
         first((label for space, name, value, label in held if space.get(name) is not value), "")
-        or first((label for space, count, label in sizes if size(space) != count), "")
+        or first((s for names, n, s in sizes if size([x for x in names if x not in late]) != n), "")
         or first((label for one, code, label in codes if one.__code__ is not code), "")
     )
 
