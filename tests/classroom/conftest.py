@@ -3,6 +3,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from jupyter_client.provisioning import local_provisioner
 
 from labkit.authoring.build import build_notebook
 from labkit.classroom.grade import grade
@@ -10,6 +11,7 @@ from labkit.classroom.sandbox import Limits
 
 MINI = Path(__file__).parents[1] / "authoring" / "mini_lab.txt"
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
+FORKED = runpy.run_path(str(Path(__file__).with_name("forked.py")))["Forked"]
 
 
 @pytest.fixture
@@ -43,11 +45,18 @@ def kinds():
 
 
 @pytest.fixture
-def verdicts(course):
-    """The verdict on each exercise of a hand-in, graded in real kernels."""
+def sandboxed(course):
+    """The verdict on each exercise of a hand-in, in kernels as `labkit report` starts them."""
 
     def run(nb, limits=Limits(cell=20, total=200, memory=3 << 30)):  # noqa: B008 - never changed
         lab = build_notebook(course / "solutions" / "02_mini.py", "shown")
         return {v.exercise: v for v in grade(nb, lab, limits)}
 
     return run
+
+
+@pytest.fixture
+def verdicts(sandboxed, monkeypatch):
+    """The same in forked kernels, which start at once, without walls and limits."""
+    monkeypatch.setattr(local_provisioner, "launch_kernel", FORKED)
+    return sandboxed

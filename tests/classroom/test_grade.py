@@ -21,6 +21,12 @@ KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
 # a handful of each kind; `make soak` grades all of them
 STOPPING = ("hangs in the check", "kills its kernel", "forks", "prints 200 MB", "fills the disk")
 STOPPING += ("fills the memory", "closes its channel")
+# what neither stops its kernel nor reaches out of it; forgeries are in a file of their own
+ANSWERS = {
+    name: rest
+    for name, *rest in KINDS["answers"]()
+    if name not in KINDS["STOPPING"] and not name.startswith(("forges", "reaches"))
+}
 walls = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap (bwrap) does not work here")
 
 
@@ -44,16 +50,24 @@ def test_no_kernel_is_started_where_nothing_is_left_to_judge(verdicts, submissio
         verdicts(submission({"2.2": "# Exercise 2.2\nroot = 1"}))
 
 
-def test_right_answers_pass_and_are_the_students_own(verdicts, submission, right):
-    found = verdicts(submission(right))
+def test_right_answers_pass_and_are_the_students_own(sandboxed, submission, right):
+    found = sandboxed(submission(right))
     assert [(v.whose, v.passed) for v in found.values()] == [("yours", True)] * 2
 
 
-def test_a_wrong_answer_costs_its_own_exercise_only(verdicts, submission, right):
+def test_a_wrong_answer_costs_its_own_exercise_only(sandboxed, submission, right):
     wrong = "# Exercise 2.1\ndef add(a, b):\n    return a - b\n\n\ntotal = add(1, 2)"
-    found = verdicts(submission(right | {"2.1": wrong}))
+    found = sandboxed(submission(right | {"2.1": wrong}))
     assert passed(found) == ["2.2"]
     assert "2 + 2 is 4" in found["2.1"].message
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_of_every_kind_gets_its_verdict(verdicts, submission, name):
+    answers, wanted, words = ANSWERS[name]
+    found = verdicts(submission(answers))
+    assert passed(found) == wanted
+    assert re.search(words, found["2.1"].message)
 
 
 def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, right):
@@ -69,25 +83,25 @@ def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, rig
     "kind", [pytest.param(k, marks=walls) if k in KINDS["NEED_WALLS"] else k for k in STOPPING]
 )
 def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
-    verdicts, submission, right, kind
+    sandboxed, submission, right, kind
 ):
     text, words = KINDS["STOPPING"][kind]
-    found = verdicts(submission(right | {"2.1": f"# Exercise 2.1\n{text}"}))
+    found = sandboxed(submission(right | {"2.1": f"# Exercise 2.1\n{text}"}))
     assert re.search(words, found["2.1"].message)
     assert passed(found) == ["2.2"]
 
 
 @pytest.mark.parametrize("way", ["exit()", "get_ipython().ask_exit()"])
 def test_a_kernel_that_ends_after_a_right_answer_costs_the_next_nothing(
-    verdicts, submission, right, way
+    sandboxed, submission, right, way
 ):
-    found = verdicts(submission(right | {"2.1": f"{right['2.1']}\n{way}"}))
+    found = sandboxed(submission(right | {"2.1": f"{right['2.1']}\n{way}"}))
     assert "2.2" in passed(found), found["2.2"].message
 
 
-def test_the_time_of_a_submission_is_limited_in_all(verdicts, submission, right):
+def test_the_time_of_a_submission_is_limited_in_all(sandboxed, submission, right):
     hanging = {n: text + "\nwhile True:\n    pass" for n, text in right.items()}
-    found = verdicts(submission(hanging), Limits(cell=60, total=15))
+    found = sandboxed(submission(hanging), Limits(cell=60, total=15))
     assert passed(found) == []
     assert "15 s were over" in found["2.2"].message
 
@@ -269,7 +283,7 @@ def test_stored_outputs_and_edited_checks_gain_nothing(verdicts, submission):
 
 @walls
 def test_a_submission_sees_neither_the_instructors_files_nor_the_network(
-    verdicts, submission, right, course, tmp_path, monkeypatch
+    sandboxed, submission, right, course, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PASSWORD_OF_THE_INSTRUCTOR", "secret")
     spy = f"""
@@ -288,16 +302,16 @@ for action in (lambda: socket.create_connection(("127.0.0.1", 9), 1),
         pass
 assert not seen, seen
 """
-    found = verdicts(submission(right | {"2.1": right["2.1"] + spy}))
+    found = sandboxed(submission(right | {"2.1": right["2.1"] + spy}))
     assert passed(found) == ["2.1", "2.2"], found["2.1"].message
     assert not (tmp_path / "harm").exists()
 
 
-def test_nothing_that_a_submission_started_is_left(verdicts, submission, right):
+def test_nothing_that_a_submission_started_is_left(sandboxed, submission, right):
     name, here = f"{os.getpid()}.25", psutil.Process()
     before = here.num_threads()
     start = f"\nimport subprocess\nsubprocess.Popen(['sleep', '{name}'], start_new_session=True)"
-    assert passed(verdicts(submission(right | {"2.1": right["2.1"] + start}))) == ["2.1", "2.2"]
+    assert passed(sandboxed(submission(right | {"2.1": right["2.1"] + start}))) == ["2.1", "2.2"]
     left = [p for p in psutil.process_iter(["cmdline"]) if name in (p.info["cmdline"] or [])]
     assert left == []
     assert here.num_threads() <= before + 1  # the watch may take a moment longer

@@ -53,9 +53,9 @@ def test_a_network_prepares_the_pixels_as_in_its_training(blood):
     lk.models.save_trained("BloodMLP", lk.models.BloodMLP(), blood)
     network = lk.models.trained("BloodMLP", blood)
     images, _ = next(iter(blood.loaders(batch_size=8)[2]))
-    stored = blood.test.images[:8]
-    assert torch.equal(network.transform(stored), images.cpu())
-    assert torch.equal(network.transform(stored / 255), images.cpu())
+    stored = blood.test.images[:8].to(images.device)
+    assert torch.equal(network.transform(stored), images)
+    assert torch.equal(network.transform(stored / 255), images)
 
 
 def test_what_cannot_be_had_says_what_to_do(blood):

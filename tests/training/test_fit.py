@@ -63,7 +63,8 @@ class Recorder:
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["BatchLoader", "DataLoader"])
-def test_fit_is_the_loop_written_by_hand_with_an_uneven_last_batch(tiny, plain):
+def test_fit_is_the_loop_written_by_hand_with_an_uneven_last_batch(tiny, plain, monkeypatch):
+    monkeypatch.setenv("LABKIT_DEVICE", "cpu")  # the loop by hand moves nothing
     train = tiny.loaders(batch_size=16)[0]
     if plain:
         train = DataLoader(tiny.train, batch_size=16, shuffle=True)

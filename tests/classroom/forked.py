@@ -1,0 +1,56 @@
+"""Kernels forked from one process that has loaded everything, for tests of many verdicts.
+
+Each is a real kernel, spoken to as `sandbox` speaks to any; but it starts in less than a second,
+where a fresh one imports for five. It has neither walls nor limits: tests of those start their own.
+"""
+
+import multiprocessing
+import os
+import runpy
+import sys
+
+LOADED = ["torch._dynamo", "ipykernel.kernelapp", "labkit.classroom.judge", "labkit.metrics"]
+
+
+class Forked:
+    """What `jupyter_client` asks of the process of a kernel, `subprocess.Popen` otherwise."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, command, env, cwd, **_):
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload(LOADED)
+        given = {"ENV": env, "CWD": cwd, "ARGUMENTS": command[command.index("-f") :]}
+        self.process = forks.Process(
+            target=runpy.run_path, args=(__file__, given, "kernel"), daemon=True
+        )
+        self.process.start()
+        self.pid = self.process.pid
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self):
+        self.process.join()
+        return self.process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def kill(self):
+        self.process.kill()
+
+    terminate = kill
+
+
+if __name__ == "kernel":
+    os.setsid()
+    for number in (1, 2):  # what it says goes through its channels
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    os.chdir(CWD)  # noqa: F821 - from whoever forks
+    os.environ.clear()
+    os.environ.update(ENV)  # noqa: F821
+    sys.argv = ["ipykernel_launcher", *ARGUMENTS]  # noqa: F821
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance()
