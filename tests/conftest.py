@@ -1,14 +1,19 @@
 import os
 import re
+import runpy
 import threading
 import time
+from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+from jupyter_client.provisioning import local_provisioner
 
 from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.image_data import ImageData, ImageSplit
+
+FORKED = runpy.run_path(str(Path(__file__).with_name("forked.py")))["Forked"]
 
 # a machine that is busy is no fault of what is tested
 hypothesis.settings.register_profile("labkit", deadline=None)
@@ -54,6 +59,12 @@ def clean_settings(monkeypatch, data_folder):
     monkeypatch.setenv("LABKIT_OFFLINE", "1")
     # also where there is a graphics card: LABKIT_DEVICE=cuda tries the answers' banks on it
     monkeypatch.setenv("LABKIT_DEVICE", device)
+
+
+@pytest.fixture
+def forked_kernels(monkeypatch):
+    """Kernels that start at once, forked from a process that has loaded everything."""
+    monkeypatch.setattr(local_provisioner, "launch_kernel", FORKED)
 
 
 def random_split(count: int, seed: int = 0, size: int = 8, classes=BLOOD_CLASSES) -> ImageSplit:

@@ -23,8 +23,8 @@ from nbformat.v4 import nbjson
 from labkit.authoring.cells import marker
 from labkit.authoring.rules import plain_python
 from labkit.classroom import sandbox
-from labkit.classroom.judge import PARTS, REPLY, mac
 from labkit.classroom.plan import Step, answers, plan
+from labkit.classroom.seal import PARTS, REPLY, mac
 from labkit.classroom.similar import fingerprint
 from labkit.notebook.answers import assigned_names
 

@@ -13,7 +13,6 @@ would try in passing.
 import _thread
 import ast
 import gc
-import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,10 +28,10 @@ from IPython.utils.capture import capture_output
 
 import labkit
 from labkit.classroom import suspects
+from labkit.classroom.seal import PARTS, REPLY, mac
 from labkit.notebook import exercise
 from labkit.notebook.answers import assigned_names, describe_error, session
 
-PARTS, REPLY = "\x1f", "\x1e"  # between the parts of a request; between a request and its reply
 # what no code needs, and what a library may use, but a submission's own code may not
 _NEVER = frozenset("gc.get_objects gc.get_referrers gc.get_referents sys._current_frames".split())
 _NEVER |= {"sys._current_exceptions"}
@@ -40,18 +39,6 @@ _TRACES = frozenset(("sys.settrace", "sys.setprofile"))  # a tracer may leap in 
 _FRAMES = _NEVER | _TRACES | {"sys._getframe"}
 _END = "_what_ended_the_check"
 _LEADS_TO_FRAMES = frozenset(("tb_frame", "gi_frame", "cr_frame", "ag_frame"))
-
-
-def mac(key: bytes) -> Callable[[str], str]:
-    """A function that signs a text; of C alone, so that no code can replace a part of it."""
-    keyed = hashlib.blake2b(key=key, digest_size=32)
-
-    def sign(text: str) -> str:
-        copy = keyed.copy()
-        copy.update(text.encode("utf-8", "backslashreplace"))
-        return copy.hexdigest()
-
-    return sign
 
 
 def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:

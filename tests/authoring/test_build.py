@@ -16,6 +16,8 @@ from labkit.authoring.source import read_source
 from labkit.authoring.steps import WARNING
 from labkit.notebook.answers import stub_hash
 
+pytestmark = pytest.mark.usefixtures("forked_kernels")
+
 MINI = (Path(__file__).parent / "mini_lab.txt").read_text()
 RELEASE = '[tool.labkit]\nrepository = "owner/name"\nrelease = "v1"\n'
 

@@ -12,6 +12,8 @@ from labkit.authoring.complete import RIGHT_ANSWERS, WRONG_ANSWERS, exercises, f
 from labkit.authoring.new import new_exercise, new_lab
 from labkit.authoring.source import marker, read_source
 
+pytestmark = pytest.mark.usefixtures("forked_kernels")
+
 
 def check_of(source, number):
     cells = read_source(source).cells

@@ -9,6 +9,8 @@ from labkit.authoring import AuthoringError
 from labkit.authoring.files import read_notebook
 from labkit.authoring.run import run, trained_since
 
+pytestmark = pytest.mark.usefixtures("forked_kernels")
+
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n, the rest does not matter").decode()
 CELL = f"""
 import base64, os

@@ -3,7 +3,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from jupyter_client.provisioning import local_provisioner
 
 from labkit.authoring.build import build_notebook
 from labkit.classroom.grade import grade
@@ -11,7 +10,6 @@ from labkit.classroom.sandbox import Limits
 
 MINI = Path(__file__).parents[1] / "authoring" / "mini_lab.txt"
 KINDS = runpy.run_path(str(Path(__file__).with_name("kinds.py")))
-FORKED = runpy.run_path(str(Path(__file__).with_name("forked.py")))["Forked"]
 
 
 @pytest.fixture
@@ -56,7 +54,6 @@ def sandboxed(course):
 
 
 @pytest.fixture
-def verdicts(sandboxed, monkeypatch):
+def verdicts(sandboxed, forked_kernels):
     """The same in forked kernels, which start at once, without walls and limits."""
-    monkeypatch.setattr(local_provisioner, "launch_kernel", FORKED)
     return sandboxed

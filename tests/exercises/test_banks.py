@@ -36,8 +36,9 @@ class Lab:
     def __init__(self, shell, lab):
         self.shell = shell
         cells = build_notebook(SOURCES[lab], "shown").cells
-        self.code = [cell for cell in cells if cell.cell_type == "code"]
-        self.before = {}
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        last = max(place for place, cell in enumerate(code) if marker(cell)[0] == "check")
+        self.code, self.before = code[: last + 1], {}
         for cell in self.code:
             role, number = marker(cell)
             if role == "exercise":

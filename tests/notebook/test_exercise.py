@@ -22,6 +22,8 @@ from labkit.authoring.files import write_notebook
 from labkit.notebook import answers, exercise
 from labkit.notebook.advice import advice
 
+pytestmark = pytest.mark.usefixtures("forked_kernels")
+
 MINI = Path(__file__).parent.parent / "authoring" / "mini_lab.txt"
 RIGHT = "# Exercise 2.1\ndef add(a, b):\n    return b + a\n\ntotal = 3"
 WRONG = "# Exercise 2.1\ndef add(a, b):\n    return a * b + 1\n\ntotal = 3"

@@ -1,13 +1,15 @@
-"""Kernels forked from one process that has loaded everything, for tests of many verdicts.
+"""Kernels forked from one process that has loaded everything, for tests of many small notebooks.
 
-Each is a real kernel, spoken to as `sandbox` speaks to any; but it starts in less than a second,
-where a fresh one imports for five. It has neither walls nor limits: tests of those start their own.
+Each is a real kernel, spoken to as any; but it has its imports behind it after less than a second,
+where a fresh one takes five. It has none of the walls and limits that `labkit.classroom.sandbox`
+puts around a kernel: tests of those start their own.
 """
 
 import multiprocessing
 import os
 import runpy
 import sys
+import time
 
 LOADED = ["torch._dynamo", "ipykernel.kernelapp", "labkit.classroom.judge", "labkit.metrics"]
 
@@ -17,15 +19,18 @@ class Forked:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, command, env, cwd, **_):
+    def __init__(self, command, env=None, cwd=None, **_):
         forks = multiprocessing.get_context("forkserver")
         forks.set_forkserver_preload(LOADED)
-        given = {"ENV": env, "CWD": cwd, "ARGUMENTS": command[command.index("-f") :]}
+        given = {"ENV": env or dict(os.environ), "CWD": cwd or os.getcwd()}
+        given["ARGUMENTS"] = command[command.index("-f") :]
         self.process = forks.Process(
             target=runpy.run_path, args=(__file__, given, "kernel"), daemon=True
         )
         self.process.start()
         self.pid = self.process.pid
+        while os.getpgid(self.pid) != self.pid:  # a signal for its group must not reach ours
+            time.sleep(0.001)
 
     def poll(self):
         return self.process.exitcode
