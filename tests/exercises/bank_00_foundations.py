@@ -676,7 +676,7 @@ def softmax_jacobian(logits, temperature=1.0):
         backward("y * (g - (y * g).sum(-1, keepdims=True)) / temperature"),
         backward("(y * g - y * np.einsum('...c,...c->...', y, g)[..., None]) / temperature"),
         backward(
-            "[float(a * (b - sum(y * g))) / temperature for a, b in zip(y, g)]",
+            "[float(a * (b - y @ g)) / temperature for a, b in zip(y, g)]",
             "if y.ndim == 2: return [softmax_backward(a, b, temperature) for a, b in zip(y, g)]",
         ),
         """# Exercise 0.2
