@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import re
 import runpy
@@ -64,7 +65,8 @@ def clean_settings(monkeypatch, data_folder):
 @pytest.fixture
 def forked_kernels(monkeypatch):
     """Kernels that start at once, forked from a process that has loaded everything."""
-    monkeypatch.setattr(local_provisioner, "launch_kernel", FORKED)
+    if "forkserver" in multiprocessing.get_all_start_methods():  # else as ever: Windows
+        monkeypatch.setattr(local_provisioner, "launch_kernel", FORKED)
 
 
 def random_split(count: int, seed: int = 0, size: int = 8, classes=BLOOD_CLASSES) -> ImageSplit:
