@@ -432,8 +432,9 @@ with lk.check("3.3", "activation_statistics"):
         _network = nn.Sequential(*_layers, nn.Linear(20, 10))
         with torch.no_grad():
             for _layer in (_network[1], _network[3]):  # units that differ in mean and spread
+                nn.init.kaiming_uniform_(_layer.weight, a=5**0.5, generator=_random)
                 _layer.weight.mul_(torch.linspace(0.1, 4, len(_layer.bias))[:, None])
-                nn.init.normal_(_layer.bias)
+                nn.init.normal_(_layer.bias, 0.5, generator=_random)
             _first = _network[:3](_images)
             _outputs = [_first, _network[3:5](_first)]
             _last = _network[5](_outputs[1])
