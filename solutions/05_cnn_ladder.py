@@ -2513,7 +2513,7 @@ with lk.check("5.14", "challenge"):
     _seconds = time.perf_counter() - _start
     assert isinstance(_net, nn.Module), "it must return the network"
     _count = sum(p.numel() for p in _net.parameters())
-    assert _count < 100_000, f"{_count:,} parameters: fewer than 100,000"
+    assert _count < 100_000, f"fewer than 100,000 parameters, not {_count:,}"
     _took = f"asked for {_limit:.0f} s, it took {_seconds:.1f} s"
     assert _seconds < _limit + 3, f"{_took}: look at the clock after each batch"
     assert _seconds > 0.3 * _limit, f"{_took}: use `seconds`, not a number of your own"

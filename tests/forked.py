@@ -54,8 +54,8 @@ if __name__ == "kernel":
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     os.chdir(CWD)  # noqa: F821 - from whoever forks
     os.environ.clear()
-    os.environ.update(ENV)  # noqa: F821
-    sys.argv = ["ipykernel_launcher", *ARGUMENTS]  # noqa: F821
+    os.environ.update(ENV)  # noqa: F821 - as above
+    sys.argv = ["ipykernel_launcher", *ARGUMENTS]  # noqa: F821 - as above
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()
