@@ -1,10 +1,14 @@
 """What every loop over a trained network needs: eval mode and back, its device, its outputs."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.display import track
 
@@ -87,7 +91,95 @@ def outputs_of(
         >>> outputs_of(nn.Flatten(), torch.zeros(3, 1, 1, 2)).shape
         torch.Size([3, 2])
     """
+    if not isinstance(images, Tensor):
+        kind = type(images).__name__
+        raise TypeError(f"images is of type {kind}; give a tensor (N, …): torch.as_tensor(images).")
     device, parts = device_of(model), images.split(batch_size)
     with evaluating(model), torch.no_grad():
         batches = (part.to(device) for part in (track(parts, what) if what else parts))
-        return torch.cat([model(prepare(batch) if prepare else batch) for batch in batches])
+        return torch.cat([output_of(model, prepare(b) if prepare else b) for b in batches])
+
+
+def output_of(model: nn.Module, images: Tensor) -> Tensor:
+    """What a network gives for one batch; where that fails or is no tensor, says why."""
+    try:
+        output = model(images)
+    except (RuntimeError, ValueError) as error:
+        explain_failure(error, model, images)
+        raise
+    check_output(output)
+    return output
+
+
+def check_output(output: object) -> None:
+    """Raise TypeError unless a network gave one tensor."""
+    if not isinstance(output, Tensor):
+        kind = "nothing" if output is None else f"a {type(output).__name__}"
+        raise TypeError(
+            f"The model gives {kind}; its forward must return one tensor, the logits "
+            "(batch, classes)."
+        )
+
+
+def as_array(values: ArrayLike) -> np.ndarray:
+    """Numbers as an array, also those of a tensor that learns, is bfloat16 or lies on a card.
+
+    Example:
+        >>> as_array(torch.ones(1, requires_grad=True))
+        array([1.])
+    """
+    return np.asarray(values.detach().cpu().double() if isinstance(values, Tensor) else values)
+
+
+def warn_of_probabilities(logits: np.ndarray) -> None:
+    """Warn where the logits (N, C) of `Predictions` are probabilities."""
+    add_up = (logits >= 0).all() and np.allclose(logits.sum(1), 1, atol=1e-3)
+    if add_up and logits.shape[1] > 1 and not np.isin(logits, (0, 1)).all():  # answers may be 0, 1
+        warnings.warn(
+            "The logits look like probabilities (each row adds up to 1). Give logits, or the "
+            "logarithm of the probabilities: else confidences, loss and calibration are wrong.",
+            stacklevel=4,
+        )
+
+
+def one_image(which: str) -> str:
+    """What is said of a batch of one image, which batch normalisation cannot learn from."""
+    return (
+        f"{which} has a single image, and batch normalisation has no spread to work with: choose "
+        "another batch_size (or drop_last=True in a DataLoader)."
+    )
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """The type of a tensor's numbers: "float32"."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
+    """Raise what is behind an error of a network's forward pass, or add a note to it."""
+    weights = next((p for p in model.parameters() if p.is_floating_point()), images)
+    if not images.is_floating_point():
+        raise ValueError(
+            f"The images are {dtype_name(images)}, and the network computes with "
+            f"{dtype_name(weights)}: divide them by 255 (images.float() / 255), or normalise them."
+        ) from error
+    if images.dtype != weights.dtype:
+        raise ValueError(
+            f"The images are {dtype_name(images)}, and the network's weights "
+            f"{dtype_name(weights)}: turn them with images.to(torch.{dtype_name(weights)})."
+        ) from error
+    if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"A batch has the shape {tuple(images.shape)}, with the colours last; PyTorch wants "
+            "(batch, channels, height, width): images.permute(0, 3, 1, 2)."
+        ) from error
+    flat = any(isinstance(module, nn.Conv2d | nn.BatchNorm2d) for module in model.modules())
+    if images.ndim == 3 and flat:
+        raise ValueError(
+            f"A batch has the shape {tuple(images.shape)}; PyTorch wants (batch, channels, height, "
+            "width): images[None] of a single image, images[:, None] of grey ones."
+        ) from error
+    normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
+    if normalises and len(images) == 1 and model.training:
+        raise ValueError(one_image("A batch")) from error
+    error.add_note(f"The batch has the shape {tuple(images.shape)}, {dtype_name(images)}.")

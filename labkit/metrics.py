@@ -1,6 +1,6 @@
 """``Predictions``: what a network said of a split, and every question one may ask of it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -11,6 +11,7 @@ from sklearn.metrics import classification_report, f1_score
 from sklearn.metrics import confusion_matrix as count_confusions
 
 from labkit.data.origin import Origin
+from labkit.inference import as_array, warn_of_probabilities
 from labkit.statistics import wilson_interval
 
 
@@ -41,10 +42,12 @@ class Predictions:
     indices: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.logits, labels = np.asarray(self.logits, float), np.asarray(self.labels)
-        if labels.dtype.kind == "f" and (labels % 1 != 0).any():
+        self.logits, labels = as_array(self.logits).astype(float), as_array(self.labels)
+        if labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
             raise ValueError("labels are no whole numbers; give class numbers, from 0.")
         self.labels = labels.astype(int)
+        if isinstance(self.classes, Set):
+            raise ValueError(f"classes is {self.classes!r}, which has no order; give a list.")
         self.classes, self.origin = tuple(self.classes), Origin(self.origin)
         expected = (len(self.labels), len(self.classes))
         if self.logits.shape != expected or not self.logits.size:
@@ -65,6 +68,7 @@ class Predictions:
         self.indices = np.arange(expected[0]) if self.indices is None else np.asarray(self.indices)
         if self.indices.shape != self.labels.shape:
             raise ValueError(f"There are {expected[0]} labels but {len(self.indices)} indices.")
+        warn_of_probabilities(self.logits)
 
     def __repr__(self) -> str:
         low, high = self.accuracy_interval()

@@ -150,6 +150,9 @@ with lk.check("1.1", "picked"):
         "the places in the classes follow a rule (such as first, middle, neighbours): choose at "
         "random, anew for each class"
     )
+    assert np.ptp(_places / _last[:, None]) > 1 / 3, (
+        "all 16 come from one stretch of their classes (the first rows?): draw from all rows of each"
+    )
 
 # %%
 rows = torch.as_tensor(lk.judge.as_array(picked, int).ravel())
@@ -1284,8 +1287,8 @@ with lk.check("1.8", "stratified_split"):
         np.searchsorted(np.flatnonzero(_labels == c), _parts[0][_labels[_parts[0]] == c])
         for c in range(11)
     ]
-    assert any(np.ptp(p) >= len(p) for p in _places), (
-        "with seed 0 training gets the rows of each class as they stand, without a gap: shuffle them "
+    assert any((np.diff(p) > 1).sum() > 1 for p in _places), (
+        "with seed 0 training gets the rows of each class as they stand, in one block: shuffle them "
         "with every seed, also with 0 (`if seed:` leaves it out)"
     )
 

@@ -1268,7 +1268,7 @@ with lk.check("2.5", "confused_pairs"):
     for _matrix in (_counts, _shares):
         np.fill_diagonal(_matrix, 0)
     _top = np.sort(_counts, axis=None)[::-1][:2].tolist()
-    assert np.ndim(confused_pairs) != 0 or isinstance(confused_pairs, tuple | list), (
+    assert isinstance(confused_pairs, tuple | list) or np.ndim(confused_pairs) != 0, (
         "confused_pairs must be a list of two tuples"
     )
     assert len(confused_pairs) == 2, "there must be two pairs, each (true, predicted, how often)"

@@ -210,7 +210,7 @@ print(backbone.name, "·", backbone.weights_origin)
 # %% [markdown]
 # The network takes 224 x 224 pixels, normalised with ImageNet's mean and standard deviation. So a
 # **whole** photograph is shrunk, while its **middle** 224 x 224 pixels stay as they are. That changes
-# two things at once: what is seen, and how large it is. To tell the two apart, a third version: the
+# two things at once: what is seen, and how large it is. To tell them apart, a third version: the
 # whole photograph, shrunk, with its **surroundings hidden** (grey all around the middle).
 
 # %%
@@ -375,7 +375,7 @@ lk.figures.as_jpeg(figure)
 
 # %% [markdown]
 # The borrowed network was never told what a blood cell is. Class, colour, shape: what do the neighbours
-# share with their query? Three queries prove nothing either way, so count: how often is the nearest
+# share with their query? Three queries prove nothing, so count: how often is the nearest
 # neighbour of the same class?
 
 # %%
@@ -406,8 +406,8 @@ placed = {name: place(deep_middle) for name, place in lk.track(ways.items(), "tw
 lk.figures.projections(placed, labels, classes, photos.origin)
 
 # %% [markdown]
-# And HOG, in the same two ways, for the same middle of each photograph. Which of the two kinds of
-# features puts the classes apart without having seen a label? (A map is an impression. The share of
+# And HOG, in the same two ways, for the same middle of each photograph. Which kind of features puts
+# the classes apart without having seen a label? (A map is an impression. The share of
 # nearest neighbours above is the number to it.)
 
 # %%
@@ -650,12 +650,12 @@ with lk.check("6.4", "train_logistic"):
                 for a in parts:
                     if a.shape[1:] == (12,) and len(a) != 8 and not a.requires_grad:
                         sort = len(a) <= 64, torch.is_grad_enabled()
-                        _recent.append((sort, a.detach(), layer))
+                        _recent.append((sort, a.detach().float(), layer))
                         _passes.append(_recent[-1])
             return func(*args, **kwargs or {})
 
     def _upright(parts):
-        parts = [torch.zeros(8, 12) if p is None else p for p in parts]
+        parts = [torch.zeros(8, 12) if p is None else p.float() for p in parts]
         return [p.T if p.shape == (12, 8) else p for p in parts]
 
     def _before(optimizer, *_):
@@ -777,7 +777,7 @@ with lk.check("6.4", "train_logistic"):
 #
 # One thing to know: when this lab was written, four ways to cut the photographs were tried on these
 # same data, and the middle 224 pixels did best. What the table says of the crop is therefore a little
-# flattering, and perhaps more so for one kind of features than for the other.
+# flattering, and perhaps more so for one kind of features.
 #
 # **While it runs, write down your order** of the nine rows.
 
@@ -879,7 +879,7 @@ pd.DataFrame(table, columns=columns).set_index("what changes")
 # **Read the two tables three ways.**
 #
 # - *HOG against deep features*: same crop (but for two pixels at each edge, where no whole cell fits),
-#   same scaling, same classifier, same splits. How far apart are they, and does the interval of the
+#   scaling, classifier and splits. How far apart are they, and does the interval of the
 #   difference hold 0?
 # - *What is seen, and how large*: which of the two changes moves the deep features more? A comparison
 #   that gave one side the better crop would not have been fair.
@@ -911,12 +911,12 @@ print("five folds:", " ".join(f"{100 * share:.1f}" for share in scores["test_sco
 print("yours:     ", " ".join(f"{100 * s:.1f}" for s in runs[f"{net}, middle"][0][:5, 1]), "%")
 
 # %% [markdown]
-# The numbers need not be equal: scikit-learn trains until nothing changes any more and holds the
+# The numbers need not be equal: scikit-learn trains until nothing changes and holds the
 # weights small with a penalty; you train for a fixed number of epochs. The splits are the same.
 #
 # ### How many photographs does it take?
 #
-# The lab has about 150 photographs a class, four fifths of them for training. What if there were only
+# The lab has about 150 photographs a class, four fifths for training. What if there were only
 # 10 a class? A **learning curve** answers: the same test folds, less and less to learn from.
 # (**Meanwhile:** which features should need fewer photographs, and why?)
 
@@ -1354,6 +1354,9 @@ with lk.check("6.6", "ResidualBlock"):
             f"{_case}: the shortcut needs one 1x1 convolution, made in __init__, where the shape "
             "changes, else none"
         )
+        assert all(c[0].stride == (_stride, _stride) for c in _short), (
+            "the stride belongs to the convolution of the shortcut, no pooling before it"
+        )
 
         def _norm_of(conv, name, calls=_calls):
             """The normalisation that took this convolution's output."""
@@ -1477,9 +1480,9 @@ figure
 # %% [markdown]
 # ### Exercise 6.7: attention
 #
-# Write `attention(q, k, v)` for tensors (B, N, d), as in the formula, **without** PyTorch's
-# ready-made function. The result is (B, N, d). And how many tokens does ViT-B/16 have for an image
-# of 224 pixels, the class token included? Name it `vit_tokens`.
+# Write `attention(q, k, v)` for `q` and `k` (B, N, d) and `v` (B, N, e), as in the formula,
+# **without** PyTorch's ready-made function. The result is (B, N, e). And how many tokens does ViT-B/16
+# have for an image of 224 pixels, the class token included? Name it `vit_tokens`.
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -1535,9 +1538,9 @@ with lk.check("6.7", "attention", "vit_tokens"):
             return func(*args, **kwargs or {})
 
     torch.manual_seed(0)
-    for _shape in ((2, 5, 16), (3, 7, 9)):
-        _given = [torch.randn(_shape).requires_grad_() for _ in range(3)]
+    for _shape, _e in (((2, 5, 16), 16), ((3, 7, 9), 4)):
         _b, _n, _d = _shape
+        _given = [torch.randn(_b, _n, side).requires_grad_() for side in (_d, _d, _e)]
         with torch.no_grad():
             _q, _k, _v = (part.detach().clone() for part in _given)
             _copies = [part.clone() for part in (_q, _k, _v)]
@@ -1545,11 +1548,12 @@ with lk.check("6.7", "attention", "vit_tokens"):
                 _got = attention(*_copies)
             except RuntimeError as _error:
                 raise AssertionError(
-                    f"{_error} (for {_shape}: {_shape} @ {(_b, _d, _n)} gives the scores "
-                    f"{(_b, _n, _n)}; k.transpose(1, 2) exchanges the last two dimensions only)"
+                    f"{_error} (for q, k {_shape} and v {(_b, _n, _e)}: {_shape} @ {(_b, _d, _n)} "
+                    f"gives the scores {(_b, _n, _n)}; k.transpose(1, 2) exchanges the last two "
+                    "dimensions only)"
                 ) from None
-            assert isinstance(_got, torch.Tensor) and _got.shape == _shape, (
-                f"for {_shape} the result must be a tensor {_shape}"
+            assert isinstance(_got, torch.Tensor) and _got.shape == _v.shape, (
+                f"the result must be a tensor {(*_v.shape,)}, as v"
             )
             assert all(torch.equal(*pair) for pair in zip(_copies, (_q, _k, _v), strict=True)), (
                 "q, k or v was changed: no `/=`, write q / …"
@@ -1557,35 +1561,34 @@ with lk.check("6.7", "attention", "vit_tokens"):
             with _Watch():
                 attention(*_copies)
             _s, _r = _q @ _k.transpose(1, 2), _d**0.5
+
+            def _mix(scores, dim=-1, v=_v):
+                return scores.softmax(dim) @ v
+
             _slips = {
-                "the scores are not scaled: divide by the square root of d": _s.softmax(-1) @ _v,
+                "the scores are not scaled: divide by the square root of d": _mix(_s),
                 "the softmax goes over the queries: each token's weights over all keys must add up "
-                "to 1": (_s / _r).softmax(1) @ _v,
+                "to 1": _mix(_s / _r, 1),
                 "the softmax goes over the images: each token's weights over all keys must add up "
-                "to 1": (_s / _r).softmax(0) @ _v,
-                "divide by the square root of d, not by d": (_s / _d).softmax(-1) @ _v,
+                "to 1": _mix(_s / _r, 0),
+                "divide by the square root of d, not by d": _mix(_s / _d),
                 "the softmax is missing": (_s / _r) @ _v,
-                "d is the length of a query (the last dimension), not the number of tokens": (
+                "d is the length of a query (the last dimension), not the number of tokens": _mix(
                     _s / _n**0.5
-                ).softmax(-1)
-                @ _v,
-                "divide, do not multiply": (_s * _r).softmax(-1) @ _v,
-                "divide the scores, before the softmax": _s.softmax(-1) / _r @ _v,
-                "queries meet keys, Q K^T, not K Q^T: each row belongs to a query": (
+                ),
+                "d is the length of a query, not that of a value": _mix(_s / _e**0.5),
+                "divide, do not multiply": _mix(_s * _r),
+                "divide the scores, before the softmax": _mix(_s) / _r,
+                "queries meet keys, Q K^T, not K Q^T: each row belongs to a query": _mix(
                     _s.mT / _r
-                ).softmax(-1)
-                @ _v,
-                "reshape does not transpose: k.transpose(1, 2)": (
+                ),
+                "reshape does not transpose: k.transpose(1, 2)": _mix(
                     _q @ _k.reshape(_b, _d, _n) / _r
-                ).softmax(-1)
-                @ _v,
-                "collect values, not keys": (_s / _r).softmax(-1) @ _k,
-                "right for 16 numbers a token only: d is the last dimension of q": (_s / 4).softmax(
-                    -1
-                )
-                @ _v,
+                ),
+                "collect values, not keys": _mix(_s / _r, v=_k),
+                "right for 16 numbers a token only: d is the last dimension of q": _mix(_s / 4),
             }
-            _true = (_s / _r).softmax(-1) @ _v
+            _true = _mix(_s / _r)
             lk.judge.compare(_got, _true, _slips, "the numbers differ from the formula's")
     try:
         _flows = [
@@ -1613,7 +1616,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # | file | 5 MB, 528 MB | 45 MB | 330 MB |
 # | needs | little time (SqueezeNet) or much (VGG) | some time | much data, or a good pre-training |
 #
-# To use another one here, change `BACKBONE` in the settings cell: `"resnet18"` or `"vit_b_16"`.
+# To use another one, change `BACKBONE` in the settings cell: `"resnet18"` or `"vit_b_16"`.
 #
 # ## Fine-tuning: teach the borrowed network
 #
@@ -1732,7 +1735,7 @@ with lk.check("6.8", "freeze", "train_mode"):
             f"{_last} should learn. Dropout and pooling have none and do not count"
         )
     _none = _net()
-    freeze(_none, 0)
+    freeze(_none, last=0)
     assert not any(p.requires_grad for p in _none.parameters()), (
         "freeze(blocks, 0) must freeze all: chosen[-0:] is the whole list, and chosen[:-0] is empty"
     )
@@ -1800,7 +1803,7 @@ print("one photograph after the frozen stages:", tuple(shape))
 # learned, or the new head with its hidden layer and dropout? So a **control**: the same head, the same
 # epochs and learning rate, on features that stand still. Then one thing differs.
 #
-# The control is quick, because its features are there already. **Meanwhile:** which of the two will
+# The control is quick: its features are there already. **Meanwhile:** which of the two will
 # have the larger gap between training and held-out photographs?
 
 
@@ -2025,7 +2028,7 @@ print("fine-tuned minus logistic regression: {:+.1f} points, {:+.1f} to {:+.1f}"
 # photographs only; the interval also asks what other splits would have given, and is wider. The
 # verdict follows the interval.
 #
-# Take the verdict as it comes. It holds for this network, this plan, one seed and about 960 training
+# Take the verdict as it comes: it holds for this network, this plan, one seed and about 960 training
 # photographs; with more of them it may be another. The last line answers another question: head, scaling
 # and epochs differ there, too, so it says which of two *whole recipes* did better, not what learning in
 # the body added. If its interval holds 0, the cheaper recipe is the one to take.
@@ -2273,15 +2276,17 @@ with lk.check("6.11", "EncoderLayer"):
         _four = _x + _out(_mix(_one(_x), heads=4))
         _late = _x + _mlp(_two(_x))
         _on_normed, _other_norm = _one(_x) + _out(_mix(_one(_x))), _x + _out(_mix(_two(_x)))
+
+        def _then(tokens):
+            return tokens + _mlp(_two(tokens))
+
         _slips = {
-            "the heads are not apart: each does attention on its own share": _single
-            + _mlp(_two(_single)),
-            "`out` is missing: it mixes what the heads found": _unmixed + _mlp(_two(_unmixed)),
-            "what attention found is not added to the input": _lost + _mlp(_two(_lost)),
+            "the heads are not apart: each does attention on its own share": _then(_single),
+            "`out` is missing: it mixes what the heads found": _then(_unmixed),
+            "what attention found is not added to the input": _then(_lost),
             "what the small network gives is not added": _mlp(_two(_h)),
             "neither part is added to what was there": _mlp(_two(_lost)),
-            "the first norm is missing: attention works on normalised tokens": _raw
-            + _mlp(_two(_raw)),
+            "the first norm is missing: attention works on normalised tokens": _then(_raw),
             "the second norm is missing: the small network works on normalised tokens": _h
             + _mlp(_h),
             "both norms are missing": _raw + _mlp(_raw),
@@ -2290,26 +2295,24 @@ with lk.check("6.11", "EncoderLayer"):
             "the norms stand after the sums: here they come before each part": _two(
                 _after + _mlp(_after)
             ),
-            "`qkv` makes queries, keys, values, in this order": _kqv + _mlp(_two(_kqv)),
-            "`qkv` makes queries, keys and values, in this order": _vkq + _mlp(_two(_vkq)),
-            "`qkv` makes queries, then keys, then values": _qvk + _mlp(_two(_qvk)),
-            "right for 4 heads only: use self.heads": _four + _mlp(_two(_four)),
+            "`qkv` makes queries, keys, values, in this order": _then(_kqv),
+            "`qkv` makes queries, keys and values, in this order": _then(_vkq),
+            "`qkv` makes queries, then keys, then values": _then(_qvk),
+            "right for 4 heads only: use self.heads": _then(_four),
             "attention comes first, then the small network": _late + _out(_mix(_one(_late))),
             "the second step is added to what the first has made, not to the input": _x
             + _mlp(_two(_h)),
-            "add to the tokens as they came, not to the normalised ones": _on_normed
-            + _mlp(_two(_on_normed)),
+            "add to the tokens as they came, not to the normalised ones": _then(_on_normed),
             "the second step adds to what the first has made, not to normalised tokens": _two(_h)
             + _mlp(_two(_h)),
             "the small network has a norm of its own, norm2": _h + _mlp(_one(_h)),
-            "norm1 belongs to attention, norm2 to the small network": _other_norm
-            + _mlp(_two(_other_norm)),
+            "norm1 belongs to attention, norm2 to the small network": _then(_other_norm),
             "the norms are exchanged: norm1 belongs to attention": _other_norm
             + _mlp(_one(_other_norm)),
             "the small network is missing": _h,
-            "attention is missing": _x + _mlp(_two(_x)),
+            "attention is missing": _then(_x),
         }
-        if not torch.allclose(_got, _h + _mlp(_two(_h)), atol=1e-4):
+        if not torch.allclose(_got, _then(_h), atol=1e-4):
             for _message, _other in _slips.items():
                 assert not torch.allclose(_got, _other, atol=1e-4), _message
             raise AssertionError("other numbers than the two steps of the text give")

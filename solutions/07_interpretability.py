@@ -146,6 +146,8 @@ with lk.check("7.1", "collect"):
                 f"{error}: the layer may stand deep inside any network. Hook it; do not look for it"
             ) from None
         except IndexError as error:
+            if "list index" in str(error):
+                raise
             raise AssertionError(
                 f"{error}: for N images, N = len(images), logits[torch.arange(N), classes] picks "
                 "one logit each"
@@ -571,7 +573,9 @@ def shapley(worth):
 
 # %%
 with lk.check("7.3", "by_hand", "shapley"):
-    _hand = list(by_hand.values()) if isinstance(by_hand, dict) else by_hand
+    _hand = by_hand
+    if isinstance(by_hand, dict):
+        _hand = [by_hand[_k] for _k in ("abc" if {*by_hand} == {*"abc"} else by_hand)]
     _hand = lk.judge.read_array(_hand, (3,), "by_hand")
     _slips = {
         "what each earns alone: others may be there already": [6, 3, 0],
@@ -1363,7 +1367,8 @@ lk.figures.as_jpeg(figure)
 # (N,):
 #
 # - `hits`: whether the pixel with the largest value lies inside the mask (*pointing game*);
-# - `share`: how much of the **positive** attribution lies inside the mask, from 0 to 1.
+# - `share`: how much of the **positive** attribution lies inside the mask, from 0 to 1 (0 or NaN
+#   where nothing is positive).
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -1426,7 +1431,13 @@ with lk.check("7.6", "hits_and_share"):
     )
     assert np.allclose(_h, _th), "hits: is the pixel with the largest value of each map inside?"
     _dark = -np.abs(_maps)
-    _hd = lk.judge.as_array(lk.judge.call(hits_and_share, _dark, _masks)[0])
+    try:
+        _hd = lk.judge.as_array(lk.judge.call(hits_and_share, _dark, _masks)[0])
+    except ZeroDivisionError:
+        raise AssertionError(
+            "a map in which nothing is positive stops all others with a ZeroDivisionError: give "
+            "its share as 0 or NaN"
+        ) from None
     assert np.allclose(_hd, lk.explain.pointing_game(_dark, _masks)), (
         "hits: where all values of a map are negative, its largest is still the one nearest 0, and "
         "not a 0 from the mask"
@@ -1455,9 +1466,9 @@ with lk.check("7.6", "hits_and_share"):
 # ### Exercise 7.7: the deletion curve
 #
 # Write `deletion(model, images, maps, classes, baseline, steps)`. For $s = 0, …,$ `steps`, replace
-# the share $s/$`steps` of the pixels with the highest map values, in all colours, by those of
-# `baseline` (N, C, H, W), and record the softmax probability of `classes[i]` for image $i$. Return
-# an array (N, steps + 1).
+# the share $s/$`steps` of the pixels with the highest map values (of equal ones, any), in all
+# colours, by those of `baseline` (N, C, H, W), and record the softmax probability of `classes[i]`
+# for image $i$. Return an array (N, steps + 1).
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -1569,6 +1580,16 @@ with lk.check("7.7", "deletion"):
             f"24 pixels in 5 steps: after step {_s} the first {_s * 4.8:g} are replaced, rounded. "
             "Round s / steps times the number of pixels, not the pixels of one step"
         )
+    _adder = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).eval()
+    nn.init.constant_(_adder[1].weight.data[:1], 1 / 24)  # its first logit counts replaced pixels
+    _adder[1].weight.data[1:] = 0
+    _ties = np.repeat([0.0, 1.0], [60, 36]).reshape(4, 4, 6)
+    _given = _adder, torch.zeros(4, 3, 4, 6), _ties, _k, torch.ones(4, 3, 4, 6), 8
+    _got, _true = lk.judge.as_array(deletion(*_given)), lk.explain.deletion_curve(*_given)[1]
+    assert np.allclose(_got, _true, atol=1e-4), (
+        "where many pixels have one value, as Grad-CAM's zeros, too many or too few go at a step: "
+        "go by ranks, of which no two are the same, not by a threshold"
+    )
 
 # %% [markdown]
 # Now on real test images, with five maps. Each curve is a mean over images; the pictures become

@@ -174,7 +174,7 @@ with lk.check("8.1", "question"):
     assert _pair[0] != _pair[1], "that is no mistake: true and predicted class are the same"
     _share = float(data.train.counts().max() / len(data.train))
     _limit = question["useful from"]
-    assert not isinstance(_limit, str) and np.ndim(_limit) == 0, "'useful from' is a number"
+    assert not isinstance(_limit, str | None) and np.ndim(_limit) == 0, "'useful from' is a number"
     _limit = float(lk.judge.read_array(_limit, (), "'useful from'"))
     assert not 1 < _limit <= 100, "'useful from' is a share from 0 to 1, not per cent"
     assert _limit > _share, (
@@ -269,6 +269,7 @@ with lk.check("8.2", "card"):
         )
     for _key in ("images", "left out"):
         assert np.ndim(card[_key]) == 0, f"{_key!r} is one number, not the rows: count them"
+        assert not isinstance(card[_key], str), f"{_key!r} is a number, not the text {card[_key]!r}"
     _counts = data.counts()["all"].drop("all classes")
     _lost = int((problems["action"] == "left out").sum())
     assert card["images"] != len(data.train), (
@@ -281,7 +282,7 @@ with lk.check("8.2", "card"):
     assert not isinstance(card["smallest class"], int | np.integer), (
         "'smallest class' is a name, not a number"
     )
-    assert np.ndim(card["smallest class"]) == 0, (
+    assert isinstance(card["smallest class"], str), (
         f"'smallest class' is one name, not {type(card['smallest class']).__name__}: idxmin() "
         "gives the name alone"
     )
@@ -359,7 +360,7 @@ def count_leaks(data):
 with lk.check("8.3", "count_leaks"):
     _gen = np.random.default_rng(3)
 
-    def _parts(plant, side, sizes=(12, 8, 8)):
+    def _parts(plant, side, sizes):
         """Three parts of different images, then the planted copies (part, row, from part, row)."""
         _all = _gen.integers(0, 256, (sum(sizes), 3, side, side + 2), np.uint8)
         _cut = np.split(_all, np.cumsum(sizes)[:-1])
@@ -371,13 +372,14 @@ with lk.check("8.3", "count_leaks"):
         ]
         return lk.ImageData("made", *splits, "made for this check")
 
-    def _count(plant, change=None, side=18):
-        _made = _parts(plant, side)
+    def _count(plant, change=None, side=18, sizes=(12, 8, 8)):
+        _made = _parts(plant, side, sizes)
         if change:
             change(_made)
         _got = count_leaks(_made)
         assert _got is not None, "count_leaks gives None: is `return` missing?"
         assert np.ndim(_got) == 0, "return one number, not a list"
+        assert not isinstance(_got, str), f"return a number, not the text {_got!r}"
         assert float(_got) == int(_got), f"return how many images there are, not {float(_got):.3g}"
         return int(_got)
 
@@ -407,6 +409,14 @@ with lk.check("8.3", "count_leaks"):
         "a mirrored image has the same mean and sum, but other pixels: compare all pixels in place"
     )
 
+    def _other_colours(made):
+        made.test.images[0] = made.train.images[0].flip(0)
+
+    assert _count([], _other_colours) == 0, (
+        "an image whose colours have changed places is another one, with the same grey: compare "
+        "all colours"
+    )
+
     def _same_first_row(made):
         made.test.images[0, :, 0] = made.train.images[0, :, 0]
 
@@ -427,6 +437,11 @@ with lk.check("8.3", "count_leaks"):
         made.test.images[0], made.test.labels[0] = made.train.images[1], 1
 
     assert _count([], _other_label) == 1, "a copy under another label is a leak too"
+    _copies = [(part, row, 0, 10 * part + row) for part in (1, 2) for row in range(8)]
+    assert _count(_copies, sizes=(40, 8, 8)) == 16, (
+        "with 40 images to learn from, copies are missed or invented: a distance or a product of "
+        "floats is rounded (torch.cdist, too); compare the bytes"
+    )
 
 # %% tags=["nbval-check-output"]
 print("as many as labkit lists:", count_leaks(data) == len(lk.data.find_leaks(data)))
@@ -781,8 +796,11 @@ with lk.check("8.6", "choose", "chosen"):
     assert _ask(_plain) == "y", f"7 of 8 right is the highest accuracy here, not {_ask(_plain)!r}"
     _doubt = {"x": _made(7, sure=9.0), "y": _made(6, sure=0.1), "z": _made(6, sure=0.1)}
     assert _ask(_doubt) == "x", "accuracy comes first: a lower loss counts among equals only"
-    _close = {"x": _made(34_800, 0.1, 40_000), "y": _made(34_801, 9.0, 40_000)}
-    assert _ask(_close) == "y", "34,801 of 40,000 right are more than 34,800: do not round"
+    _close = {"x": _made(34_800, 0.1, 40_000), "y": _made(34_801, 9e4, 40_000)}
+    assert _ask(_close) == "y", (
+        "34,801 of 40,000 right are more than 34,800, whatever the losses: do not round, and add "
+        "nothing to the accuracy"
+    )
     for _order in (("low", "high"), ("high", "low")):
         for _much in (1.0, 5.0):
             _equal = {name: _made(4, sure=0.2 if name == "low" else _much) for name in _order}
@@ -1006,7 +1024,9 @@ with lk.check("8.8", "recall_with_interval"):
             )
             raise
         assert _got is not None, "recall_with_interval gives None: is `return` missing?"
+        _given = _got
         _got = lk.judge.read_array(_got, (3,), "your answer of three numbers (recall, low, high)")
+        assert np.shape(_given) == (3,), "return the three numbers, not a list that holds a list"
         assert not 1 < _got[0] <= 100, "shares from 0 to 1, not per cent"
         _right = np.array(lk.statistics.wilson_interval(_hits, _of))
         _slips = {
@@ -1035,13 +1055,13 @@ with lk.check("8.8", "recall_with_interval"):
 
 # %%
 present = [name for c, name in enumerate(data.classes) if (result.labels == c).any()]
-recalls = pd.DataFrame(
-    [recall_with_interval(result, name) for name in present], present, ["recall", "low", "high"]
-)
+# a Series takes whatever your function gives, so that a wrong answer can be looked at, too
+rows = [list(pd.Series(recall_with_interval(result, name))) for name in present]
+recalls = pd.DataFrame(rows, present).rename(columns=dict(enumerate(["recall", "low", "high"])))
 recalls["test images"] = [
     int((result.labels == data.classes.index(name)).sum()) for name in present
 ]
-recalls.sort_values("recall").round(2)
+recalls.sort_values(recalls.columns[0]).round(2)
 
 # %%
 lk.figures.confusion_matrix(result)

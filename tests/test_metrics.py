@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -176,6 +177,8 @@ def test_repr_states_accuracy_interval_and_origin(result):
         ([[1, 0]], [-1], ", -1 … -1;"),
         ([[1, 0]], [0.9], "labels are no whole numbers"),
         ([[1, 0]], [float("nan")], "labels are no whole numbers"),
+        ([[1, 0]], ["a"], "labels are no whole numbers"),
+        ([[1, 0]], [None], "labels are no whole numbers"),
     ],
 )
 def test_what_does_not_fit_together_is_named(logits, labels, message):
@@ -196,3 +199,26 @@ def test_bad_questions_are_answered_with_what_is_possible(result):
         result.calibration_bins(2.5)
     with pytest.raises(ValueError, match="300 labels but 2 indices"):
         random_predictions(indices=[1, 2])
+
+
+def test_names_without_an_order_are_refused():
+    with pytest.raises(ValueError, match="which has no order; give a list"):
+        Predictions([[1, 0]], [0], {"a", "b"})
+
+
+def test_probabilities_for_logits_are_told_and_their_logarithms_serve(recwarn, result):
+    share = result.probabilities
+    right = Predictions(np.log(share), result.labels, CLASSES)
+    assert right.confidence == pytest.approx(result.confidence) and not recwarn
+    Predictions(np.eye(2)[[0, 1, 1]], [0, 1, 1], ("a", "b"))  # answers that are 0 or 1
+    Predictions(np.ones((3, 1)), [0, 0, 0], ("a",))
+    assert not recwarn
+    with pytest.warns(UserWarning, match="look like probabilities") as told:
+        Predictions(share, result.labels, CLASSES)
+    assert told[0].filename == __file__
+
+
+def test_tensors_that_learn_or_are_bfloat16_are_taken():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    for some in (logits, logits.bfloat16()):
+        assert Predictions(some, torch.tensor([0, 1]), ("a", "b")).accuracy == 1

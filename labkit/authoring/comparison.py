@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from torch import nn
 
 from labkit import models
@@ -21,9 +20,10 @@ Each table has its own data: compare within a table only.
 
 The interval (95 %) is that of the first seed: what its n test images can tell, or, for
 cross-validation, what its folds can. Where several seeds were run, the lowest and highest stand
-behind it. Seconds are a rough guide: one training on the machine that [RESULTS.md](../RESULTS.md)
-names for the lab, or, for a recording, on the processor that stands beside them or in its note
-there. "lab" means that only the time of the whole lab was measured.
+behind it. Seconds are a rough guide: the first seed's training on the machine that
+[RESULTS.md](../RESULTS.md) names for the lab, or, for a recording, on the processor that stands
+beside them or in its note there. "lab" means that only the time of the whole lab was measured.
+Epochs differ from row to row, so neither accuracies nor seconds compare the networks alone.
 """
 _FOOT = """
 **How to choose.** Begin with the cheapest model that could do. With few images try borrowed
@@ -81,11 +81,11 @@ APPROACHES = (
     ),
     Approach(
         *("Wide CNN (`WideCNN`)", "05_cnn_ladder", "WideCNN, Adam"),
-        *("thousands of images, a GPU", "when a narrow one has proved too small"),
+        *("thousands of images; patience or a GPU", "when a narrow one has proved too small"),
     ),
     Approach(
         *("VGG16, from random weights", "05_cnn_ladder", "VGG16"),
-        *("a GPU, and many more images than these", "to see what size alone does not buy"),
+        *("patience or a GPU; more images than these", "to see what size alone does not buy"),
     ),
     Approach(
         *("Small CNN, trained for a minute", "05_cnn_ladder", "challenge"),
@@ -162,7 +162,7 @@ def _recorded(name: str) -> dict:
     return found | {
         "origin": str(test.origin),
         "note": f"{training.parameters:,} parameters",
-        "seconds": f"{made['seconds']:.0f} on {made['processor']}",
+        "seconds": f"{made['seconds']:.0f} on {made['processor']}, {len(training.history)} epochs",
     }
 
 
@@ -173,8 +173,8 @@ def _row(approach: Approach, results: list[tuple[dict, dict]]) -> str:
     if len(results) > 1:
         each = [100 * result["accuracy"] for result, _ in results]
         said += f"; {len(each)} seeds {min(each):.1f}–{max(each):.1f}"
-    times = [_number(r"([\d.,]+) s\b", result) for result, _ in results]
-    seconds = f"{np.mean(times):.0f}" if all(times) else f"lab {run['seconds']:.0f}"
+    trained = _number(r"([\d.,]+) s\b", first)
+    seconds = f"{trained:.0f}" if trained else f"lab {run['seconds']:.0f}"
     seconds = first.get("seconds", seconds)
     count = _number(r"([\d,]+) parameters", first)
     if count is None and approach.network:

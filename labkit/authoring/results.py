@@ -33,7 +33,9 @@ which machine.
 A row is one reported number: the mean over the seeds (the same lab with `LABKIT_SEED` = 0, 1, …),
 the lowest and the highest seed, and the 95 % interval of the first seed, which says what its n
 test images can tell (for cross-validation: what its folds can). With one seed, nothing here says
-how much another one would differ. The first seed is also what the notebooks in `solutions/` hold.
+how much another one would differ. The notes are the first seed's, too, and the notebooks in
+`solutions/` hold it. Times of one lab differ also because the seed that first needs another lab's
+network trains it.
 
 | Lab | What | Mean % | Seeds | Lowest–highest % | 95 % interval % | n | Data | Notes |
 |---|---|---|---|---|---|---|---|---|
@@ -75,7 +77,9 @@ def table(measured: dict[str, dict]) -> str:
             report = Report(**run)
             own = [r for r in report.results if "recording" not in r.get("note", "")]
             percent = ", ".join(f"{100 * r['accuracy']:.1f}" for r in own)
-            others.append(f"- {lab}: {_times([report])}; {machine_there}; accuracies {percent} %")
+            left_out = ", without recordings" if len(own) < len(report.results) else ""
+            line = f"- {lab}: {_times([report])}; {machine_there}; accuracies {percent} %"
+            others.append(line + left_out)
     text = [*rows, "", "Time of each run, all cells together:", "", *times, ""]
     if others:
         text += ["On other machines, one seed each; not in the table above:", "", *others, ""]

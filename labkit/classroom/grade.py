@@ -76,7 +76,7 @@ class _Run:
     ) -> None:
         self.steps, self.limits, self.uses, self.answers = steps, limits, uses, answers
         self.numbers = dict.fromkeys(step.unit for step in steps if step.kind == "check")
-        tried = {step.unit for step in steps if step.kind == "own"}
+        tried = {number for step in steps for number in step.exercises()}
         self.verdicts = {
             number: Verdict(number, "nobody", False, "○ not attempted")
             for number in self.numbers

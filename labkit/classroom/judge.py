@@ -27,7 +27,7 @@ from IPython.core.getipython import get_ipython
 from IPython.utils.capture import capture_output
 
 import labkit
-from labkit.classroom import suspects
+from labkit.classroom import libraries, origin, suspects
 from labkit.classroom.seal import PARTS, REPLY, mac
 from labkit.notebook import exercise
 from labkit.notebook.answers import assigned_names, describe_error, session
@@ -56,7 +56,7 @@ def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:
     bench = _Bench(get_ipython(), frozenset(answers))
     publish, last, busy, judging = bench.shell.display_pub.publish, [-1], [False], [False]
     # names of this function, to which no module leads: what a module holds can be replaced there
-    replaced, frame = suspects.ground(), sys._getframe
+    replaced, frame, looks = suspects.ground(), sys._getframe, origin.looks
     frames, never, traces, leads = _FRAMES, _NEVER, _TRACES, _LEADS_TO_FRAMES
     parts, end, whole = PARTS, REPLY, int
 
@@ -68,8 +68,9 @@ def arm(key: str, uses: Sequence[str], answers: Sequence[str]) -> None:
                 raise RuntimeError(f"{event}: not while a lab is graded")
             if event in frames or args[1] in leads:
                 busy[0] = True
+                above = args[0] if judging[0] and event == "sys._getframe" else None
                 try:
-                    asks = (judging[0] and replaced()) or suspects.looks(frame(1))
+                    asks = (judging[0] and replaced()) or looks(frame(1), above)
                 finally:
                     busy[0] = False
                 if asks:
@@ -120,7 +121,8 @@ def _apart(function: Callable, *arguments: Any) -> Any:
     done.acquire()
     _thread.start_new_thread(call, ())
     done.acquire()
-    return found[0]
+    (answer,) = found  # nobody else has put one there
+    return answer
 
 
 def _attempt(source: CodeType, values: dict[str, Any]) -> BaseException | None:
@@ -141,12 +143,17 @@ class _Bench:
         modules = {k: v for k, v in shell.user_ns.items() if isinstance(v, ModuleType)}
         self.kit: dict[str, Any] = modules
         self.changes, self.path = suspects.changes, [place for place in sys.path if place]
+        self.finders = list(sys.meta_path)
         self.before, self.compared = suspects.callables(), suspects.comparisons()
+        self.libraries, self.hook, self.inside = libraries.watch(), "", {}
 
     def keep(self, number: str, text: str) -> str:
         """Remember the kit's values of these names, which its own cells have just assigned."""
         values = self.shell.user_ns
-        self.kit |= {name: values[name] for name in text.split() if name in values}
+        given = {name: values[name] for name in text.split() if name in values}
+        self.kit |= given
+        self.inside |= {name: suspects.inside(name, value) for name, value in given.items()}
+        self.hook = self.hook or libraries.hook(self.shell)  # the kit's cells ran with it
         return "kept"
 
     def restore(self, number: str, text: str) -> str:
@@ -165,10 +172,13 @@ class _Bench:
         if self._says(number, check, values, AssertionError("decoy"))[0]:
             return "0 yours ✗ not judged: a check that must fail does not; look"
         values = self._values()
+        before, own = self.own_builtins | values, {*assigned_names(text)}
         body = compile(ast.Module(check.body, []), f"<check {number}>", "exec")
         gc.disable()  # a class that the answer makes meanwhile must still be there to be seen
         end = self._end(check, body, values)
         fault = self._fault(body)  # what the answer did while the check called it
+        changed = [n for n in values.keys() & before.keys() - own if values[n] is not before[n]]
+        fault = fault or (f"the code replaces {changed[0]} in the check; look" if changed else "")
         gc.enable()
         if fault:
             return f"0 yours ✗ not judged: {fault}"
@@ -177,8 +187,11 @@ class _Bench:
         return f"{passed:d} {whose} {readable}"
 
     def _fault(self, check: CodeType | None = None) -> str:
-        if changed := list(self.changes(self.before)):
+        anew = suspects.put_anew(self.inside, self.kit)
+        if changed := [*self.changes(self.before), *anew, *self.libraries()]:
             return f"the code replaces {', '.join(changed[:3])}; look"
+        if hook := self.hook or libraries.hook(self.shell):
+            return f"the code adds to what runs each cell ({hook}); look"
         if found := next(suspects.own_comparisons(self.compared, check), ""):
             return f"{found} says itself what a comparison gives; look"
         lines = [line for cell in session.cells for line in cell.splitlines() if "import" in line]
@@ -202,11 +215,13 @@ class _Bench:
 
     def _end(self, check: ast.stmt, body: CodeType, values: dict[str, Any]) -> BaseException | None:
         """What stops the asserts of a check; nothing of the kit waits for it in their frames."""
-        own_path, sys.path[:] = sys.path[:], self.path  # no answer's module stands in for another
+        # no answer's module stands in for another
+        own_path, sys.path[:] = sys.path[:], self.path
+        own_finders, sys.meta_path[:] = sys.meta_path[:], self.finders
         quiet = warnings.catch_warnings(action="ignore")  # the answer may have made them errors
         with exercise._same_chance_afterwards(), quiet, self.listen():
             end = _apart(_attempt, body, values)
-        sys.path[:] = own_path
+        sys.path[:], sys.meta_path[:] = own_path, own_finders
         names = assigned_names(ast.unparse(check))
         self.shell.user_ns |= {name: values[name] for name in names if name in values}
         return end

@@ -1,10 +1,12 @@
 """The order in which the cells of a submission and of the kit run when an answer is graded."""
 
+import ast
 from dataclasses import dataclass
 
 from nbformat import NotebookNode
 
-from labkit.authoring.cells import marker, tags
+from labkit.authoring.cells import START, marker, tags
+from labkit.authoring.rules import plain_python
 from labkit.classroom.merge import merge
 from labkit.notebook import markers
 
@@ -17,14 +19,22 @@ class Step:
     unit: str  # the exercise, or a name of its own for a cell of none
     source: str
 
+    def exercises(self) -> list[str]:
+        """Those that a student's cell answers: its own, and where cells were merged, others."""
+        marked = [number for role, number in markers.lines(self.source) if role == "exercise"]
+        return list(dict.fromkeys([self.unit, *marked])) if self.kind == "own" else []
+
 
 def plan(submission: NotebookNode, lab: NotebookNode) -> list[Step]:
     """The cells to run, in the lab's order: the set-up first, an answer's check after its cells."""
     merged = merge(submission, lab)
     kit = {cell.id: cell for cell in lab.cells}
+    setup = next(cell.source for cell in lab.cells if "setup" in tags(cell))
     steps: list[Step] = []
     unit, waiting = "", []
     for position, cell in enumerate(merged.nb.cells):
+        if cell.cell_type == "raw" and cell.id not in kit and START.search(cell.source):
+            steps.append(Step("own", "set-up", _added(cell.source, setup)))
         if cell.cell_type != "code":
             continue
         role, number = marker(cell)
@@ -42,12 +52,23 @@ def plan(submission: NotebookNode, lab: NotebookNode) -> list[Step]:
             steps.append(Step("own", unit or f"cell {position}", cell.source))
         elif role in ("solution", "check"):
             waiting = sorted([*waiting, Step(role, number, cell.source)], key=lambda s: s.kind)
-        else:  # a stub without its marker: an answer in a cell of its own may follow it
+        elif not any(role and number in step.exercises() for step in steps):
+            # a stub without its marker: an answer in a cell of its own may follow it
             text = "\n".join(t for t in cell.source.splitlines() if not markers.lines(t))
             steps.append(Step("given", "", text if role else cell.source))
-    setup = next(i for i, cell in enumerate(lab.cells) if "setup" in tags(cell))
-    first = next(s for s in steps if s.source == lab.cells[setup].source)
+    first = next(s for s in steps if s.source == setup)
     return [first, *(s for s in [*steps, *waiting] if s is not first)]
+
+
+def _added(source: str, setup: str) -> str:
+    """What a student's set-up does beside the kit's, such as an import; "" if it is no Python."""
+    try:
+        own, known = (ast.parse(plain_python(text)).body for text in (source, setup))
+    except SyntaxError:
+        return ""
+    kits = {ast.dump(statement) for statement in known}
+    texts = [ast.unparse(statement) for statement in own if ast.dump(statement) not in kits]
+    return "\n".join(text for text in texts if "start_lab(" not in text)
 
 
 def _claim(steps: list[Step], number: str) -> None:
@@ -63,6 +84,6 @@ def answers(submission: NotebookNode, lab: NotebookNode) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     numbers = {marker(cell)[1] for cell in lab.cells}
     for step in plan(submission, lab):
-        if step.kind == "own" and step.unit in numbers:
-            found.setdefault(step.unit, []).append(step.source)
+        for number in filter(numbers.__contains__, step.exercises()):
+            found.setdefault(number, []).append(step.source)
     return {number: "\n\n".join(texts) for number, texts in found.items()}

@@ -1,15 +1,13 @@
-"""What in a submission's kernel could make a check lie: changed functions, comparisons, frames.
+"""What in a submission's kernel could make a check lie: changed functions, comparisons.
 
-Code is judged by where it comes from, not by what it calls itself: a library's lies below Python's
-own folders, and what it defines is found there under its name.
+Code is judged by where it comes from (`origin`), not by what it calls itself: what a library
+defines is found there under its name.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import Field, make_dataclass
-from functools import partialmethod
-from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from unittest import mock
@@ -17,7 +15,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-import labkit
+from labkit.classroom.origin import LIBRARY, code_of, function_of, of_library
 
 _WATCHED = ("builtins", "math", "random", "contextlib", "inspect", "copy", "numpy", "pandas")
 _WATCHED += ("numpy.linalg", "numpy.testing", "torch", "torch.nn", "torch.nn.functional")
@@ -33,6 +31,7 @@ _COMPARES |= {"__array_ufunc__", "__array_function__", "__torch_dispatch__"}
 _COMPARES |= {"__class__"}
 # the judge's own modules, and of others what it calls before it looks whether they are changed
 _OURS = ("labkit.classroom.judge", "labkit.classroom.suspects", "labkit.notebook.exercise")
+_OURS += ("labkit.classroom.libraries", "labkit.classroom.origin")
 _OURS += ("labkit.notebook.answers", "labkit.notebook.judge")
 _LATE = frozenset(f"__{name}__" for name in "warningregistry annotations annotate".split())
 _LATE |= {"__annotations_cache__", "__annotate_func__"}  # what Python adds when it needs it
@@ -45,9 +44,6 @@ _HARMLESS |= {"__static_attributes__", "__firstlineno__", "__annotations_cache__
 _EQUAL_ALL = ("unittest", "_pytest", "dirty_equals")  # libraries made to say yes to a comparison
 # slots, methods and attributes that are written in C
 _OF_C = (type(int.__eq__), type(str.join), type(vars(type)["__name__"]))
-_PLACES = [sys.prefix, sys.base_prefix, str(Path(labkit.__file__).parent)]
-_PLACES += [place for place in sys.path if place.endswith(("site-packages", "dist-packages"))]
-_LIBRARY = tuple(f"{place.rstrip('/')}/" for place in _PLACES)
 
 Comparisons = dict[tuple[int, str], tuple[type, Any]]  # by the id of a class and a method's name
 
@@ -111,7 +107,7 @@ def own_comparisons(before: Comparisons, check: CodeType | None = None) -> Itera
     for (number, name), (owner, value) in comparisons().items():
         if before.get((number, name), (None, None))[1] is value:
             continue
-        of_check = any(_code(value) is part for part in _inside(check))
+        of_check = any(code_of(value) is part for part in _inside(check))
         if of_check or _of_library(owner, value) or _of_dataclass(owner, name):
             before[number, name] = owner, value
         else:
@@ -133,50 +129,22 @@ def _of_library(owner: type, value: Any) -> bool:
     if home.startswith(("__main__", *_EQUAL_ALL)) or not isinstance(module, ModuleType):
         return False
     outermost = type.__dict__["__qualname__"].__get__(owner).partition(".")[0]
-    file, code = str(vars(module).get("__file__")), _code(value)
+    file, code = str(vars(module).get("__file__")), code_of(value)
     known = not code or of_library(code) or code.co_filename.startswith("<attrs generated ")
-    return bool(file.startswith(_LIBRARY) and outermost in vars(module) and known)
-
-
-def _code(value: Any) -> CodeType | None:
-    kind = type(value)  # an instance may lie about its class
-    if issubclass(kind, classmethod | staticmethod):
-        value = value.__func__
-    elif issubclass(kind, property):
-        value = value.fget
-    elif issubclass(kind, partialmethod):
-        value = value.func
-    return value.__code__ if type(value) is FunctionType else None
+    return bool(file.startswith(LIBRARY) and outermost in vars(module) and known)
 
 
 def _of_dataclass(owner: type, name: str) -> bool:
     """Whether it is what `dataclass` itself writes: a class of the same fields has the same."""
-    fields, code = vars(owner).get("__dataclass_fields__"), _code(vars(owner).get(name))
+    fields, code = vars(owner).get("__dataclass_fields__"), code_of(vars(owner).get(name))
     if not isinstance(fields, dict) or not code:
         return False
     # a ClassVar or InitVar is listed, too, and not compared
     real = [f for f in fields.values() if type(f) is Field and f._field_type.name == "_FIELD"]
     compared = [field.name for field in real if field.compare]
-    twin = _code(vars(make_dataclass("Twin", compared, order=True)).get(name))
+    twin = code_of(vars(make_dataclass("Twin", compared, order=True)).get(name))
     same = ("co_code", "co_names", "co_consts")
     return bool(twin) and all(getattr(code, part) == getattr(twin, part) for part in same)
-
-
-def of_library(code: CodeType) -> bool:
-    """Whether a file of Python, of an installed package or of labkit holds this code."""
-    return code.co_filename.startswith((*_LIBRARY, "<frozen "))
-
-
-def looks(frame: Any) -> bool:
-    """Whether code of no library asks for this frame, itself or through what hands frames out."""
-    while frame and _hands_out(frame.f_code):
-        frame = frame.f_back
-    return bool(frame) and not of_library(frame.f_code)
-
-
-def _hands_out(code: CodeType) -> bool:
-    walks = code.co_filename.endswith("/traceback.py") and code.co_name.startswith("walk_")
-    return walks or code.co_filename.endswith("/inspect.py")
 
 
 def equal_all(values: dict[str, Any]) -> str:
@@ -193,7 +161,7 @@ def changes(before: dict[str, Any]) -> Iterator[str]:
     now = callables()
     yield from (name for name, value in before.items() if now.get(name) is not value)
     for name in now.keys() - before.keys():  # `torch.Tensor.all = …` hides what it inherits
-        code = _code(now[name])
+        code = code_of(now[name])
         of_class = isinstance(before.get(name.rpartition(".")[0]), type)
         if of_class and not (code and of_library(code)):
             yield name
@@ -236,10 +204,29 @@ def _home(owner: type) -> str:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """The code of a function, and the functions that it wraps: both can be put into it anew."""
-    if code := _code(value):
-        yield "__code__", code
+    """What can be put into a function anew: its code, its defaults, the functions that it wraps."""
+    if function := function_of(value):
+        yield "__code__", function.__code__
+        yield "__defaults__", function.__defaults__
+        for name, default in (function.__kwdefaults__ or {}).items():
+            yield f"__kwdefaults__[{name}]", default
     for number, cell in enumerate((type(value) is FunctionType and value.__closure__) or ()):
         with suppress(ValueError):  # an empty one
             if type(cell.cell_contents) is FunctionType:
                 yield f"__closure__[{number}]", cell.cell_contents
+
+
+def inside(name: str, value: Any) -> dict[str, Any]:
+    """What can be put anew into a function or class, as it is now."""
+    found = {name: value}
+    if issubclass(type(value), type):
+        found |= {f"{name}.{key}": part for key, part in vars(value).items() if code_of(part)}
+    parts = {f"{label}.{part}": v for label, one in found.items() for part, v in _parts(one)}
+    return found | parts
+
+
+def put_anew(held: dict[str, dict[str, Any]], values: dict[str, Any]) -> Iterator[str]:
+    """What is no longer as `inside` found it in these values, by the full name."""
+    for name, before in held.items():
+        now = inside(name, values[name])
+        yield from (label for label, part in before.items() if now.get(label) is not part)

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image, ImageOps
 
+from labkit import settings
 from labkit.data.image_data import ImageSplit
 from labkit.data.origin import read_origin
 from labkit.display import track
@@ -47,7 +48,7 @@ def load_folder(
     Example:
         >>> images, problems = load_folder("data/pbc")  # doctest: +SKIP
     """
-    root = Path(path)
+    root = settings.expanded(os.fspath(path))
     _check_size(size)
     files = _class_files(root)
     photographs, shapes, rows = {}, {}, []
@@ -143,6 +144,8 @@ def _read(file: Path) -> tuple[np.ndarray | None, list[tuple[str, str]]]:
     """The pixels of a file, or None; what was wrong with it, and what was done."""
     defects = []
     try:
+        if not (file.is_file() or file.is_dir()):  # a link to nothing, or to what never answers
+            raise FileNotFoundError
         with Image.open(file) as image:
             if image.mode.startswith(("I", "F")):  # Pillow would cut off all above 255: white
                 return None, [(f"colour mode {image.mode}: more than 8 bits a colour", "left out")]

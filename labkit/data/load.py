@@ -64,10 +64,11 @@ def load_dataset(
     """
     if classes is not None:
         classes = _names(classes)
-    if str(name).lower().endswith(".npz"):
-        return _load_file(Path(name), size, classes)
-    if str(name) not in NAMES and Path(name).is_dir():
-        return _load_own_folder(Path(name), size, classes)
+    path = settings.expanded(str(name))
+    if path.suffix.lower() == ".npz":
+        return _load_file(path, size, classes)
+    if (isinstance(name, Path) or name not in NAMES) and path.is_dir():
+        return _load_own_folder(path, size, classes)
     if classes is not None:
         raise ValueError(f"{str(name)!r} has class names; give classes with a file or folder only.")
     item = entry(str(name))

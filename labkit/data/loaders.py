@@ -97,8 +97,22 @@ class BatchLoader:
             # index_select copies whole images; indexing with [rows] takes ten times as long
             images = self._images.index_select(0, rows).to(self.device).float().div_(255)
             if self.augment is not None:
-                images = self.augment(images)
+                images = _augmented(self.augment, images)
             yield self.normalize(images), self._labels.index_select(0, rows.to(self.device))
+
+
+def _augmented(augment: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    changed = augment(images)
+    if not isinstance(changed, Tensor):
+        found = f"a {type(changed).__name__}"
+    elif not changed.is_floating_point() or changed.ndim != 4 or len(changed) != len(images):
+        found = f"{changed.dtype} {tuple(changed.shape)}".removeprefix("torch.")
+    else:
+        return changed
+    raise ValueError(
+        f"augment made {found} of {len(images)} images; it must give as many, as a tensor of "
+        "floats from 0 to 1, (batch, channels, height, width)."
+    )
 
 
 def row_numbers(indices: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:

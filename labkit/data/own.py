@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from labkit.data.image_data import ImageData, ImageSplit
-from labkit.data.splits import duplicate_groups, split_indices
+from labkit.data.splits import deal_groups, duplicate_groups, split_indices
 
 
 def split_data(
@@ -43,12 +43,19 @@ def split_data(
         >>> find_leaks(data).empty
         True
     """
-    together = duplicate_groups(images.images)
+    if not isinstance(images, ImageSplit):
+        kind = type(images).__name__
+        raise TypeError(f"images is of type {kind}; give an ImageSplit, as lk.load_folder does.")
+    together, labels, divide = duplicate_groups(images.images), images.labels.numpy(), split_indices
     if groups is not None:
         if len(groups) != len(images):
             raise ValueError(f"There are {len(images)} images but {len(groups)} groups.")
-        together = _joined(together, _numbered(groups))
-    rows = split_indices(images.labels, together, fractions, seed)
+        numbers = _numbered(groups)
+        if len(set(zip(numbers.tolist(), labels.tolist(), strict=True))) > numbers.max() + 1:
+            split_indices(labels, together, fractions, seed)  # a class of copies is refused
+            divide = deal_groups
+        together = _joined(together, numbers)
+    rows = divide(labels, together, fractions, seed)
     parts = (replace(images.subset(part), answers=set()) for part in rows)
     what = "identical images" if groups is None else "identical images and those of one group"
     note = f"Split by labkit (seed {seed}): stratified; {what} are in one part."
@@ -85,10 +92,12 @@ def _numbered(groups: Sequence[int | str]) -> np.ndarray:
     """Groups (N,) as numbers from 0."""
     if np.ndim(groups) != 1:
         raise ValueError(f"groups has the shape {np.shape(groups)}; give one group an image, (N,).")
-    if unknown := int(pd.isna(np.asarray(groups, dtype=object)).sum()):
+    # a table that is read without pandas has empty texts where nothing was known
+    known = [not ((isinstance(g, str) and not g.strip()) or pd.isna(g)) for g in groups]
+    if unknown := len(known) - sum(known):
         raise ValueError(
-            f"{unknown} of {len(groups)} groups are not known (None or NaN): leave these images "
-            "out, or give each a group of its own if nothing else shows the same."
+            f"{unknown} of {len(groups)} groups are not known (empty, None or NaN): leave these "
+            "images out, or give each a group of its own if nothing else shows the same."
         )
     return pd.factorize(np.asarray(groups))[0]
 

@@ -51,27 +51,12 @@ def split_indices(
         >>> len(train), len(val), len(test)
         (28, 6, 6)
     """
-    if len(fractions) != 3 or min(fractions) <= 0 or not abs(sum(fractions) - 1) <= 1e-9:
-        raise ValueError(f"fractions are {fractions}; give three positive shares that add up to 1.")
-    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
-        raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to {2**32 - 1}.")
+    _check_shares(fractions, seed)
     labels = np.asarray(labels)
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     if len(groups) != len(labels):
         raise ValueError(f"There are {len(labels)} labels but {len(groups)} groups.")
-    units, first = np.unique(groups, return_index=True)
-    unit_labels = labels[first]
-    # of all classes: images that are copies of another one's make no unit of their own
-    units_of = {name: int((unit_labels == name).sum()) for name in np.unique(labels)}
-    name = min(units_of, key=units_of.__getitem__, default=None)
-    if name is None:
-        raise ValueError("There are no labels, so that there is nothing to split.")
-    if units_of[name] < 3:
-        raise ValueError(
-            f"A class has fewer than 3 separate images: class {name} has "
-            f"{units_of[name]}, if what stays together counts once, and cannot be in every part. "
-            "Add images of it, or leave it out."
-        )
+    units, unit_labels = _units(labels, groups)
     share = fractions[2] / (fractions[1] + fractions[2])
     try:
         train, rest = train_test_split(
@@ -82,6 +67,98 @@ def split_indices(
     except ValueError as error:
         raise ValueError(f"A class has too few separate images for {fractions}: {error}") from None
     return tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
+
+
+def _check_shares(fractions: tuple[float, float, float], seed: int) -> None:
+    if len(fractions) != 3 or min(fractions) <= 0 or not abs(sum(fractions) - 1) <= 1e-9:
+        raise ValueError(f"fractions are {fractions}; give three positive shares that add up to 1.")
+    if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
+        raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to {2**32 - 1}.")
+
+
+def _units(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The groups, and the class of each: that of its first image."""
+    units, first = np.unique(groups, return_index=True)
+    unit_labels = labels[first]
+    # of all classes: images that are copies of another one's make no unit of their own
+    _check_separate({name: int((unit_labels == name).sum()) for name in np.unique(labels)})
+    return units, unit_labels
+
+
+def _check_separate(units_of: dict[int, int]) -> None:
+    """Raise ValueError where a class, with its number of groups, cannot be in all three parts."""
+    name = min(units_of, key=units_of.__getitem__, default=None)
+    if name is None:
+        raise ValueError("There are no labels, so that there is nothing to split.")
+    if units_of[name] < 3:
+        raise ValueError(
+            f"A class has fewer than 3 separate images: class {name} has "
+            f"{units_of[name]}, if what stays together counts once, and cannot be in every part. "
+            "Add images of it, or leave it out."
+        )
+
+
+def deal_groups(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As ``split_indices``, for groups that hold several classes each, such as patients.
+
+    The largest first, each group goes where the images that it has are lacking most.
+
+    Args:
+        labels: (N,) the class of each image.
+        groups: (N,) what stays together.
+        fractions: the shares of training, validation and test.
+        seed: another seed deals groups of one size in another order.
+
+    Returns:
+        Three sorted int64 arrays of indices.
+
+    Raises:
+        ValueError: for a class that fewer than three groups have, or that a part would lack.
+
+    Example:
+        >>> labels, patients = np.tile([0, 1], 20), np.repeat(np.arange(20), 2)
+        >>> [np.bincount(labels[rows]).tolist() for rows in deal_groups(labels, patients)]
+        [[14, 14], [3, 3], [3, 3]]
+    """
+    _check_shares(fractions, seed)
+    classes, label = np.unique(labels, return_inverse=True)
+    units, unit = np.unique(groups, return_inverse=True)
+    table = np.zeros((len(units), len(classes)))  # images by group and class
+    np.add.at(table, (unit, label), 1)
+    _check_separate(dict(zip(classes.tolist(), (table > 0).sum(0).tolist(), strict=True)))
+    order = np.random.default_rng(seed).permutation(len(units))
+    order = order[np.argsort(-table[order].sum(1), kind="stable")]
+    for lacking_first in (False, True):
+        part_of, filled = _deal(table, np.outer(fractions, table.sum(0)), order, lacking_first)
+        if filled.all():
+            break
+    else:
+        part, name = np.argwhere(filled == 0)[0]
+        raise ValueError(
+            f"No way was found to give {('training', 'validation', 'test')[part]} an image of "
+            f"class {classes[name]}: try another seed or other fractions, or add groups."
+        )
+    return tuple(np.flatnonzero(part_of[unit] == part) for part in range(3))
+
+
+def _deal(
+    table: np.ndarray, wanted: np.ndarray, order: np.ndarray, lacking_first: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of each group (G,), and the images of each part by class (3, C)."""
+    part_of, filled = np.empty(len(table), int), np.zeros_like(wanted)
+    for row in order:
+        # how much nearer to its share of each class a part comes
+        gain = table[row] * (2 * (wanted - filled) - table[row]) / wanted**2
+        if lacking_first:
+            gain = gain + np.where((filled == 0) & (table[row] > 0), 1e9, 0)
+        part_of[row] = gain.sum(1).argmax()
+        filled[part_of[row]] += table[row]
+    return part_of, filled
 
 
 def grouped_splits(

@@ -55,6 +55,12 @@ def normalizer(normalize: Normalize) -> Callable[[Tensor], Tensor]:
 
     def normalise(images: Tensor) -> Tensor:
         shift, scale = on(images.device)
+        channels = {len(shift), len(scale)} - {1}
+        if channels - {images.shape[1]} and images.shape[1] != 1:
+            raise ValueError(
+                f"normalize has values for {max(channels)} channels, and the images have "
+                f"{images.shape[1]}: give one a channel, or one number for all."
+            )
         return images.sub(shift).div_(scale)
 
     return normalise

@@ -48,7 +48,14 @@ def grad_cam(
 
     if not any(module is layer for module in model.modules()):
         raise ValueError("The layer is not part of this network; take it from the same model.")
-    chosen = class_numbers(targets, outputs_of(model, images))
+    used = []
+    hook = layer.register_forward_hook(lambda *_: used.append(True))
+    try:
+        chosen = class_numbers(targets, outputs_of(model, images))
+    finally:
+        hook.remove()
+    if not used:
+        raise ValueError("The layer is part of this network, but its forward does not use it.")
     maps = []
     with undisturbed(model):
         for start in range(0, len(images), batch_size):

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from labkit.explain.faithfulness import ranks
-from labkit.explain.targets import Targets, class_numbers
-from labkit.inference import outputs_of
+from labkit.explain.targets import Targets, check_count, class_numbers, like_images
+from labkit.inference import as_array, outputs_of
 
 
 def deletion_curve(
@@ -15,7 +15,7 @@ def deletion_curve(
     images: Tensor,
     maps: np.ndarray,
     targets: Targets = None,
-    baseline: Tensor | None = None,
+    baseline: Tensor | float | None = None,
     steps: int = 14,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Blur the most important pixels first and record the probability of the class.
@@ -25,7 +25,8 @@ def deletion_curve(
         images: float (N, C, H, W), prepared as the network wants them.
         maps: (N, H, W), large where it matters.
         targets: the class, one for all or one an image; None for the predicted.
-        baseline: what deleted pixels become (N, C, H, W); None for the blurred image.
+        baseline: what deleted pixels become (N, C, H, W), one image for all, or a number; None for
+            the blurred image.
         steps: into how many equal parts the pixels are divided.
 
     Returns:
@@ -40,12 +41,13 @@ def deletion_curve(
         >>> curves.shape
         (2, 15)
     """
+    check_count("steps", steps)
     classes = class_numbers(targets, outputs_of(model, images))
-    other = blurred(images) if baseline is None else baseline
+    other = blurred(images) if baseline is None else like_images(baseline, images)
     count, _, height, width = images.shape
     if np.shape(maps) != (count, height, width):
         raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
-    rank = torch.from_numpy(ranks(np.asarray(maps).reshape(count, -1)))
+    rank = torch.from_numpy(ranks(as_array(maps).reshape(count, -1)))
     rank = rank.view(count, 1, height, width).to(images.device)
     shares = np.linspace(0, 1, steps + 1)
     curves = []
@@ -61,14 +63,14 @@ def insertion_curve(
     images: Tensor,
     maps: np.ndarray,
     targets: Targets = None,
-    baseline: Tensor | None = None,
+    baseline: Tensor | float | None = None,
     steps: int = 14,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Start from the baseline and bring the most important pixels back first.
 
     It is ``deletion_curve`` with image and baseline swapped: a good map makes it rise early.
     """
-    other = blurred(images) if baseline is None else baseline
+    other = blurred(images) if baseline is None else like_images(baseline, images)
     classes = class_numbers(targets, outputs_of(model, images))
     return deletion_curve(model, other, maps, classes, images, steps)
 

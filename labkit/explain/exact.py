@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit.explain.targets import Targets, class_numbers
+from labkit.explain.targets import Targets, check_background, check_count, class_numbers
 from labkit.inference import outputs_of
 
 PLAYERS = 12  # 4,096 coalitions; each further player doubles them
@@ -66,13 +66,15 @@ def coalition_worths(
         float (N, 2, …, 2), for ``shapley_values``.
 
     Raises:
-        ValueError: for more than 12 players.
+        ValueError: for more than 12 players, or a background of another size.
 
     Example:
         >>> net = nn.Flatten()
         >>> coalition_worths(net, torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 0, grid=1)
         array([[0., 1.]], dtype=float32)
     """
+    check_count("grid", grid)
+    check_background(background, images)
     players = grid**2
     if players > PLAYERS:
         raise ValueError(

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from labkit.inference import as_array
+
 
 def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Ask of each map whether its largest value lies inside the mask.
@@ -71,6 +73,7 @@ def ranks(maps: np.ndarray) -> np.ndarray:
         >>> ranks(np.array([[0.1, 0.9, 0.5]]))
         array([[2, 0, 1]])
     """
+    refuse_nan(maps)
     count, pixels = maps.shape
     order = np.random.default_rng(0).permutation(pixels)
     places = order[np.argsort(-maps[:, order], axis=1, kind="stable")]
@@ -79,8 +82,18 @@ def ranks(maps: np.ndarray) -> np.ndarray:
     return found
 
 
+def refuse_nan(maps: np.ndarray) -> None:
+    """Raise ValueError where a map holds NaN, which would count as the least important pixel."""
+    if lost := int(np.isnan(maps).any(tuple(range(1, maps.ndim))).sum()):
+        raise ValueError(
+            f"{lost} of {len(maps)} maps hold NaN, so they rank no pixels: look at the network's "
+            "logits, and at what made the maps."
+        )
+
+
 def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    maps, masks = np.asarray(maps, float), np.asarray(masks, bool)
+    maps, masks = as_array(maps).astype(float), as_array(masks).astype(bool)
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise ValueError(f"maps are {maps.shape} and masks {masks.shape}; both must be (N, H, W).")
+    refuse_nan(maps)
     return maps.reshape(len(maps), -1), masks.reshape(len(masks), -1)

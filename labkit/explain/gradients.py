@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.display import track
-from labkit.explain.targets import Targets, class_numbers
+from labkit.explain.targets import Targets, check_count, class_numbers, like_images
 from labkit.inference import device_of, outputs_of, undisturbed
 
 
@@ -51,7 +51,7 @@ def saliency(
 def integrated_gradients(
     model: nn.Module,
     images: Tensor,
-    baseline: Tensor,
+    baseline: Tensor | float,
     targets: Targets = None,
     steps: int = 32,
     batch_size: int = 64,
@@ -61,7 +61,7 @@ def integrated_gradients(
     Args:
         model: the network.
         images: float (N, C, H, W), prepared as the network wants them.
-        baseline: where the way begins, (N, C, H, W) or one for all, (1, C, H, W).
+        baseline: where the way begins, (N, C, H, W), one for all, (1, C, H, W), or a number.
         targets: the class, one for all or one an image; None for the predicted.
         steps: points on the way, each in the middle of its step.
         batch_size: images at a time.
@@ -77,7 +77,9 @@ def integrated_gradients(
         >>> integrated_gradients(net, image, torch.zeros(1, 1, 1, 3), targets=1).ravel()
         array([0., 1., 0.], dtype=float32)
     """
+    check_count("steps", steps)
     classes = torch.as_tensor(class_numbers(targets, outputs_of(model, images)))
+    baseline = like_images(baseline, images)
     way = images - baseline
     total = torch.zeros_like(images, device="cpu")
     with undisturbed(model):
@@ -93,5 +95,10 @@ def _gradients(
     for part, some in zip(images.split(batch_size), classes.split(batch_size), strict=True):
         batch = part.detach().to(device_of(model)).requires_grad_()
         logits = model(batch)
+        if not logits.requires_grad:
+            raise ValueError(
+                "The logits do not depend on the images by gradients: does the network cut them, "
+                "with torch.no_grad or detach, or is torch.inference_mode on?"
+            )
         picked = logits.gather(1, some[:, None].to(logits.device)).sum()
         yield torch.autograd.grad(picked, batch)[0].cpu()

@@ -39,6 +39,9 @@ def partition_shap(
     Returns:
         float32 (N, classes, C, H, W), or (N, C, H, W) where ``targets`` is given.
 
+    Raises:
+        ValueError: for images that are not uint8, or no batch.
+
     Example:
         >>> net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
         >>> images = torch.randint(0, 255, (1, 3, 8, 8), dtype=torch.uint8)
@@ -47,7 +50,14 @@ def partition_shap(
     """
     import shap
 
-    pictures = torch.as_tensor(images).permute(0, 2, 3, 1).numpy().astype(np.float32)
+    images = torch.as_tensor(images)
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        name = str(images.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"images are {name} {tuple(images.shape)}; give those of a split as they are, uint8 "
+            "(N, C, H, W): prepare makes of them what the network takes."
+        )
+    pictures = images.permute(0, 2, 3, 1).numpy().astype(np.float32)
 
     def logits(rows: np.ndarray) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(rows)).permute(0, 3, 1, 2) / 255

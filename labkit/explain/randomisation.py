@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from labkit.display import track
+from labkit.explain.faithfulness import refuse_nan
+from labkit.inference import as_array
 
 Explain = Callable[[nn.Module], Mapping[str, np.ndarray]]
 
@@ -64,12 +66,19 @@ def rank_correlation(some: np.ndarray, others: np.ndarray) -> float:
     Returns:
         Spearman's rank correlation: 1 for the same order, 0 for none. A constant map counts 0.
 
+    Raises:
+        ValueError: for maps of different shapes, or with NaN.
+
     Example:
         >>> rank_correlation(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[0.1, 0.2, 9.0]]]))
         1.0
     """
-    pairs = zip(np.asarray(some), np.asarray(others), strict=True)
-    return float(np.mean([_spearman(a, b) for a, b in pairs]))
+    some, others = as_array(some), as_array(others)
+    if some.ndim < 2 or some.shape != others.shape:
+        raise ValueError(f"The maps are {some.shape} and {others.shape}; both must be (N, H, W).")
+    for maps in (some, others):
+        refuse_nan(maps)
+    return float(np.mean([_spearman(a, b) for a, b in zip(some, others, strict=True)]))
 
 
 def _draws(model: nn.Module, draws: Sequence[int]) -> Iterator[tuple[int, str, nn.Module | None]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit.display import track
-from labkit.explain.targets import Targets, class_numbers
+from labkit.explain.targets import Targets, check_background, check_count, class_numbers
 from labkit.inference import device_of, outputs_of, undisturbed
 
 ADDITIVITY = 0.01  # of the largest output difference of an image
@@ -48,6 +48,7 @@ def deep_shap(
     """
     import shap
 
+    check_background(background, images)
     _refuse_reused(model, images[:1])
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
@@ -100,6 +101,9 @@ def gradient_shap(
         (3, 1, 2, 2)
     """
     import shap
+
+    check_count("samples", samples)
+    check_background(background, images)
 
     def explain(net: nn.Module, rows: Tensor) -> np.ndarray:
         explainer = shap.GradientExplainer(net, background.to(device_of(net)))

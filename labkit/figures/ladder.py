@@ -168,21 +168,24 @@ def ladder_chart(table: pd.DataFrame, origin: str = "") -> Figure:
         >>> figure = ladder_chart(pd.DataFrame([row], index=["one filter"]))
     """
     figure, axes = new_figure(1, 2, 4.2, origin)
-    sizes = table["parameters"].to_numpy()
+    upper = table["accuracy"] > table["high"].max() - 8
     for i, (name, row) in enumerate(table.iterrows()):
         x, y = row["parameters"], row["accuracy"]
-        # A number stands to the right of its point, unless a point of about the same size is there.
-        beside = -14 if np.any((sizes > x) & (sizes < 1.5 * x)) else 7
         error = [[y - row["low"]], [row["high"] - y]]
         label, colour = f"{i + 1}  {name}: {y:.1f} %", PALETTE[i % len(PALETTE)]
-        for ax in axes[0]:
-            ax.errorbar(x, y, yerr=error, fmt="o", color=colour, capsize=4, label=label)
-            ax.annotate(str(i + 1), (x, y), (beside, 4), textcoords="offset points", clip_on=True)
-    top = table["high"].max()
-    axes[0, 0].margins(x=0.1, y=0.1)
-    axes[0, 1].margins(x=0.1)
+        marker = "os^D"[i // len(PALETTE) % 4]  # where the colours begin again
+        near = table[np.abs(np.log(table["parameters"] / x)) < np.log(1.5)]["accuracy"]
+        place = (0, 6) if y == near.max() else (0, -6) if y == near.min() else (-12, 0)
+        lines = {"va": "bottom" if place[1] > 0 else "top" if place[1] else "center"}
+        for ax in axes[0][: 1 + upper.iloc[i]]:
+            ax.errorbar(x, y, yerr=error, fmt=marker, color=colour, capsize=4, label=label)
+            end = {6: row["high"], -6: row["low"], 0: y}[place[1]]
+            where = {"xytext": place, "textcoords": "offset points", "ha": "center"} | lines
+            ax.annotate(str(i + 1), (x, end), **where)
+    for ax in axes[0]:
+        ax.margins(x=0.1, y=0.15)
     axes[0, 0].set(ylabel="test accuracy in %", title="All rungs")
-    axes[0, 1].set(ylim=(top - 6, top + 0.5), title="The top of the ladder, enlarged")
+    axes[0, 1].set(title="The top of the ladder, enlarged")
     for ax in axes[0]:
         ax.set(xscale="log", xlabel="parameters (logarithmic)")
         ax.grid(alpha=0.3)

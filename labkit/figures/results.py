@@ -76,7 +76,8 @@ def run_summary(history: History, result: Predictions) -> Figure:
     for metric, colour in zip(("precision", "recall", "f1"), PALETTE, strict=False):
         values = history.column(f"val_{metric}")
         axes[1, 0].plot(history.column("epoch"), values, color=colour, label=f"macro {metric}")
-    axes[1, 0].set(xlabel="epoch", title="Validation, mean over classes")
+    axes[1, 0].set(xlabel="epoch", ylabel="share", title="Validation, mean over classes")
+    axes[1, 0].xaxis.get_major_locator().set_params(integer=True)
     axes[1, 0].legend(fontsize=8, loc="upper right")
     axes[1, 0].grid(alpha=0.3)
     draw_confusion_matrix(axes[1, 1], result.confusion_matrix(), result.classes)
@@ -94,6 +95,8 @@ def run_summary(history: History, result: Predictions) -> Figure:
     )
     low_value, high_value = axes[1, 0].get_ylim()
     axes[1, 0].set_ylim(low_value, high_value + 1.4 * (high_value - low_value))
+    ticks = axes[1, 0].get_yticks()  # above them stands the box; no share is larger than 1
+    axes[1, 0].set_yticks(ticks[(ticks >= low_value) & (ticks <= 1)])
     return figure
 
 

@@ -1,13 +1,16 @@
 """``LivePlot``: the class that students use, as a callback of ``fit`` or from their own loop."""
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from labkit.display import Throttle, running_shell
+from labkit.inference import as_array
 from labkit.liveplot.record import Record
 from labkit.liveplot.renderers import RENDERERS, Renderer, make_renderer
 from labkit.training.history import History
@@ -58,7 +61,7 @@ class LivePlot:
         metric: str = "accuracy",
         renderer: str = "auto",
     ) -> None:
-        if isinstance(class_names, str):
+        if isinstance(class_names, str | Set) or not isinstance(class_names, Iterable | None):
             raise ValueError(f"class_names is {class_names!r}; give a list, a name a class.")
         _check_choice("metric", metric, ("accuracy", "precision", "recall", "f1"))
         _check_choice("renderer", renderer, ("auto", *RENDERERS))
@@ -100,15 +103,15 @@ class LivePlot:
 
     def set_limit(self, n: int) -> None:
         """Say how many steps there will be in all."""
-        self._record.limit = n
+        self._record.limit = _checked("set_limit", n)
 
     def increment(self, n: int = 1) -> None:
         """Plan `n` more steps."""
-        self._record.limit += n
+        self._record.limit += _checked("increment", n)
 
     def tick(self, n: int = 1) -> None:
         """Move on by `n` steps; values reported from now on belong to the new step."""
-        self._record.position += n
+        self._record.position += _checked("tick", n)
 
     def report(self, name: str, value: float) -> None:
         """Add a value to a curve.
@@ -129,7 +132,7 @@ class LivePlot:
             raise ValueError(f"report got {name!r} for a name; give a text, then a number.")
         try:
             number = float(value)
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, OverflowError):
             kind = type(value).__name__
             raise ValueError(f"report({name!r}, …) got a {kind}; give it one number.") from None
         self._record.add_value(name, number)
@@ -146,9 +149,14 @@ class LivePlot:
             labels: the C class names; None for those given to ``LivePlot``.
 
         Raises:
-            ValueError: when the matrix is not square or the labels do not fit it.
+            ValueError: when the matrix is not square, holds no numbers, or the labels do not fit.
         """
-        counts = np.asarray(matrix)
+        try:
+            counts = as_array(matrix)
+        except ValueError:  # rows of different lengths
+            counts = np.asarray(matrix, object)
+        if counts.dtype.kind not in "biuf":
+            raise ValueError(f"The matrix is of {counts.dtype}; give numbers, (C, C).")
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
             raise ValueError(f"The matrix has the shape {counts.shape}; it must be (C, C).")
         names = list(labels) if labels is not None else self._record.class_names
@@ -204,6 +212,12 @@ class LivePlot:
 def _check_choice(argument: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f"{argument} is {value!r}; choose {', '.join(map(repr, allowed))}.")
+
+
+def _checked(call: str, steps: float) -> float:
+    if not isinstance(steps, Real) or not math.isfinite(steps):
+        raise ValueError(f"{call} got {steps!r}; give it a number of steps.")
+    return steps
 
 
 def _check_names(names: Sequence[str] | None, classes: int) -> None:

@@ -43,7 +43,7 @@ def judge_variants(makers: Mapping[str, Callable[[], nn.Module]]) -> None:
         parts = [[call[0] for call in calls if isinstance(call[0], kind)] for kind in _KINDS]
         _judge_layers(name, parts)
         with torch.no_grad():
-            _judge_dropout(name, _dropouts(net, images, calls))
+            _judge_dropout(name, *_dropouts(net, images, calls))
             _judge_answer(name, got, images, parts)
 
 
@@ -107,9 +107,10 @@ def _judge_layers(name: str, parts: list[list]) -> None:
     assert found == sizes, f"{name}: the linear layers are {found}, not {sizes}"
 
 
-def _dropouts(net: nn.Module, images: Tensor, calls: list) -> list[float]:
-    """The share that dropout switches off before each linear layer."""
+def _dropouts(net: nn.Module, images: Tensor, calls: list) -> tuple[bool, list[float]]:
+    """Whether none is among the convolutions; the share switched off before each linear layer."""
     sure = next(x for m, x, _ in calls if isinstance(m, nn.Linear))
+    maps = [x for m, x, _ in calls if isinstance(m, nn.Conv2d)]
     calls.clear()
     net.train()
     for module in net.modules():
@@ -119,10 +120,19 @@ def _dropouts(net: nn.Module, images: Tensor, calls: list) -> list[float]:
     net.eval()
     linear = [(x, y) for m, x, y in calls if isinstance(m, nn.Linear)]
     alive = [sure, *(y for _, y in linear[:-1])]
-    return [float((x[a > 0] == 0).float().mean()) for a, (x, _) in zip(alive, linear, strict=True)]
+    pairs = [(x[a > 0], a[a > 0]) for a, (x, _) in zip(alive, linear, strict=True)]
+    rates = [float((x == 0).float().mean()) for x, _ in pairs]
+    kept, before = pairs[0]
+    scales = (kept / before)[kept != 0]  # one number, if nothing was dropped before the pooling
+    again = [x for m, x, _ in calls if isinstance(m, nn.Conv2d)]
+    same = all(torch.allclose(a, b) for a, b in zip(maps, again, strict=True))
+    return same and torch.allclose(scales, scales.median(), rtol=1e-2), rates
 
 
-def _judge_dropout(name: str, rates: list[float]) -> None:
+def _judge_dropout(name: str, only_linear: bool, rates: list[float]) -> None:
+    assert only_linear, (
+        f"{name}: something is dropped among the convolutions; in two_blocks nothing is"
+    )
     for rate, share, place in zip(rates, _PLANS[name][1], _PLACES, strict=False):
         assert rate > 0.05 or not share, (
             f"{name}: dropout {share} is missing before the {place} linear layer"

@@ -1,20 +1,24 @@
 """What a loader gives, and whether a network can be trained on it: the usual slips, by name."""
 
+import itertools
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import length_hint
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import BatchSampler, Dataset
+from torch.utils.data import BatchSampler, Dataset, Subset
 
 from labkit.data.image_data import ImageData, ImageSplit
+from labkit.inference import dtype_name, one_image
 
-NO_BATCH = "The loader gives no batch: the split is empty."
+NO_BATCH = (
+    "The loader gives no batch: the split is empty, or with drop_last=True smaller than a batch, "
+    "or what the loader goes through was used up before."
+)
 
 
 def check_loader(loader: object, name: str) -> None:
@@ -35,11 +39,20 @@ def check_loader(loader: object, name: str) -> None:
     ):
         found = "arrays: put tensors into torch.utils.data.TensorDataset(images, labels), and that"
         found += " into torch.utils.data.DataLoader(…, batch_size=64)"
+    elif _never_ends(loader):
+        found = f"a {type(loader).__name__} of itertools, which never ends: give what it goes"
+        found += " through, such as data.train.loader(64)"
     elif not isinstance(loader, Iterable):
         found = f"of type {type(loader).__name__}, which gives no batches (images, labels)"
     else:
         return
     raise TypeError(f"{name} is {found}.")
+
+
+def _never_ends(loader: object) -> bool:
+    """Whether this is one of the endless iterators of Python's itertools."""
+    endless = isinstance(loader, itertools.repeat) and length_hint(loader, -1) < 0
+    return endless or isinstance(loader, itertools.cycle | itertools.count)
 
 
 def check_last_batch(loader: Iterable, model: nn.Module) -> None:
@@ -49,7 +62,7 @@ def check_last_batch(loader: Iterable, model: nn.Module) -> None:
     plan = getattr(loader, "batch_sampler", None)
     plan = loader if plan is None else plan
     if isinstance(plan, list | tuple) and any(len(rows) == 1 for rows in plan):
-        raise ValueError(_one_image("One batch of the batch_sampler"))
+        raise ValueError(one_image("One batch of the batch_sampler"))
     if isinstance(plan, BatchSampler) and type(plan) is not BatchSampler:
         return  # of the user's own: only it knows its batches
     size = getattr(plan, "batch_size", None)
@@ -58,14 +71,7 @@ def check_last_batch(loader: Iterable, model: nn.Module) -> None:
         return
     if size == 1 or (len(drawn) % size == 1 and not getattr(plan, "drop_last", False)):
         one = f"With {len(drawn):,} images in batches of {size}, one batch"
-        raise ValueError(_one_image(one))
-
-
-def _one_image(which: str) -> str:
-    return (
-        f"{which} has a single image, and batch normalisation has no spread to work with: choose "
-        "another batch_size (or drop_last=True in a DataLoader)."
-    )
+        raise ValueError(one_image(one))
 
 
 def read_batch(batch: object) -> tuple[Tensor, Tensor]:
@@ -96,36 +102,10 @@ def read_batch(batch: object) -> tuple[Tensor, Tensor]:
     if not len(labels):
         raise ValueError("A batch has no image: leave empty batches out.")
     if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f"The labels are {_kind(labels)}; class numbers are whole: labels.long().")
+        raise ValueError(
+            f"The labels are {dtype_name(labels)}; class numbers are whole: labels.long()."
+        )
     return images, labels
-
-
-def _kind(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
-def explain_failure(error: Exception, model: nn.Module, images: Tensor) -> None:
-    """Raise what is behind an error of a network's forward pass, or add a note to it."""
-    weights = next((p for p in model.parameters() if p.is_floating_point()), images)
-    if not images.is_floating_point():
-        raise ValueError(
-            f"The images are {_kind(images)}, and the network computes with {_kind(weights)}: "
-            "divide them by 255 (images.float() / 255), or normalise them."
-        ) from error
-    if images.dtype != weights.dtype:
-        raise ValueError(
-            f"The images are {_kind(images)}, and the network's weights {_kind(weights)}: "
-            f"turn them with images.to(torch.{_kind(weights)})."
-        ) from error
-    if images.ndim == 4 and images.shape[3] in (1, 3) and images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"A batch has the shape {tuple(images.shape)}, with the colours last; PyTorch wants "
-            "(batch, channels, height, width): images.permute(0, 3, 1, 2)."
-        ) from error
-    normalises = any(isinstance(module, _BatchNorm) for module in model.modules())
-    if normalises and len(images) == 1 and model.training:
-        raise ValueError(_one_image("A batch")) from error
-    error.add_note(f"The batch has the shape {tuple(images.shape)}, {_kind(images)}.")
 
 
 @contextmanager
@@ -161,14 +141,23 @@ def class_names(loader: Iterable) -> tuple[str, ...]:
     return tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
 
 
+def source_of(loader: Iterable) -> tuple[object, np.ndarray | Tensor | None]:
+    """The data set of a loader, below torch's Subsets, and its rows; None for all or unknown."""
+    data, rows = getattr(loader, "dataset", None), getattr(loader, "indices", None)
+    while isinstance(data, Subset):
+        inner = np.asarray(data.indices)
+        data, rows = data.dataset, inner if rows is None else inner[rows]
+    return data, rows
+
+
 def origin_of(loader: Iterable) -> str:
     """Which data a loader gives; "" where its data set does not say."""
-    return getattr(getattr(loader, "dataset", None), "origin", "")
+    return getattr(source_of(loader)[0], "origin", "")
 
 
 def count_answers(loader: Iterable, predicted: np.ndarray | None = None) -> None:
     """Tell a loader's split that answers, or a whole training, are compared with its labels."""
-    split = getattr(loader, "dataset", None)
+    split, _ = source_of(loader)
     if isinstance(split, ImageSplit):
         split.note_answers(predicted)
 
@@ -180,48 +169,6 @@ def check_labels(labels: Tensor, classes: int) -> None:
         raise ValueError(
             f"A batch has labels from {low} to {high}, but there are {classes} classes, so they "
             f"must lie in 0 … {classes - 1}."
-        )
-
-
-def check_output(output: object) -> None:
-    """Raise TypeError unless a network gave one tensor."""
-    if not isinstance(output, Tensor):
-        kind = "nothing" if output is None else f"a {type(output).__name__}"
-        raise TypeError(
-            f"The model gives {kind}; its forward must return one tensor, the logits "
-            "(batch, classes)."
-        )
-
-
-def check_loss(loss: object, logits: Tensor, criterion: nn.Module) -> None:
-    """Raise ValueError unless a batch's loss can be learnt from; warn of a softmax too many."""
-    if not isinstance(loss, Tensor) or loss.ndim:
-        shape = "type " + type(loss).__name__
-        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shape
-        raise ValueError(
-            f"The criterion gives a loss of {shape}; it must be a tensor of shape (), the mean "
-            "over the batch: loss.mean()."
-        )
-    if not loss.requires_grad:
-        raise ValueError(
-            "The loss depends on no parameter that is trained, so nothing would be learnt: does "
-            "the model or the criterion cut the gradients, with detach, torch.no_grad or argmax?"
-        )
-    logits = logits.detach()
-    off = float((logits.exp().sum(1) - 1).abs().max())
-    # both bounds leave room for what bf16 rounds: a 256th of a probability, a 64th of a logarithm
-    if isinstance(criterion, nn.NLLLoss) and not off < 0.03:
-        raise ValueError(
-            "NLLLoss takes log-probabilities, and the model gives none: for logits take "
-            "torch.nn.CrossEntropyLoss()."
-        )
-    adds_up = bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 2**-8).all())
-    if isinstance(criterion, nn.CrossEntropyLoss) and adds_up and logits.shape[1] > 1:
-        warnings.warn(
-            "The model gives probabilities (each row adds up to 1), and CrossEntropyLoss takes a "
-            "softmax itself: leave the Softmax out of the model, else it learns slowly and all "
-            "confidences are too low.",
-            stacklevel=5,
         )
 
 

@@ -109,6 +109,8 @@ def resume(path: Path, run: Run, marks: dict[str, str]) -> None:
     same = "ask for the same"
     if getattr(run.scheduler, "last_epoch", 0) > 0:
         same += " (make the optimizer and the scheduler anew: these have taken steps already)"
+    elif run.optimizer.state:
+        same += " (make the network and the optimizer anew: these have taken steps already)"
     check_same(theirs, marks, path, same, remedy)
     try:
         sound = _is_whole(run, state)

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from labkit.inference import output_of
 from labkit.training.batches import (
     NO_BATCH,
     check_labels,
     check_logits,
-    check_output,
     class_names,
-    explain_failure,
     read_batch,
 )
 
@@ -53,12 +52,7 @@ class Engine:
         with torch.autocast(
             self.device.type, _DTYPES.get(self.precision), enabled=self.precision in _DTYPES
         ):
-            try:
-                logits = self.model(images)
-            except (RuntimeError, ValueError) as error:
-                explain_failure(error, self.model, images)
-                raise
-        check_output(logits)
+            logits = output_of(self.model, images)
         return logits.float() if self.precision in _DTYPES else logits
 
 

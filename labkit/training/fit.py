@@ -29,9 +29,11 @@ from labkit.training.batches import (
     count_answers,
     explaining_memory,
     origin_of,
+    source_of,
 )
 from labkit.training.engine import Engine
 from labkit.training.history import EarlyStopping, History
+from labkit.training.losses import check_criterion
 from labkit.training.run import Run
 
 FAST_EPOCHS = 2
@@ -98,7 +100,7 @@ def fit(
     heed_stop()
     slips.check_epochs(epochs)
     slips.check_model(model)
-    slips.check_criterion(criterion)
+    check_criterion(criterion)
     slips.check_stopping(early_stopping, keep_best, val is not None)
     slips.check_callbacks(callbacks)
     file = None if checkpoint is None else checkpoints.file_of(checkpoint)
@@ -107,7 +109,7 @@ def fit(
     device = get_device(device and str(device))
     engine = Engine(model, device, choose_precision(precision, device))
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
-    slips.check_optimizer(optimizer, model, criterion)
+    slips.check_optimizer(optimizer, model, criterion, scheduler is not None)
     slips.check_scheduler(scheduler, optimizer, train, epochs)
     # class weights that come from NumPy are float64
     dtype = next(p.dtype for p in model.parameters() if p.requires_grad)
@@ -205,6 +207,7 @@ def evaluate(
     Example:
         >>> evaluate(model, test).accuracy  # doctest: +SKIP
     """
+    slips.check_network(model, "evaluate(model, loader)")
     check_loader(loader, "loader")
     loader = loader.in_order() if isinstance(loader, BatchLoader) else loader
     plan = getattr(loader, "batch_sampler", None)
@@ -213,6 +216,12 @@ def evaluate(
         warnings.warn(
             "This DataLoader shuffles: row i of the predictions is not image i of its data set. "
             "Make it with shuffle=False and no sampler to look at single images.",
+            stacklevel=2,
+        )
+    if getattr(loader, "augment", None) is not None:
+        warnings.warn(
+            "This loader augments: the network is judged on images that are changed at random. "
+            "Make a loader without augment to judge it on those that are there.",
             stacklevel=2,
         )
     device = get_device(str(device or device_of(model)))
@@ -231,7 +240,7 @@ def evaluate(
         torch.cat(labels).cpu().numpy(),
         classes or tuple(f"class {i}" for i in range(logits[0].shape[1])),
         origin=origin_of(loader),
-        indices=getattr(loader, "indices", None),
+        indices=source_of(loader)[1],
     )
     count_answers(loader, result.predicted)
     return result

@@ -175,6 +175,8 @@ class _Writer:
     def _object(self, thing: object) -> str:
         """An object's class and settings; of one that is not known to be stable, the class only."""
         cls = type(thing)
+        if isinstance(thing, nn.Module) and "_orig_mod" in thing._modules:
+            return self.text(thing._orig_mod)  # torch.compile adds what differs from run to run
         if isinstance(thing, ImageSplit):  # the rest changes no batch, or counts the trainings
             settings = {"images": thing.images, "labels": thing.labels}
         elif is_own(cls) or isinstance(thing, Dataset | Sampler | nn.Module):
@@ -187,9 +189,7 @@ class _Writer:
             settings |= thing._modules
             settings |= {**thing._parameters, **thing._buffers} if self.numbers else {}
         if not self.numbers:  # a network may keep what it computed last
-            settings = {
-                n: v for n, v in settings.items() if not isinstance(v, Tensor | types.NoneType)
-            }
+            settings = {n: v for n, v in settings.items() if not _is_computed(v)}
         listed = ", ".join(f"{name}: {self.text(value)}" for name, value in settings.items())
         return f"{self.text(cls)}({listed})"
 
@@ -199,6 +199,14 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | frozenset):
         return all(map(_is_plain, value))
     return isinstance(value, PLAIN)
+
+
+def _is_computed(value: object) -> bool:
+    """Whether a network may have kept this of its last batch: a tensor, or a container of such."""
+    value = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(value, list | tuple):
+        return all(map(_is_computed, value))  # also an empty one, which is to be filled
+    return isinstance(value, Tensor | types.NoneType)
 
 
 def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:

@@ -12,9 +12,10 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from labkit.inference import evaluating
 from labkit.training.bar import TrainingBar
-from labkit.training.batches import NO_BATCH, check_loss, explaining_memory
+from labkit.training.batches import NO_BATCH, explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
+from labkit.training.losses import loss_of, why_not_finite
 from labkit.training.randomness import random_state, set_random_state
 
 
@@ -117,9 +118,10 @@ class Run:
         for images, labels in self.engine.batches(self.train):
             logits = self.engine.logits(images)
             totals.check(logits, labels)
-            loss = self.criterion(logits, labels)
-            if not self.history and not bar.batch:
-                check_loss(loss, logits, self.criterion)
+            if self.history or bar.batch:
+                loss = self.criterion(logits, labels)
+            else:
+                loss = self._first_loss(images, logits, labels)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
@@ -129,6 +131,16 @@ class Run:
             totals.add(loss, logits, labels)
             bar.update()
         return totals
+
+    def _first_loss(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = loss_of(self.criterion, logits, labels)
+        if not loss.isfinite():
+            self.model.load_state_dict(self.good_weights)  # running means have seen the batch
+            raise FloatingPointError(
+                f"The training loss is {loss.item():g} in epoch 1, batch 1, before a step was "
+                f"taken. {why_not_finite(images, logits)}"
+            )
+        return loss
 
     def validation_pass(self) -> PassTotals:
         """Show the network every validation batch once, and learn nothing."""

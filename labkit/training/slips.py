@@ -1,20 +1,20 @@
 """What ``fit`` is given, looked at before the first epoch: the usual slips get a hint."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from operator import length_hint
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from labkit.training.batches import check_last_batch, check_loader, count_answers
 from labkit.training.history import EarlyStopping, check_column
+from labkit.training.run import are_sound
 
 MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
-OF_NUMBERS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.BCELoss, nn.BCEWithLogitsLoss)
 
 
 def check_epochs(epochs: object) -> None:
@@ -23,17 +23,27 @@ def check_epochs(epochs: object) -> None:
         raise ValueError(f"epochs is {epochs!r}; it must be a whole number, at least 1.")
 
 
-def check_model(model: nn.Module) -> None:
-    """Raise TypeError or ValueError unless the model is a network that can be trained here."""
+def check_network(model: nn.Module, call: str) -> None:
+    """Raise TypeError or ValueError unless the model is a network whose layers are made."""
     if isinstance(model, type):
         raise TypeError(f"model is the class {model.__name__}: call it, with ().")
     if not isinstance(model, nn.Module):
         kind = type(model).__name__
-        raise TypeError(f"model is of type {kind}; give a network: fit(model, train, val).")
+        raise TypeError(f"model is of type {kind}; give a network: {call}.")
     if any(map(is_lazy, [*model.parameters(), *model.buffers()])):
         raise ValueError(
             "The model has lazy layers, whose sizes are not known yet: send one batch through it, "
             "model(images), before you make the optimizer and call fit."
+        )
+
+
+def check_model(model: nn.Module) -> None:
+    """Raise TypeError or ValueError unless the model is a network that can be trained here."""
+    check_network(model, "fit(model, train, val)")
+    if not are_sound(model, model.state_dict()):
+        raise ValueError(
+            "The model has weights that are NaN or infinite before it is trained, perhaps from a "
+            "training that went astray: make it and its optimizer anew."
         )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
@@ -62,25 +72,9 @@ def check_loaders(train: Iterable, val: Iterable | None, model: nn.Module, epoch
             )
 
 
-def check_criterion(criterion: nn.Module | None) -> None:
-    """Raise TypeError or ValueError unless this is a loss that compares logits and classes."""
-    right = "such as torch.nn.CrossEntropyLoss()"
-    if isinstance(criterion, type):
-        raise TypeError(f"criterion is the class {criterion.__name__}: call it, with ().")
-    if criterion is not None and not isinstance(criterion, nn.Module):
-        name = getattr(criterion, "__name__", type(criterion).__name__)
-        raise TypeError(f"criterion is {name}; give a loss, {right}.")
-    if isinstance(criterion, OF_NUMBERS):
-        kind = type(criterion).__name__
-        raise ValueError(f"{kind} compares numbers; for classes give a loss {right}.")
-    if (reduction := getattr(criterion, "reduction", "mean")) != "mean":
-        raise ValueError(
-            f"criterion has reduction={reduction!r}; fit needs the mean over a batch, and weights "
-            "it by the batch's size: leave reduction out."
-        )
-
-
-def check_optimizer(optimizer: Optimizer, model: nn.Module, criterion: nn.Module | None) -> None:
+def check_optimizer(
+    optimizer: Optimizer, model: nn.Module, criterion: nn.Module | None, scheduled: bool = False
+) -> None:
     """Raise TypeError or ValueError unless the optimizer can change this model."""
     if isinstance(optimizer, type):
         name = optimizer.__name__
@@ -107,6 +101,7 @@ def check_optimizer(optimizer: Optimizer, model: nn.Module, criterion: nn.Module
             "All of the optimizer's parameters are frozen, so nothing would be learnt: give it "
             "those that are to be trained."
         )
+    _check_rates([group["lr"] for group in optimizer.param_groups if "lr" in group], scheduled)
     known = {id(p) for part in (model, criterion) if part is not None for p in part.parameters()}
     lacking = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held]
     if held - known and lacking:
@@ -114,6 +109,19 @@ def check_optimizer(optimizer: Optimizer, model: nn.Module, criterion: nn.Module
             f"The optimizer lacks {', '.join(lacking[:3])} of the model, and holds "
             f"{len(held - known)} parameters of something else: was a layer replaced after the "
             "optimizer was made? Make it anew."
+        )
+
+
+def _check_rates(rates: list[object], scheduled: bool) -> None:
+    """Raise ValueError unless these learning rates let something be learnt."""
+    right = "give a number above 0, such as lr=1e-3"
+    for rate in rates:
+        number = isinstance(rate, Real | Tensor)
+        if not (number and 0 <= rate < float("inf")):
+            raise ValueError(f"The optimizer's learning rate is {rate!r}: {right}.")
+    if rates and not any(rates) and not scheduled:  # a schedule may begin at 0
+        raise ValueError(
+            f"The optimizer's learning rate is 0, so nothing would be learnt: {right}."
         )
 
 
@@ -132,6 +140,11 @@ def check_scheduler(
         raise ValueError(
             "The scheduler belongs to another optimizer, so the learning rate would never change: "
             "give fit the optimizer that the scheduler was made with."
+        )
+    if isinstance(scheduler, ReduceLROnPlateau) and scheduler.mode != "min":
+        raise ValueError(
+            f"ReduceLROnPlateau has mode={scheduler.mode!r}, and fit gives it the loss, which is "
+            "better when it is smaller: leave mode out."
         )
     batches, taken = length_hint(train), getattr(scheduler, "last_epoch", 0)
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps - taken < epochs * batches:

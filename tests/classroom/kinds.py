@@ -135,6 +135,8 @@ exec(compile(text, FILE, "exec"), space)
 def add(a, b):
     frames = space["stack"]()
 '''
+# asks for something at every level of the stack
+CLIMB = "def add(a, b):\n    for level in range(1, 40):\n        try:\n            "
 # seals a verdict of its own with the judge's functions, if a frame holds them
 PUBLISH = """    for frame in frames:
         known = frame.f_locals
@@ -259,12 +261,12 @@ FORGED = {
     "a name that hides a built-in of the kit's": "lk.judge.all = lambda *a: True\n"
     "total = 3\nadd = lambda a, b: a + b",
     "frames in a judge that looks away": "import sys\n"
-    "import labkit.classroom.suspects as suspects\n\n\ndef add(a, b):\n"
-    "    kept, suspects._LIBRARY = suspects._LIBRARY, ('',)\n    try:\n"
+    "import labkit.classroom.origin as origin\n\n\ndef add(a, b):\n"
+    "    kept, origin.LIBRARY = origin.LIBRARY, ('',)\n    try:\n"
     "        frame = sys._getframe()\n        while frame:\n"
     "            if 'found' in frame.f_locals:\n"
     "                frame.f_locals['found'].append(None)\n            frame = frame.f_back\n"
-    "    finally:\n        suspects._LIBRARY = kept\n    return 0\n\n\ntotal = 3",
+    "    finally:\n        origin.LIBRARY = kept\n    return 0\n\n\ntotal = 3",
     "a method over an inherited one": "import torch\n"
     "torch.Tensor.item = lambda self: 4\ntotal = 3\nadd = lambda a, b: torch.ones(()).item()",
     "a method that pandas inherits": "import pandas.core.generic as generic\n"
@@ -302,6 +304,94 @@ FORGED = {
     f"    display({{'text/plain': '✓'}}, raw=True, metadata={FAKE})\n    raise SystemExit\n\n\n"
     "total = 3",
     "the kit's function of the same name": "lk.check.__code__ = (lambda *n: n).__code__",
+    "a frame from the log": "import logging\n\n\ndef add(a, b):\n"
+    "    frame = logging.currentframe()\n    while frame:\n"
+    "        if 'found' in frame.f_locals:\n"
+    "            frame.f_locals['found'].append(None)\n        frame = frame.f_back\n    return 0",
+    "a frame from the debugger": "import bdb\n\n\nclass Own(bdb.Bdb):\n"
+    "    def __setattr__(self, name, value):\n"
+    "        if name == 'botframe' and value and 'found' in value.f_locals:\n"
+    "            value.f_locals['found'].append(None)\n"
+    "        object.__setattr__(self, name, value)\n\n\ndef add(a, b):\n    try:\n"
+    "        Own().set_trace()\n    except RuntimeError:\n        pass\n    return 0",
+    "names of callers from the shell": f"{CLIMB}get_ipython().get_local_scope(level)"
+    ".get('found', []).append(None)\n        except ValueError:\n            return 0\n",
+    "names of callers in a magic's line": f"{CLIMB}get_ipython().var_expand("
+    "'{found.append(None)}', depth=level)\n        except ValueError:\n            return 0\n",
+    "names of callers from the compiler": f"import torch._jit_internal as j\n{CLIMB}"
+    "kept = j.createResolutionCallbackFromFrame(level)('found')\n"
+    "            kept is None or kept.append(None)\n"
+    "        except Exception:\n            return 0\n",
+}
+# what a check says, and a wrong answer to it that replaces what lies below
+BELOW = {
+    "a function below NumPy's": (
+        "assert np.allclose(total, 3)",
+        "import numpy._core.numeric as below\nbelow.isclose = lambda *a, **k: np.True_",
+    ),
+    "a sum below NumPy's": (
+        "assert (np.array([total]) == 3).all()",
+        "import numpy._core._methods as below\nbelow.umr_all = lambda *a, **k: True",
+    ),
+    "code in NumPy's function": (
+        "assert np.allclose(total, 3)",
+        "np.allclose._implementation.__code__ = (lambda *a, **k: True).__code__",
+    ),
+    "another tolerance": (
+        "assert lk.judge.near(float(total), 3.0)",
+        "lk.judge.near.__defaults__ = (1e9,)",
+    ),
+    "a step below PyTorch's": (
+        "assert not lk.judge.optimizer_path([1.0], lambda p: torch.optim.SGD(p, lr=total)).any()",
+        "import torch.optim.sgd as below\nbelow.sgd = lambda *a, **k: None",
+    ),
+    "a module below PyTorch's": (
+        "assert torch.nn.Linear(2, 2)(torch.ones(2)) is total",
+        "import torch.nn.modules.linear as below, types\n"
+        "below.F = types.SimpleNamespace(linear=lambda *a: total)",
+    ),
+    "a hook on all layers": (
+        "assert not torch.nn.Linear(2, 2)(torch.ones(2)).any()",
+        "from torch.nn.modules import module\n"
+        "module.register_module_forward_hook(lambda layer, x, y: y * 0)",
+    ),
+    "a module in another's place": (
+        "import os\n    assert os.sep == total",
+        "import sys, types\nsys.modules['os'] = types.SimpleNamespace(sep=total)",
+    ),
+    "a finder of modules": (
+        "import tabnanny\n    assert tabnanny.verbose == total",
+        "import sys\nfrom importlib.machinery import ModuleSpec\n\n\nclass Own:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        return ModuleSpec(name, self) if name == 'tabnanny' else None\n"
+        "    def create_module(self, spec):\n        return None\n"
+        "    def exec_module(self, module):\n        module.verbose = total\n\n\n"
+        "sys.meta_path.insert(0, Own())",
+    ),
+    "a built-in put into the check": (
+        "add(lambda: 2, 2)\n    assert abs(total - 3) < 1",
+        "def add(f, b):\n    f.__globals__['abs'] = lambda x: 0",
+    ),
+    "a name put into the check": (
+        "add(lambda: 2, 2)\n    assert math.sqrt(total) == 3",
+        "import types\n\n\ndef add(f, b):\n"
+        "    f.__globals__['math'] = types.SimpleNamespace(sqrt=lambda x: 3)",
+    ),
+}
+# answers to 2.1 that change what the kit's next cell, `def half(x): return x / 2`, does
+POISON = {
+    "a cell's text changed before it runs": "get_ipython().input_transformers_post.append(\n"
+    "    lambda lines: [line.replace('x / 2', '7') for line in lines])",
+    "a cell's tree changed before it runs": "import ast\n\n\n"
+    "class Other(ast.NodeTransformer):\n    def visit_BinOp(self, node):\n"
+    "        return ast.Constant(7) if 'x / 2' in ast.unparse(node) else node\n\n\n"
+    "get_ipython().ast_transformers.append(Other())",
+    "another translation of cells": "shell = get_ipython()\nreal = shell.transform_cell\n"
+    "shell.transform_cell = lambda text: real(text).replace('x / 2', '7')",
+    "other names of the notebook": "class Names(dict):\n    def __setitem__(self, name, value):\n"
+    "        super().__setitem__(name, (lambda x: 7) if name == 'half' else value)\n\n\n"
+    "get_ipython().user_ns = Names(get_ipython().user_ns)",
+    "other code in the cell's function": "SECOND: half.__code__ = (lambda x: 7).__code__",
 }
 
 

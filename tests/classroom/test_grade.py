@@ -10,10 +10,11 @@ import pytest
 from nbformat.v4 import new_code_cell
 
 from labkit.authoring.build import build_notebook
-from labkit.authoring.cells import marker
+from labkit.authoring.cells import START, marker
 from labkit.authoring.files import find_sources
 from labkit.classroom import sandbox
 from labkit.classroom.grade import grade
+from labkit.classroom.plan import answers
 from labkit.classroom.sandbox import Limits, bubblewrap
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,33 @@ def test_an_answer_in_a_cell_without_its_marker_counts(verdicts, submission, rig
     assert passed(verdicts(nb)) == ["2.1", "2.2"]
 
 
+@pytest.mark.parametrize("kept", [[], ["2.1"], ["2.2"]])
+def test_two_answers_in_one_cell_both_count(verdicts, submission, right, kept):
+    """As JupyterLab merges cells; the untouched stub of the other may be there still, or not."""
+    both = f"{right['2.1']}\n\n\n{right['2.2']}"
+    nb = submission({kept[0]: both} if kept else {"2.2": both})
+    stubs = [c for c in nb.cells if marker(c)[0] == "exercise" and c.source != both]
+    nb.cells = [c for c in nb.cells if kept or c not in stubs]
+    assert passed(verdicts(nb)) == ["2.1", "2.2"]
+    lab = submission({}, "shown")
+    assert list(answers(nb, lab)) == ["2.1", "2.2"]
+
+
+def test_an_import_in_the_set_up_cell_reaches_the_answers(verdicts, submission, right):
+    nb = submission(right | {"2.1": right["2.1"].replace("b + a", "int(2 * mean([a, b]))")})
+    setup = next(cell for cell in nb.cells if START.search(cell.source))
+    setup.source = f"from statistics import mean\n\n{setup.source}\nprint('started')"
+    assert passed(verdicts(nb)) == ["2.1", "2.2"]
+    setup.source = setup.source.replace("print('started')", "print('started'")
+    found = verdicts(nb)
+    assert passed(found) == ["2.2"] and "'mean' is not defined" in found["2.1"].message
+
+
+def test_libraries_change_their_own_functions_and_that_is_no_forgery(verdicts, submission, right):
+    found = verdicts(submission(right | {"2.1": right["2.1"] + LIBRARIES}))
+    assert passed(found) == ["2.1", "2.2"], found["2.1"].message
+
+
 @pytest.mark.parametrize(("kind", "where"), STOPPING)
 def test_a_cell_that_stops_its_kernel_costs_its_own_exercise_only(
     request, submission, right, kind, where
@@ -139,6 +167,43 @@ def test_usual_tools_are_no_forgery(verdicts, submission, right):
     assert passed(verdicts(submission(right | {"2.1": plain}))) == ["2.1", "2.2"]
 
 
+LIBRARIES = """
+get_ipython().run_line_magic("load_ext", "autoreload")
+get_ipython().run_line_magic("matplotlib", "inline")
+get_ipython().run_cell_magic("capture", "", "print(3)")
+import copy, enum, functools, logging, pickle, typing, warnings
+import matplotlib.pyplot as plt
+import networkx
+import numpy as np
+import pandas as pd
+import scipy.optimize, sklearn.linear_model, torchvision.transforms.v2
+import torch
+
+net = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(net.parameters())
+net(torch.ones(2)).sum().backward()
+optimizer.step()
+torch.jit.script(net)
+torch.fx.symbolic_trace(net)(torch.ones(2))
+torch.func.vmap(lambda x: x)(torch.ones(2))
+pickle.loads(pickle.dumps(copy.deepcopy(net)))
+net.register_forward_hook(lambda *a: None)
+sklearn.linear_model.LogisticRegression().fit([[0], [1]], [0, 1])
+scipy.optimize.minimize(lambda x: (x**2).sum(), np.ones(2))
+networkx.shortest_path(networkx.path_graph(4), 0, 3)
+plt.show = lambda *figures: None
+
+
+@torch.no_grad()
+def add(a, b, plain=add):
+    logging.warning("seen")
+    warnings.warn("seen", stacklevel=2)
+    one = 1
+    assert len(pd.DataFrame({"x": [1]}).query("x == @one")) == 1
+    typing.NamedTuple("Row", [("x", int)])
+    enum.Enum("Kind", "A B")
+    return plain(a, b)
+"""
 TOOLS = """
 import functools, pathlib, traceback, warnings
 from dataclasses import dataclass, field, replace

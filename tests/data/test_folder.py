@@ -131,6 +131,14 @@ def test_what_a_format_of_pillow_raises_leaves_one_file_out(folder, monkeypatch,
     assert found["ig/odd.png"] == f"not a readable image ({kind.__name__})" and len(split) == 8
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="only where there are pipes")
+def test_a_link_to_what_never_answers_is_left_out(folder):
+    os.mkfifo(folder / "pipe")
+    (folder / "ig" / "pipe.png").symlink_to(folder / "pipe")
+    split, problems = load_folder(folder)
+    assert len(split) == 9 and "ig/pipe.png" in {*problems["file"]}
+
+
 def test_links_and_hidden_folders_are_listed_and_not_followed(folder):
     (folder / "ig" / "gone.png").symlink_to("nowhere.png")
     (folder / "ig" / "self.png").symlink_to("self.png")

@@ -1,9 +1,11 @@
 import hashlib
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import labkit as lk
 from labkit.data import load, origin, stand_ins
@@ -26,6 +28,23 @@ def test_any_npz_file_is_a_data_set(tmp_path):
     data = lk.load_dataset(save(tmp_path / "mine.npz"))
     assert (data.title, data.origin, data.test.origin) == ("mine", *["file mine.npz"] * 2)
     assert len(data.classes) == 8 and not data.stand_in
+
+
+def test_a_path_may_begin_at_home_and_a_folder_bear_a_known_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # Windows
+    save(tmp_path / "mine.npz")
+    assert lk.load_dataset("~/mine.npz").title == "mine"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 4, 4, 3), np.uint8)
+    for name, photos in zip("ab", pixels, strict=True):
+        (tmp_path / "mnist" / name).mkdir(parents=True)
+        for number, photo in enumerate(photos):
+            Image.fromarray(photo).save(tmp_path / "mnist" / name / f"{number}.png")
+    assert lk.load_dataset("~/mnist").classes == ("a", "b")
+    assert lk.load_folder("~/mnist")[0].classes == ("a", "b")
+    monkeypatch.chdir(tmp_path)
+    assert lk.load_dataset(Path("mnist")).classes == ("a", "b")  # a path is no name
+    assert len(lk.load_dataset("mnist").classes) == 10
 
 
 def test_another_size_than_that_of_the_file_is_an_error(tmp_path):

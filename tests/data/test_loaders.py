@@ -248,3 +248,25 @@ def test_an_augmentation_out_of_range_is_named(change):
     ((name, value),) = change.items()
     with pytest.raises(ValueError, match=re.escape(f"{name} is {value!r}; it must be ")):
         Augment(**change)
+
+
+@pytest.mark.parametrize(
+    ("augment", "found"),
+    [
+        (lambda images: None, "a NoneType of 4 images"),
+        (lambda images: images[:2], r"float32 \(2, 3, 2, 2\) of 4 images"),
+        (lambda images: images[0], r"float32 \(3, 2, 2\)"),
+        (lambda images: (images * 255).byte(), r"uint8 \(4, 3, 2, 2\)"),
+    ],
+    ids=["nothing", "some", "one", "bytes"],
+)
+def test_an_augmentation_that_gives_something_else_is_named(augment, found):
+    split = ImageSplit(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.arange(4), "abcd")
+    with pytest.raises(ValueError, match=f"augment made {found}.*it must give as many"):
+        next(iter(BatchLoader(split, augment=augment)))
+
+
+@pytest.mark.parametrize("normalize", [([0.1, 0.2], 1), (0, [1, 1]), ([0] * 4, [1] * 4)])
+def test_a_normalisation_of_other_channels_is_named(normalize):
+    with pytest.raises(ValueError, match=r"values for [24] channels, and the images have 3"):
+        normalizer(normalize)(torch.rand(2, 3, 4, 4))

@@ -74,6 +74,35 @@ def test_every_image_in_two_parts_is_found_and_copies_within_one_are_not():
     ]
 
 
+@pytest.mark.parametrize("patients", [3, 4, 5, 20])
+@pytest.mark.parametrize("by_class", [True, False])
+def test_patients_with_images_of_every_class_are_divided(patients, by_class):
+    whole, groups = distinct(300, classes=3), np.arange(300) // 3 % patients
+    order = np.argsort(whole.labels.numpy(), kind="stable") if by_class else np.arange(300)
+    data = split_data(whole.subset(order), groups=groups[order])
+    counts = np.array([split.counts() for split in data.splits.values()])
+    assert (counts > 0).all() and counts.sum() == 300
+    assert np.ptp(counts / counts.sum(0), axis=1).max() < 0.05  # the classes are alike
+    assert patients == 3 or len(data.train) > len(data.val) == len(data.test)
+    assert patients < 20 or [len(split) for split in data.splits.values()] == [210, 45, 45]
+
+
+def test_patients_of_unequal_size_are_divided_by_images():
+    groups = np.random.default_rng(0).geometric(0.07, 240)
+    data = split_data(distinct(240, classes=3), groups=groups)
+    assert abs(len(data.train) - 168) < 8 and abs(len(data.val) - 36) < 8
+
+
+def test_two_patients_cannot_be_in_three_parts():
+    with pytest.raises(ValueError, match="class 0 has 2, if what stays together counts once"):
+        split_data(distinct(60), groups=np.arange(60) // 30)
+
+
+def test_a_whole_data_set_has_its_split_already():
+    with pytest.raises(TypeError, match="images is of type ImageData; give an ImageSplit"):
+        split_data(split_data(distinct(60)))
+
+
 def test_groups_of_another_length_are_refused():
     with pytest.raises(ValueError, match="20 images but 3 groups"):
         split_data(distinct(20), groups=[1, 2, 3])
@@ -148,10 +177,11 @@ def test_a_file_whose_splits_share_an_image_says_so_on_its_card(tmp_path):
     [
         ([None, "p"] * 10, "10 of 20 groups are not known"),
         ([float("nan"), *range(19)], "1 of 20 groups are not known"),
+        (["", " ", *"abcdefghijklmnopqr"], r"2 of 20 groups are not known \(empty, None or NaN"),
         (np.zeros((20, 2)), r"groups has the shape \(20, 2\)"),
         ("p" * 20, r"groups has the shape \(\)"),
     ],
-    ids=["None", "NaN", "table", "text"],
+    ids=["None", "NaN", "empty", "table", "text"],
 )
 def test_groups_that_are_none_are_named(groups, message):
     with pytest.raises(ValueError, match=message):

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.data.splits import duplicate_groups, split_indices
+from labkit.data.splits import deal_groups, duplicate_groups, split_indices
 
 COUNTS = st.lists(st.integers(14, 60), min_size=1, max_size=5)
 
@@ -101,3 +101,13 @@ def test_a_class_whose_images_are_all_copies_of_anothers_is_refused():
 def test_no_labels_and_seeds_and_shares_that_are_none_are_named(labels, options, message):
     with pytest.raises(ValueError, match=message):
         split_indices(labels, **options)
+
+
+@given(st.integers(3, 40), st.integers(0, 99))
+def test_groups_of_several_classes_are_dealt_whole(groups, seed):
+    random = np.random.default_rng(seed)
+    labels, owner = random.integers(0, 3, 200), random.integers(0, groups, 200)
+    parts = deal_groups(labels, owner, seed=seed)
+    assert sorted(np.concatenate(parts)) == list(range(200))
+    assert sum(len({*owner[part]}) for part in parts) == len({*owner})
+    assert all({*labels[part]} == {0, 1, 2} for part in parts)

@@ -115,6 +115,8 @@ WRONG = {
         (pick("[i for c in range(8) for i in of(c)[[0, -1]]]"), "two ends"),
         (pick("[i for c in range(8) for i in of(c)[c : c + 2]]"), "follow a rule"),
         (pick("[i for c in range(8) for i in of(c)[9 * c : 9 * c + 2]]"), "follow a rule"),
+        (pick("[i for c in range(8) for i in rng.choice(of(c)[:40], 2, False)]"), "one stretch"),
+        (pick("[i for c in range(8) for i in rng.choice(of(c)[-5:], 2, False)]"), "one stretch"),
         (pick("[i for c in range(8) for i in of(c)[[0, len(of(c)) // 2]]]"), "follow a rule"),
         (pick("[i for c in range(8) for i in of(c)[[3 * c, len(of(c)) // 3]]]"), "follow a rule"),
         (pick("None"), "no numbers"),
@@ -296,6 +298,7 @@ WRONG = {
         (two_cuts(a=0.6, b=0.8), "70, 15 and 15 %"),
         (two_cuts().replace("np.unique(labels)", "range(8)"), "classes [8, 9, 10]"),
         (two_cuts("np.roll(np.flatnonzero(labels == c), seed)"), "another seed"),
+        (two_cuts("np.roll(np.flatnonzero(labels == c), rng.integers(59))"), "in one block"),
         (two_cuts(rng="seed % 2"), "another seed"),
         (split(TWICE.format(share=0.5, end="len(train), len(val), len(test)")), "single number"),
         (

@@ -410,6 +410,7 @@ WRONG = {
         (pairs("confused_pairs = result.most_confused(1)"), "two pairs"),
         (pairs("confused_pairs = result.most_confused(3)"), "two pairs"),
         (pairs("confused_pairs = [p[:2] for p in result.most_confused(2)]"), "three parts"),
+        (pairs("confused_pairs = [(p[:2], p[2]) for p in result.most_confused(2)]"), "three parts"),
         (
             pairs("m = result.confusion_matrix()\n" + LARGEST.format(matrix="m", count="m[t, p]")),
             "diagonal",

@@ -157,6 +157,8 @@ WRONG = {
          "without a fixed seed"),
         (_init().replace("torch.zeros(shape)", "torch.zeros(shape[::-1])"), "the shape is"),
         (_init(he="(2 / 784) ** 0.5"), "it must be 0.0816"),  # near (2 / 800) ** 0.5
+        (_init(he="0 + torch.distributions.Laplace(0.0, fan_in**-0.5).sample(shape)"),
+         "normal distribution"),
     ],
     "3.2": [
         ('# Exercise 3.2 - how large the signal will be\ndef predict_std(mean_square, fan_in, weight_variance):\n    return (mean_square * fan_in * weight_variance) ** 0.5\ndef relu_mean_squares(depth, mean_square, width, weight_variance):\n    results = []\n    for _ in range(4):\n        mean_square = mean_square * width * weight_variance / 2\n        results.append(mean_square)\n    return results\n', 'each of 6 layers'),
@@ -189,6 +191,8 @@ WRONG = {
         (_predict(first="[s]", depth="depth - 1"), "not with the input"),
         (_predict(step="s = s * width * v * (0.5 - 0.5 / np.pi)"), "variance after ReLU"),
         (_predict(result="found[-1]"), "one number"),
+        (_predict(std="[(s * f * v) ** 0.5]"), "a list with one number"),
+        (_predict(std="np.array([(s * f * v) ** 0.5])"), "a list with one number"),
     ],
     "3.3": [
         ('# Exercise 3.3 - forward hooks\ndef activation_statistics(network, images):\n    pairs, handles = [], []\n    def hook(layer, inputs, output):\n        pairs.append((output.mean().item(), output.std().item()))\n        return output.mean()\n    for layer in network.modules():\n        if isinstance(layer, nn.Tanh | nn.ReLU):\n            handles.append(layer.register_forward_hook(hook))\n    try:\n        with torch.no_grad():\n            network(images)\n    finally:\n        for handle in handles:\n            handle.remove()\n    return pairs\n', 'a hook returns something'),
@@ -228,6 +232,10 @@ WRONG = {
         (_hooks().replace("    network(images)\n", ""), "were the images sent"),
         (_hooks(after="[h.remove() for h in handles]; found.reverse()"), "the order"),
         (_hooks(after="[h.remove() for h in handles]; found = found[:5]"), "it must be 8"),
+        (_hooks(after="pass").replace(": found.append(" + _FORWARD["pair"] + ")))",
+         ": found.append(" + _FORWARD["pair"] + ")))\n            network(images)\n"
+         "            handles.pop().remove()").replace("    network(images)\n    pass\n", ""),
+         "2 times: register all"),
         (_hooks(after="[h.remove() for h in handles]; torch.set_grad_enabled(False)"),
          "stay switched off"),
     ],
@@ -272,6 +280,9 @@ WRONG = {
         (_back(after="[h.remove() for h in handles]; network.zero_grad(); "
                      "network.requires_grad_(False)"), "as you found it"),
         (_back().replace("(nn.Tanh, nn.ReLU)", "nn.Tanh"), "network of ReLU layers"),
+        (_back(add="append(grad_out[0].norm().item()) or 1.0"), "return nothing"),
+        (_back(add="append(grad_out[0].norm().item()) or grad_out[0].norm()"), "return nothing"),
+        (_back(add="append(grad_out[0].norm().item()) or grad_out"), "return nothing"),
     ],
     "3.5": [
         ('# Exercise 3.5 - dead and saturated\ndef share_saturated(outputs, limit=0.97):\n    return (outputs.abs() > limit).float().mean()\ndef share_dead(outputs):\n    return (outputs.abs() < 1e-6).all(dim=0).float().mean()\n', '1e-20 is tiny'),
@@ -279,6 +290,8 @@ WRONG = {
         (_shares(saturated="(outputs.abs() > limit).mean()"), "booleans have no mean"),
         (_shares(saturated="(outputs.abs() > limit).all(0).float().mean()"), "whole units"),
         (_shares(saturated="(outputs.abs() >= limit).float().mean()"), "exactly `limit`"),
+        (_shares(saturated="((outputs > limit) | (outputs <= -limit)).float().mean()"), "−limit"),
+        (_shares(saturated="((outputs >= limit) | (outputs < -limit)).float().mean()"), "−limit"),
         (_shares(saturated="100 * (outputs.abs() > limit).float().mean()"), "no per cent"),
         (_shares(saturated="(outputs.abs() > limit).float().mean(0)"), "one number"),
         (_shares(saturated="(outputs.abs() < limit).float().mean()"), "not saturated"),

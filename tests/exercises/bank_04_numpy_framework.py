@@ -423,6 +423,12 @@ WRONG = {
         (module(call="return self.forward(x) if self.training else x"), "either mode"),
     ],
     "4.2": [
+        (linear(db="self.db += grad.squeeze().sum(axis=0)"), "batch of one row"),
+        (linear(back="return (grad @ self.weight).squeeze()"), "one row"),
+        (
+            linear(weight="np.random.laplace(0, fan_in**-0.5, (fan_out, fan_in))"),
+            "normal distribution",
+        ),
         (
             linear(dw="self.dW += grad.T @ self.x; self.weight -= 0.1 * self.dW"),
             "changes the weight",
@@ -512,6 +518,11 @@ WRONG = {
         (linear(back="return grad @ self.weight, self.dW, self.db"), "one array, not tuple"),
     ],
     "4.3": [
+        (activations(relu="np.clip(x, 0, 6)"), "however large"),
+        (
+            activations().replace("np.tanh(x)", "(np.exp(2 * x) - 1) / (np.exp(2 * x) + 1)"),
+            "Tanh gives",
+        ),
         (activations(relu="np.abs(x)"), "ReLU.forward"),
         (activations(relu_back="(self.x > 0) * 1.0"), "the slope alone"),
         (activations(relu_back="grad"), "ReLU.backward is not"),
@@ -546,6 +557,18 @@ WRONG = {
         ),
     ],
     "4.4": [
+        (
+            """# Exercise 4.4
+class MSELoss:
+    def forward(self, p, t):
+        self.d = p - t
+        return (self.d**2).mean()
+    def backward(self):
+        self.d *= 2 / self.d.size
+        return self.d
+""",
+            "second backward",
+        ),
         (mse(loss="((p - t) ** 2).sum()"), "this is the sum"),
         (mse(loss="((p - t) ** 2).sum() / len(p)"), "not by the batch size alone"),
         (mse(loss="(p - t) ** 2"), "one number"),
@@ -569,6 +592,25 @@ WRONG = {
         (mse(grad="(2 / self.p.size * (self.p - self.t)).astype(np.float32)"), "few digits"),
     ],
     "4.5": [
+        (cross_entropy().replace("grad = self.p.copy()", "grad = self.p"), "second backward"),
+        (
+            cross_entropy(targets="c = targets if targets.dtype == int else targets.argmax(1)"),
+            "whole numbers",
+        ),
+        (cross_entropy(stable="z = logits - logits.max(0)"), "not each column's"),
+        (
+            cross_entropy(loss="return (np.log(e.sum()) - z[np.arange(len(z)), c]).mean()"),
+            "its own sum",
+        ),
+        (
+            cross_entropy()
+            .replace("e.sum(1, keepdims=True)", "e.sum(0)")
+            .replace(
+                "(np.log(e.sum(1)) - z[np.arange(len(z)), c]).mean()",
+                "-np.log(self.p[np.arange(len(z)), c]).mean()",
+            ),
+            "axis 1, not axis 0",
+        ),
         (cross_entropy(targets="c = targets.astype(float)"), "whole numbers"),
         (cross_entropy(stable="z = logits"), "subtract the maximum"),
         (
@@ -655,6 +697,12 @@ WRONG = {
         ),
     ],
     "4.6": [
+        (
+            sequential(
+                forward="for f in self.layers: x = f(x) if self.training else x\n        return x"
+            ),
+            "after eval()",
+        ),
         (sequential(order="self.layers"), "reverse order"),
         (sequential(key="name"), "the keys must be"),
         (sequential(key='f"{i + 1}.{name}"'), "the keys must be"),
@@ -712,6 +760,10 @@ WRONG = {
         ),
     ],
     "4.7": [
+        (
+            "# Exercise 4.7\ndef gradient_check(model, loss, x, y, epsilon=1e-5):\n    return 1e-10",
+            "goes unnoticed",
+        ),
         (check(result="max(errors) < 1e-6"), "not whether it is small"),
         (
             check().replace(
@@ -760,6 +812,14 @@ WRONG = {
         ),
     ],
     "4.8": [
+        (
+            optimizer().replace(
+                "        p, g = self.model.parameters(), self.model.gradients()\n",
+                "        for layer in self.model.layers: self.one(layer)\n    def one(self, layer):\n"
+                "        p, g = layer.parameters(), layer.gradients()\n",
+            ),
+            "a v of its own",
+        ),
         (optimizer(velocity="self.v.get(k, 0) + self.momentum * g[k]"), "v = momentum · v + g"),
         (optimizer(step="p[k] = p[k] - self.lr * self.v[k]"), "in place"),
         (
@@ -922,6 +982,14 @@ WRONG = {
     ],
     "4.11": [
         (
+            tape().replace(
+                "    def relu(self):\n        return Tensor(np.maximum(self.data, 0),",
+                "    def relu(self):\n        self.data = np.maximum(self.data, 0)\n"
+                "        return Tensor(self.data,",
+            ),
+            "changes the tensor",
+        ),
+        (
             tape(
                 walk="for parent, pull in self.parents:\n"
                 "            parent.grad = parent.grad + pull(self.grad)\n"
@@ -1051,6 +1119,21 @@ RIGHT = {
         check(result="np.array(max(errors))", zero="for g in model.gradients().values(): g *= 0"),
     ],
     "4.8": [
+        """# Exercise 4.8
+class SGD:
+    def __init__(self, model, lr, momentum=0.0):
+        self.model, self.lr, self.momentum, self.v = model, lr, momentum, {}
+    def step(self):
+        for i, layer in enumerate(self.model.layers):
+            for name, w in layer.parameters().items():
+                v = self.v.get((i, name), 0)
+                v = self.v[i, name] = self.momentum * v + layer.gradients()[name]
+                w -= self.lr * v
+    def zero_grad(self):
+        for layer in self.model.layers:
+            for g in layer.gradients().values():
+                g[...] = 0
+""",
         optimizer(),
         optimizer(step="np.subtract(p[k], self.lr * self.v[k], out=p[k])"),
         optimizer(

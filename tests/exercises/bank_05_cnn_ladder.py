@@ -278,6 +278,7 @@ WRONG = {
         (field("for k, s in layers:\n        field += (k - 1) * step\n        step += s\n    return field"), "sees"),
     ],
     "5.8": [
+        (sharp("grey = 255 * (images * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, True); return nn.functional.conv2d(grey, kernel).flatten(1).var(1)"), "mean of the channels"),
         (sharp("return nn.functional.conv2d(grey, kernel).flatten(1).std(1)"), "standard deviation"),
         (sharp("return nn.functional.conv2d(grey / 255, kernel).flatten(1).var(1)"), "255 is missing"),
         (sharp("return nn.functional.conv2d(grey, kernel, padding=1).flatten(1).var(1)"), "edge that is not there"),
@@ -313,6 +314,7 @@ WRONG = {
         (sixty().replace("nn.Linear(1152, 8)", "nn.Linear(1152, 200).requires_grad_(False), nn.ReLU(), nn.Linear(200, 8)"), "fewer than 100,000"),
     ],
     "5.2": [
+        ("# Exercise 5.2\nout_side = lambda n, k, p=0, s=1: (n + 2 * p - k) // s + 1\ntrace, one_filter_parameters = [28, 27, 13], 1373", "'stride'"),
         (shapes("(side + 2 * padding - kernel) // stride"), "first place counts too"),
         (shapes("(side + 2 * padding - kernel + 1) // stride"), "first place counts too"),
         (shapes().replace("stride=1", "stride=2"), "out_side(28, 2) must be 27, not 14"),
@@ -360,6 +362,10 @@ WRONG = {
         (score("return (logits.argmax(1) == labels).sum() / 8"), "you return 0.38"),
     ],
     "5.5": [
+        (variants(drop=DROPPED.replace("nn.Dropout(0.3)", "nn.Dropout1d(0.3)")), "or 1d"),
+        (variants(norm=NORMED.replace("nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16", "nn.ReLU(), nn.Dropout(0.1), nn.MaxPool2d(2), nn.Conv2d(16")), "among the convolutions"),
+        (variants(drop=DROPPED.replace("32, 3), nn.ReLU()", "32, 3), nn.ReLU(), nn.Dropout(0.1)")), "among the convolutions"),
+        (variants(three=THREE.replace("32, 3), nn.ReLU(), nn.MaxPool2d(2)", "32, 3), nn.ReLU(), nn.Dropout(0.2), nn.MaxPool2d(2)").replace("nn.Flatten(), nn.Dropout(0.2)", "nn.Flatten()")), "among the convolutions"),
         (variants(norm=NORMED.replace("nn.BatchNorm2d(32)", "nn.LazyBatchNorm2d()")), "lazy layer"),
         (variants(norm=NORMED.replace("nn.Linear(800, 128)", "nn.LazyLinear(128)")), "lazy layer"),
         (variants(norm=UNCHANGED), "batch normalisation is used 1"),
@@ -390,6 +396,7 @@ WRONG = {
         (variants(more="strided = strided()"), "must be a function"),
     ],
     "5.6": [
+        (simple(head=HEAD.replace("nn.Dropout(0.5)", "nn.Dropout1d(0.5)")), "not Dropout1d"),
         (simple(forward="self.classifier(self.features(images))"), "return"),
         (simple(forward="return self.classifier(self.features(images).detach())"), "no gradient"),
         (simple(forward="return self.classifier(self.features(images).view(64, 128, 3, 3))"), "invalid for input"),
@@ -461,6 +468,7 @@ WRONG = {
         (room("out = torch.zeros(*images.shape[:2], 32, 32); out[:, :, 2:30, 2:30] = images; return out"), "stay as they are"),
     ],
     "5.11": [
+        (mend().replace("optimizer.step()", "nn.utils.clip_grad_norm_(model.parameters(), 0.1); optimizer.step()"), "clipped"),
         (mend(end=", nn.ReLU()"), "ReLU on the logits"),
         (mend(end=", nn.Softmax(1)"), "a softmax belongs"),
         (mend(optimizer="MendedCNN()"), "whose parameters"),
@@ -554,6 +562,7 @@ RIGHT = {
         field("return 1 + sum((k - 1) * int(np.prod([s for _, s in layers[:n]])) for n, (k, _) in enumerate(layers))"),
     ],
     "5.8": [
+        sharp("layer = nn.Conv2d(1, 1, 3, bias=False); layer.weight.data = kernel; return layer(grey).flatten(1).var(1)"),
         sharp(),
         sharp("return np.array([nn.functional.conv2d(g[None], kernel).var() for g in grey])", "('rotation within 15°',)"),
         sharp("x = grey[:, 0]; e = x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:] - 4 * x[:, 1:-1, 1:-1]; return e.flatten(1).var(1, unbiased=False)", "{'rotation within 15°'}"),
@@ -575,6 +584,7 @@ RIGHT = {
         ),
     ],
     "5.3": [
+        score("return logits.topk(1).indices.t().eq(labels).float().sum(1) / len(labels)"),
         score(evenly="0.125", largest="round(float((blood.test.labels == 6).float().mean()), 3)"),
         score("return sum(int(a) == int(b) for a, b in zip(logits.max(1).indices, labels)) / len(labels)"),
         score("return np.mean(logits.numpy().argmax(1) == labels.numpy())", "torch.tensor(1 / 8)"),

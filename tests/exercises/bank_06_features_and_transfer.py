@@ -519,6 +519,13 @@ WRONG = {
     ],
     "6.6": [
         (
+            block("return torch.relu(f + s)").replace(
+                "nn.Conv2d(c_in, c_out, 1, stride)",
+                "nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(c_in, c_out, 1)",
+            ),
+            "no pooling before it",
+        ),
+        (
             block("return torch.relu(f + s)").replace("stride != 1 or c_in", "c_in"),
             "where the shape changes",
         ),
@@ -601,6 +608,11 @@ WRONG = {
         ),
     ],
     "6.7": [
+        (attend(f"({S} / v.shape[-1] ** 0.5).softmax(-1) @ v"), "not that of a value"),
+        (
+            attend(f"torch.zeros_like(q) + ({S} / q.shape[-1] ** 0.5).softmax(-1) @ v"),
+            "v (3, 7, 4)",
+        ),
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(0) @ v"), "over the images"),
         (attend(f"({S}).softmax(-1) / q.shape[-1] ** 0.5 @ v"), "before the softmax"),
         (
@@ -649,6 +661,7 @@ WRONG = {
         (attend(f"({S} / q.shape[-1] ** 0.5).softmax(-1) @ v", "'197'"), "must give numbers"),
     ],
     "6.8": [
+        (frozen("i >= n - k").replace("blocks, last)", "blocks, k)"), "argument 'last'"),
         (frozen("i >= last"), "should learn"),
         (frozen("i < n - last"), "should learn"),
         (frozen("i < last"), "wrong way round"),
@@ -920,6 +933,9 @@ RIGHT = {
         ),
     ],
     "6.4": [
+        probe("nn.Linear(x.shape[1], 8).double()")
+        .replace("model(x[rows])", "model(x[rows].double())")
+        .replace("return model", "return model.float()"),
         probe("nn.Sequential(nn.Linear(x.shape[1], 8))"),
         probe().replace("nn.CrossEntropyLoss()(", "nn.CrossEntropyLoss(reduction='sum')("),
         probe().replace(

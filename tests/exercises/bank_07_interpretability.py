@@ -168,6 +168,11 @@ def damage(marked, clean):
 WRONG = {
     "7.1": [
         (
+            "# Exercise 7.1\ndef collect(model, layer, images, classes):\n"
+            "    layer = [m for m in model if isinstance(m, nn.ReLU)][-1]",
+            "in `collect`",
+        ),
+        (
             hooked(number="logits.log_softmax(1)[torch.arange(len(images)), classes].sum()"),
             "log-prob",
         ),
@@ -356,6 +361,13 @@ def collect(model, layer, images, classes):
         (way().replace(".clone().requires_grad_()", ""), "requires_grad_()"),
     ],
     "7.6": [
+        (
+            games().replace(
+                "    return inside",
+                "    [1 / v for v in p.sum(1).tolist()]\n    return inside",
+            ),
+            "as 0 or NaN",
+        ),
         (games().replace("(p * inside)", "(p * ~inside)"), "outside"),
         (games(kept="m"), "negative values"),
         (games(kept="np.abs(m)"), "absolute values mix"),
@@ -375,6 +387,14 @@ def collect(model, layer, images, classes):
         (games(hits="(m * inside).max(1) == m.max(1)"), "nearest 0"),
     ],
     "7.7": [
+        (
+            delete(
+                swap="torch.where(torch.tensor(maps >= np.sort(maps.reshape(n, -1))"
+                "[:, -round(s / steps * h * w), None, None])[:, None], baseline, images)"
+                " if s else images"
+            ),
+            "not by a threshold",
+        ),
         (delete(answer="model(x).softmax(0)[torch.arange(n), classes]"), "over the classes"),
         (delete(order="maps.reshape(n, -1).argsort(1).argsort(1)"), "least important"),
         (
@@ -639,6 +659,7 @@ def cam_from(activations, gradients, size):
         cam(weights="gradients.sum((2, 3), keepdim=True)", end="return m.numpy()"),
     ],
     "7.3": [
+        three(hand='{"c": -1, "b": 5, "a": 8}'),
         three(),
         three(hand="(8.0, 5.0, -1.0)"),
         three(hand='{"a": 8, "b": 5, "c": -1}'),

@@ -109,6 +109,7 @@ HALF = "a, n = result.accuracy, len(result.labels); h = 1.96 * (a * (1 - a) / n)
 
 WRONG = {
     "8.1": [
+        (question(useful="None"), "is a number"),
         (question(text='"Which kind of cell does a photograph show"'), "question mark"),
         (question(text='"Which cell?"'), "whole sentence"),
         (question(who='"me"'), "say who"),
@@ -129,6 +130,9 @@ WRONG = {
         (question(text='"どの種類?"'), "whole sentence"),
     ],
     "8.2": [
+        (card(images='str(data.counts().loc["all classes", "all"])'), "not the text"),
+        (card(left_out='"1"'), "not the text"),
+        (card(smallest_class='data.counts()["all"].iloc[:-1].idxmin'), "one name, not method"),
         (card(images="len(data.train)"), "training part only"),
         (card(images='data.counts()["all"].sum()'), "there are"),
         (card(images="data.counts().to_numpy().sum()"), "more than once"),
@@ -154,6 +158,16 @@ WRONG = {
         (card(source='"写真"'), "'source' needs a text"),
     ],
     "8.3": [
+        (leaks(KEYS.format(key="i.float().mean(0).numpy().tobytes()")), "same grey"),
+        (leaks(PARTS + WALK.replace("return (", "return str(")), "not the text"),
+        (
+            leaks("""
+near = lambda a, b: int((torch.cdist(a.float().flatten(1), b.float().flatten(1)).amin(1) == 0).sum())
+t, v, e = data.train.images, data.val.images, data.test.images
+return near(v, t) + near(e, torch.cat([t, v]))
+"""),
+            "torch.cdist, too",
+        ),
         (leaks("pass"), "return"),
         (leaks(PARTS + "return len(set(t) & set(e)) + len(set(t) & set(v))"), "compared with val"),
         (
@@ -377,6 +391,12 @@ lk.fit(other.head, kept_train, kept_val, epochs=2)""",
         ),
     ],
     "8.6": [
+        (
+            choose(
+                "return max(results, key=lambda n: results[n].accuracy - 1e-6 * results[n].loss)"
+            ),
+            "add nothing to the accuracy",
+        ),
         (choose("return min(results, key=lambda n: results[n].accuracy)"), "worst model"),
         (choose("return max(results)"), "alphabet"),
         (choose("return max(r.accuracy for r in results.values())"), "name, not a number"),
@@ -516,6 +536,10 @@ lk.fit(other.head, kept_train, kept_val, epochs=2)""",
         ),
     ],
     "8.8": [
+        (
+            recall(HITS + "return [lk.statistics.wilson_interval(hits, int(of.sum()))]"),
+            "holds a list",
+        ),
         (
             recall(
                 HITS
@@ -702,6 +726,10 @@ return np.isin(v, t).sum() + np.isin(e, t + v).sum()
         + "sentence = f'{100 * a:.1f} %, upper end {100 * high:.1f}, lower {100 * low:.1f}, n = {n}'\n",
     ],
     "8.8": [
+        recall(HITS + "return torch.tensor(lk.statistics.wilson_interval(hits, int(of.sum())))"),
+        recall(
+            HITS + "return pd.Series(lk.statistics.wilson_interval(hits, len(of[of])), [*'rlh'])"
+        ),
         recall(HITS + "return tuple(lk.statistics.wilson_interval(hits, int(of.sum())))"),
         recall("""
 row = result.confusion_matrix()[result.classes.index(name)]

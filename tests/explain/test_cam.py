@@ -140,3 +140,12 @@ def test_undisturbed_restores_after_an_exception():
         assert not net.training and not net[1].inplace
         raise KeyError
     assert net.training and net[1].inplace
+
+
+def test_a_layer_that_forward_does_not_use_is_named(net, images):
+    net.add_module("spare", nn.Conv2d(3, 3, 1))
+    spare = net.spare
+    net.forward = lambda x: nn.Sequential(*[m for m in net.children() if m is not spare])(x)
+    with pytest.raises(ValueError, match="its forward does not use it"):
+        grad_cam(net, spare, images)
+    assert count_hooks(net) == 0

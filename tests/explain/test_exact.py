@@ -106,3 +106,12 @@ def test_the_predicted_class_is_taken_and_too_many_players_are_refused(net):
     np.testing.assert_array_equal(some, coalition_worths(net, background, shown, said, grid=2))
     with pytest.raises(ValueError, match=r"grid is 4: 16 players .*give grid=3 at most"):
         coalition_worths(net, background, shown, grid=4)
+
+
+def test_a_background_of_another_size_and_a_grid_of_none_are_named(net):
+    images = torch.rand(2, 3, 8, 8)
+    with pytest.raises(ValueError, match="all but the first number must be the same"):
+        coalition_worths(net, torch.rand(2, 3, 9, 9), images)
+    for grid in (0, 2.0):
+        with pytest.raises(ValueError, match=r"grid is .*; it must be a whole number"):
+            coalition_worths(net, images, images, grid=grid)

@@ -149,3 +149,35 @@ def test_weights_that_cannot_be_randomised_are_refused():
     first = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 3))
     with pytest.raises(ValueError, match=r"begins with batch normalisation \(0\), before"):
         randomise_layers(first, lambda n: {})
+
+
+def test_a_map_of_nan_is_no_map_at_chance_level():
+    maps, masks = np.zeros((3, 2, 2)), np.ones((3, 2, 2), bool)
+    maps[1, 0, 0] = np.nan
+    net, pictures = nn.Flatten(), torch.rand(3, 1, 2, 2)
+    for ask in (
+        lambda: pointing_game(maps, masks),
+        lambda: mask_overlap(maps, masks),
+        lambda: deletion_curve(net, pictures, maps),
+        lambda: insertion_curve(net, pictures, maps),
+        lambda: rank_correlation(maps, 0 * masks),
+    ):
+        with pytest.raises(ValueError, match="1 of 3 maps hold NaN"):
+            ask()
+
+
+def test_maps_of_two_shapes_are_not_compared():
+    with pytest.raises(ValueError, match=r"\(2, 3, 3\) and \(3, 3, 3\)"):
+        rank_correlation(np.ones((2, 3, 3)), np.ones((3, 3, 3)))
+
+
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
+def test_one_baseline_serves_all_images(curve):
+    pictures, maps = torch.rand(3, 1, 2, 2), np.random.default_rng(0).random((3, 2, 2))
+    expected = curve(nn.Flatten(), pictures, maps, 0, torch.full((3, 1, 2, 2), 0.5))[1]
+    for baseline in (0.5, torch.full((1, 1, 2, 2), 0.5)):
+        np.testing.assert_array_equal(curve(nn.Flatten(), pictures, maps, 0, baseline)[1], expected)
+    with pytest.raises(ValueError, match="baseline has the shape"):
+        curve(nn.Flatten(), pictures, maps, 0, torch.zeros(2, 1, 2, 2))
+    with pytest.raises(ValueError, match="steps is 0"):
+        curve(nn.Flatten(), pictures, maps, 0, steps=0)

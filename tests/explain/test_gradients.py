@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -51,3 +52,32 @@ def test_nothing_is_left_in_the_network_and_frozen_weights_do_not_matter():
     np.testing.assert_array_equal(integrated_gradients(net, x, 0 * x), expected)
     assert net.training and count_hooks(net) == 0
     assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_baseline_may_be_a_number_and_another_shape_or_no_step_is_named():
+    net, x = smooth(), images(1)
+    expected = integrated_gradients(net, x, 0 * x)
+    np.testing.assert_array_equal(integrated_gradients(net, x, 0), expected)
+    with pytest.raises(ValueError, match=r"baseline has the shape \(3, 2, 3, 4\), and the images"):
+        integrated_gradients(net, x, x[:3])
+    with pytest.raises(ValueError, match=r"baseline has the shape \(5, 2, 3, 4\)"):
+        integrated_gradients(net, x[:1], x)
+    for steps in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=r"steps is .*; it must be a whole number"):
+            integrated_gradients(net, x, 0, steps=steps)
+
+
+@pytest.mark.parametrize("targets", ["cell", ["cell"] * 5, [None] * 5, 1.0, [0, 1]])
+def test_targets_that_are_no_class_numbers_are_named(targets):
+    with pytest.raises(ValueError, match="give a class number, or 5 of them"):
+        gradient(smooth(), images(1), targets)
+
+
+def test_what_has_no_gradient_or_no_finite_logits_is_named():
+    net = smooth()
+    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode on"):
+        gradient(net, images(1))
+    with pytest.raises(ValueError, match="outputs are NaN or infinite"):
+        gradient(net, images(1) * float("nan"))
+    with pytest.raises(ValueError, match=r"outputs are of shape \(5, 4, 1, 2\)"):
+        gradient(nn.Conv2d(2, 4, 3), images(1))

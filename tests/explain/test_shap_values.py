@@ -160,3 +160,16 @@ def test_gradient_shap_leaves_numpys_generator_alone(net):
     np.random.seed(1)
     gradient_shap(net, random_images(4, 1), random_images(1, 2), targets=0, samples=5)
     assert np.array_equal(np.random.random(3), expected)
+
+
+def test_partition_takes_the_images_of_a_split_as_they_are():
+    for wrong in (torch.rand(1, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"images are .*; give those of a split as they are"):
+            partition_shap(nn.Flatten(), wrong, lambda x: x)
+
+
+@pytest.mark.parametrize("method", [deep_shap, gradient_shap])
+@pytest.mark.parametrize("background", [torch.rand(2, 1, 3, 3), torch.rand(0, 1, 2, 2)])
+def test_a_background_of_another_size_is_named(method, background):
+    with pytest.raises(ValueError, match="all but the first number must be the same"):
+        method(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), background, torch.rand(2, 1, 2, 2))

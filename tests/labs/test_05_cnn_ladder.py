@@ -53,6 +53,24 @@ def test_the_ladder_names_each_rung_with_its_accuracy():
     assert labels == ["1  one filter: 50.0 %", "2  wide: 51.0 %"]
 
 
+def test_the_enlarged_ladder_shows_whole_intervals_of_the_upper_rungs_only():
+    reached = [50.0, 91.0, 88.0, 97.0, 96.0, 95.0]
+    rows = [{"parameters": 1000, "accuracy": y, "low": y - 1, "high": y + 1} for y in reached]
+    table = pd.DataFrame(rows, index=list("abcdef"))
+    everything, upper = ladder_chart(table).axes
+    assert texts(everything) == list("123456")
+    assert texts(upper) == list("2456")
+    low, high = upper.get_ylim()
+    assert low < 90
+    assert high > 98
+
+
+def test_no_number_of_a_ladder_stands_between_two_points_of_one_size():
+    rows = [{"parameters": 1000, "accuracy": y, "low": y - 2, "high": y + 2} for y in (85.0, 86.0)]
+    ax = ladder_chart(pd.DataFrame(rows, index=["a", "b"])).axes[0]
+    assert [text.xy[1] for text in ax.texts] == [83, 88]
+
+
 @pytest.mark.parametrize(("values", "scale"), [([1e-4, 1e-2], "log"), ([0.0, 0.5], "linear")])
 def test_a_search_has_a_logarithmic_axis_where_a_setting_spans_orders(values, scale):
     figure = search_results(pd.DataFrame({"setting": values, "value": [80.0, 85.0]}), ["setting"])

@@ -38,6 +38,14 @@ def test_the_calls_from_a_loop(capsys):
         (lambda: lk.LivePlot().report("loss", torch.ones(2)), "give it one number"),
         (lambda: lk.LivePlot().report(1, 0.5), "report got 1 for a name"),
         (lambda: lk.LivePlot("monocyte"), "class_names is 'monocyte'; give a list"),
+        (lambda: lk.LivePlot({"a", "b"}), "give a list, a name a class"),
+        (lambda: lk.LivePlot(8), "class_names is 8; give a list"),
+        (lambda: lk.LivePlot().report("loss", 10**400), "give it one number"),
+        (lambda: lk.LivePlot().set_limit("10"), "set_limit got '10'; give it a number of steps"),
+        (lambda: lk.LivePlot().increment(None), "increment got None"),
+        (lambda: lk.LivePlot().tick(float("nan")), "tick got nan"),
+        (lambda: lk.LivePlot().report_matrix("m", [[1, 2], [3]]), "The matrix is of object"),
+        (lambda: lk.LivePlot().report_matrix("m", [["a"]]), "give numbers, (C, C)"),
         (lambda: lk.LivePlot().report_matrix("m", [[1, 2, 3]]), "must be (C, C)"),
         (lambda: lk.LivePlot(["a"]).report_matrix("m", [[1, 0], [0, 1]]), "1 class names for 2"),
     ],
@@ -86,3 +94,12 @@ def test_any_value_can_be_drawn(value):
     assert as_html(plot._record, sheets).count("<img") == len(sheets)
     as_png(plot._record, sheets)
     assert ("too large to draw" in plot._record.headline()) is (abs(value) > 1 or value != value)
+
+
+def test_steps_may_be_parts_and_a_matrix_a_tensor_that_learns(capsys):
+    plot = lk.LivePlot(renderer="text")
+    plot.set_limit(1)
+    plot.tick(0.5)
+    plot.report_matrix("m", torch.eye(2, requires_grad=True))
+    plot.report("training loss", 0.5)
+    assert capsys.readouterr().out.startswith("step 1 of 1")

@@ -1,6 +1,8 @@
 """The usual slips of a student get a hint before the first epoch, and change nothing."""
 
+import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     RandomSampler,
+    Subset,
     SubsetRandomSampler,
     TensorDataset,
 )
 
 import labkit as lk
+from labkit.data.origin import Origin
 from labkit.training.fit import evaluate, fit
 
 IMAGES, LABELS = torch.rand(49, 3, 4, 4), torch.arange(49) % 8
@@ -197,6 +201,39 @@ def test_another_error_of_the_network_keeps_its_kind_and_says_the_shape():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
         fit(network(), loader(torch.rand(49, 1, 4, 4)), epochs=1)
     assert "(16, 1, 4, 4)" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("model", "batches", "kind", "message"),
+    [
+        (nn.Flatten, loader(), TypeError, "model is the class Flatten"),
+        ([network()], loader(), TypeError, r"type list; give a network: evaluate\(model, loader\)"),
+        (nn.LazyLinear(3), loader(), ValueError, "lazy layers"),
+        (network(), itertools.cycle([(IMAGES, LABELS)]), TypeError, "which never ends"),
+    ],
+    ids=["class", "list", "lazy", "endless"],
+)
+def test_evaluate_names_what_it_cannot_ask(model, batches, kind, message):
+    with pytest.raises(kind, match=message):
+        evaluate(model, batches)
+
+
+def test_evaluate_warns_of_images_that_are_changed_at_random(tiny):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8))
+    with pytest.warns(UserWarning, match="loader augments"):
+        evaluate(model, tiny.train.loader(16, augment=lk.Augment(flip=True)))
+
+
+def test_a_part_by_torch_knows_where_its_images_are_from(tiny):
+    split = replace(tiny.val, origin=Origin("drawn", stand_in=True), answers=set())
+    part = Subset(Subset(split, [9, 8, 7, 6, 5]), [4, 2, 0])
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8))
+    result = evaluate(model, DataLoader(part, 2))
+    assert result.indices.tolist() == [5, 7, 9]
+    assert result.labels.tolist() == split.labels[[5, 7, 9]].tolist()
+    assert result.origin.stand_in and split.times_judged == 1
+    assert fit(model, DataLoader(part, 2), DataLoader(part, 2), epochs=1).origin.stand_in
+    assert split.times_judged == 2
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -526,3 +526,42 @@ def test_a_schedule_that_has_moved_on_is_to_be_made_anew(tiny, tmp_path):
     with pytest.raises(ValueError, match="make the optimizer and the scheduler anew"):
         fit(tiny, tmp_path / "a.pt", **options)
     assert len(fit(tiny, tmp_path / "a.pt", **powers(make_model(), 0.5))) == 2
+
+
+class Diary(nn.Module):
+    """A network that keeps what it computed of its last batch."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.kept, self.steps = make_model(), {}, []
+
+    def forward(self, images):
+        self.steps.append(images)
+        self.kept["logits"] = self.body(images)
+        return self.kept["logits"]
+
+
+def compiled():
+    torch.manual_seed(0)
+    return torch.compile(make_model(), backend="eager")
+
+
+@pytest.mark.parametrize("make", [Diary, compiled])
+def test_a_network_that_is_compiled_or_keeps_activations_goes_on(tiny, tmp_path, make):
+    whole = fit(tiny, tmp_path / "whole.pt", make(), epochs=3)
+    model = make()
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(tiny, tmp_path / "a.pt", model, epochs=3, callbacks=[StopAfter(1)])
+    for again in (make(), model):  # a new one, and the same one
+        history = fit(tiny, tmp_path / "a.pt", again, epochs=3)
+        assert [e["train_loss"] for e in history] == [e["train_loss"] for e in whole]
+
+
+def test_a_network_that_was_trained_is_to_be_made_anew(tiny, tmp_path):
+    model = make_model()
+    optimizer = adam(model)["optimizer"]
+    fit(tiny, tmp_path / "a.pt", model, optimizer=optimizer)
+    optimizer.param_groups[0]["lr"] = 0.5
+    with pytest.raises(ValueError, match="make the network and the optimizer anew"):
+        fit(tiny, tmp_path / "a.pt", model, optimizer=optimizer)

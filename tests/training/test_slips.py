@@ -1,12 +1,13 @@
 """What cannot work is named before the first epoch, and the network is as it was."""
 
+import itertools
 import re
 import warnings
 
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import labkit as lk
@@ -54,6 +55,19 @@ def replaced(model):
     model.append(nn.Linear(8, 8))
     optimizer = sgd(model)
     model[3] = nn.Linear(8, 8)
+    return {"optimizer": optimizer}
+
+
+def astray():
+    model = network()
+    with torch.no_grad():
+        model[1].bias[0] = float("inf")
+    return model
+
+
+def text_for_a_rate(model):
+    optimizer = sgd(model)
+    optimizer.param_groups[0]["lr"] = "0.1"
     return {"optimizer": optimizer}
 
 
@@ -185,6 +199,42 @@ SLIPS = {
         "monitor is 5; choose one of",
     ),
     "nothing to keep": (lambda m: {"keep_best": ""}, ValueError, "keep_best is ''"),
+    "weights of a training that went astray": (
+        lambda m: {"model": astray()},
+        ValueError,
+        "weights that are NaN or infinite before it is trained",
+    ),
+    "rate 0": (
+        lambda m: {"optimizer": torch.optim.SGD(m.parameters(), lr=0.0)},
+        ValueError,
+        "learning rate is 0, so nothing would be learnt",
+    ),
+    "rate NaN": (
+        lambda m: {"optimizer": torch.optim.SGD(m.parameters(), lr=float("nan"))},
+        ValueError,
+        "learning rate is nan: give a number above 0",
+    ),
+    "a text for a rate": (text_for_a_rate, ValueError, "learning rate is '0.1'"),
+    "a plateau of what rises": (
+        lambda m: {"optimizer": (o := sgd(m)), "scheduler": ReduceLROnPlateau(o, mode="max")},
+        ValueError,
+        "mode='max', and fit gives it the loss",
+    ),
+    "without end": (
+        lambda m: {"train": itertools.cycle(BATCHES), "epochs": 1},
+        TypeError,
+        "train is a cycle of itertools, which never ends",
+    ),
+    "one batch for ever": (
+        lambda m: {"val": itertools.repeat(BATCHES[0]), "epochs": 1},
+        TypeError,
+        "val is a repeat of itertools, which never ends",
+    ),
+    "dropped": (
+        lambda m: {"train": DataLoader(TensorDataset(*BATCHES[0]), 5, drop_last=True)},
+        ValueError,
+        "drop_last=True smaller than a batch",
+    ),
     "colours last": (
         lambda m: {"train": [(torch.rand(4, 8, 9, 3), torch.arange(4))]},
         ValueError,
@@ -217,6 +267,14 @@ def test_what_works_is_let_through():
     plan = OneCycleLR(optimizer, 0.1, total_steps=3)
     history = lk.fit(model, one_epoch, None, 1, optimizer=optimizer, scheduler=plan, progress=False)
     assert len(history) == 1
+
+
+def test_a_schedule_may_begin_at_zero_and_a_rate_may_be_a_tensor():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.1))
+    warm_up = LambdaLR(optimizer, lambda epoch: epoch / 2)
+    options = {"optimizer": optimizer, "scheduler": warm_up, "progress": False}
+    assert len(lk.fit(model, itertools.repeat(BATCHES[0], 3), epochs=1, **options)) == 1
 
 
 class Stream(IterableDataset):
