@@ -1,12 +1,9 @@
 """What every loop over a trained network needs: eval mode and back, its device, its outputs."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -118,27 +115,6 @@ def check_output(output: object) -> None:
         raise TypeError(
             f"The model gives {kind}; its forward must return one tensor, the logits "
             "(batch, classes)."
-        )
-
-
-def as_array(values: ArrayLike) -> np.ndarray:
-    """Numbers as an array, also those of a tensor that learns, is bfloat16 or lies on a card.
-
-    Example:
-        >>> as_array(torch.ones(1, requires_grad=True))
-        array([1.])
-    """
-    return np.asarray(values.detach().cpu().double() if isinstance(values, Tensor) else values)
-
-
-def warn_of_probabilities(logits: np.ndarray) -> None:
-    """Warn where the logits (N, C) of `Predictions` are probabilities."""
-    add_up = (logits >= 0).all() and np.allclose(logits.sum(1), 1, atol=1e-3)
-    if add_up and logits.shape[1] > 1 and not np.isin(logits, (0, 1)).all():  # answers may be 0, 1
-        warnings.warn(
-            "The logits look like probabilities (each row adds up to 1). Give logits, or the "
-            "logarithm of the probabilities: else confidences, loss and calibration are wrong.",
-            stacklevel=4,
         )
 
 

@@ -10,8 +10,8 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import classification_report, f1_score
 from sklearn.metrics import confusion_matrix as count_confusions
 
+from labkit.arrays import to_numpy, warn_of_probabilities
 from labkit.data.origin import Origin
-from labkit.inference import as_array, warn_of_probabilities
 from labkit.statistics import wilson_interval
 
 
@@ -42,7 +42,7 @@ class Predictions:
     indices: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.logits, labels = as_array(self.logits).astype(float), as_array(self.labels)
+        self.logits, labels = to_numpy(self.logits).astype(float), to_numpy(self.labels)
         if labels.dtype.kind not in "biuf" or (labels % 1 != 0).any():
             raise ValueError("labels are no whole numbers; give class numbers, from 0.")
         self.labels = labels.astype(int)

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from labkit.arrays import to_numpy
 from labkit.explain.faithfulness import ranks
 from labkit.explain.targets import Targets, check_count, class_numbers, like_images
-from labkit.inference import as_array, outputs_of
+from labkit.inference import outputs_of
 
 
 def deletion_curve(
@@ -47,7 +48,7 @@ def deletion_curve(
     count, _, height, width = images.shape
     if np.shape(maps) != (count, height, width):
         raise ValueError(f"maps are {np.shape(maps)}; they must be {(count, height, width)}.")
-    rank = torch.from_numpy(ranks(as_array(maps).reshape(count, -1)))
+    rank = torch.from_numpy(ranks(to_numpy(maps).reshape(count, -1)))
     rank = rank.view(count, 1, height, width).to(images.device)
     shares = np.linspace(0, 1, steps + 1)
     curves = []

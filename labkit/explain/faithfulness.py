@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from labkit.inference import as_array
+from labkit.arrays import to_numpy
 
 
 def pointing_game(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def refuse_nan(maps: np.ndarray) -> None:
 
 
 def _flat(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    maps, masks = as_array(maps).astype(float), as_array(masks).astype(bool)
+    maps, masks = to_numpy(maps).astype(float), to_numpy(masks).astype(bool)
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise ValueError(f"maps are {maps.shape} and masks {masks.shape}; both must be (N, H, W).")
     refuse_nan(maps)

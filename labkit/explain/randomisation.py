@@ -10,9 +10,9 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from labkit.arrays import to_numpy
 from labkit.display import track
 from labkit.explain.faithfulness import refuse_nan
-from labkit.inference import as_array
 
 Explain = Callable[[nn.Module], Mapping[str, np.ndarray]]
 
@@ -73,7 +73,7 @@ def rank_correlation(some: np.ndarray, others: np.ndarray) -> float:
         >>> rank_correlation(np.array([[[1.0, 2.0, 3.0]]]), np.array([[[0.1, 0.2, 9.0]]]))
         1.0
     """
-    some, others = as_array(some), as_array(others)
+    some, others = to_numpy(some), to_numpy(others)
     if some.ndim < 2 or some.shape != others.shape:
         raise ValueError(f"The maps are {some.shape} and {others.shape}; both must be (N, H, W).")
     for maps in (some, others):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from labkit.arrays import to_numpy
 from labkit.display import Throttle, running_shell
-from labkit.inference import as_array
 from labkit.liveplot.record import Record
 from labkit.liveplot.renderers import RENDERERS, Renderer, make_renderer
 from labkit.training.history import History
@@ -152,7 +152,7 @@ class LivePlot:
             ValueError: when the matrix is not square, holds no numbers, or the labels do not fit.
         """
         try:
-            counts = as_array(matrix)
+            counts = to_numpy(matrix)
         except ValueError:  # rows of different lengths
             counts = np.asarray(matrix, object)
         if counts.dtype.kind not in "biuf":
