@@ -15,17 +15,8 @@ import labkit as lk
 PACKAGE = Path(lk.__file__).parent
 # a room imports only from those that stand before it
 ROOMS = (
-    *(
-        "settings",
-        "files",
-        "device",
-        "display",
-        "arrays",
-        "data",
-        "inference",
-        "statistics",
-        "metrics",
-    ),
+    *("settings", "files", "device", "display", "arrays", "data", "inference", "statistics"),
+    *("metrics", "training", "liveplot", "models", "features", "probes", "explain", "figures"),
     *("notebook", "authoring", "classroom", "doctor", "one_line", "cli"),
 )
 FACES = [path for path in PACKAGE.rglob("__init__.pyi")]

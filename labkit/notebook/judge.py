@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from labkit.arrays import to_numpy
-
 __all__ = "adam_slips as_array call compare near optimizer_path read_array read_pair".split()
 
 
@@ -37,7 +35,7 @@ def as_array(value: Any, dtype: type | None = float) -> np.ndarray:
 def _without_torch(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_without_torch(part) for part in value]
-    return to_numpy(value) if hasattr(value, "detach") else value
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def read_array(value: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
@@ -112,7 +110,8 @@ def read_pair(answer: Any, parts: str) -> tuple | list:
         >>> read_pair((1, 2), "a number and the next one")
         (1, 2)
     """
-    assert isinstance(answer, tuple | list) and len(answer) == 2, f"return two things: {parts}"
+    right = isinstance(answer, tuple | list) and len(answer) == 2
+    assert right, f"return two things: {parts}"
     assert not any(part is None for part in answer), f"one of the two is None: {parts}"
     return answer
 
