@@ -7,8 +7,8 @@
 #
 # **You should know** labs 00 and 02: gradients, and a training loop.
 #
-# **Time:** about three hours. All cells together compute for about four minutes on two processor
-# cores; the cells that take longer ask you a question first.
+# **Time:** about three hours. All cells together compute for about four and a half minutes on two
+# processor cores; the cells that take longer ask you a question first.
 
 # %%
 import math

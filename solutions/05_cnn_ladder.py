@@ -1038,10 +1038,10 @@ lk.figures.image_grid(
 # <details><summary>What this shows</summary>
 #
 # A template is as large as the image and shows a round blot. A filter is 3 x 3: light against dark (an
-# edge), or one colour against another. There is no cell in it.
+# edge), or two colours. Too small for a cell; most have hardly left their random start.
 # </details>
 #
-# What do the filters see? One test image, and nine maps of each layer. Deeper maps are coarser, each says
+# What do the filters see? One test image, and nine maps of each layer. Deeper maps are coarser; each says
 # where a larger pattern is. A dark map: its filter finds nothing here.
 
 # %%
@@ -1300,7 +1300,7 @@ measured.groupby("variant")[["accuracy", "mean recall", "lowest recall"]].agg(
 #
 # Now the rung itself, on all images, for 20 epochs, with class weights, flips and rotation, **whatever
 # your table says**: an earlier course run claimed that with both, the rare classes recover, and we test
-# that. Would your table have chosen it? (Not ours: *both* was best in no column, and last in accuracy.)
+# that. Would your table have chosen it? (Not ours: *both* has no best mean, and is last in accuracy.)
 # The learning rate falls along a cosine from 1e-3 to zero, so that the last epochs take small steps.
 # **While it runs:** which two classes had the lowest recall with SimpleCNN, and how many training images
 # have they?
@@ -2288,7 +2288,7 @@ pd.DataFrame(steps, index=range(1, 7)).T.rename_axis("singular values, the large
 # %% [markdown]
 # The rest of the recipe: the learning rate rises for a seventh of the time and then falls in a straight
 # line to zero, so no "best epoch" need be picked. **Label smoothing** 0.1: the target is 91.25 % for the
-# true class and 1.25 % for each other one, so that the network need not become ever more certain. Flips,
+# true class and 1.25 % for each other one, so no loss is below 0.47: certainty does not pay. Flips,
 # quarter turns, shifts by whole pixels, brightness within 10 %: nothing blurs.
 #
 # Its training is a recording. **Before you look:** which two classes do you expect it to confuse most?
@@ -2368,7 +2368,7 @@ ladder.table(lessons)
 # - DeeperCNN: plan, normalisation, schedule, weights and augmentation changed; basophils gained most.
 # - LightCNN and WideCNN: with SGD 1e-4 neither was done after 40 epochs; the optimiser with its rate made
 #   the larger part of the difference.
-# - VGG16: 15 million parameters and five epochs; below a network with a fiftieth of them.
+# - VGG16: 15 million parameters; after as many epochs, below two blocks, a 140th.
 # - SmallResNet: plan and recipe changed at once; what a shortcut brings, the chains of ten blocks say.
 # </details>
 
@@ -2437,7 +2437,7 @@ heading, origin = "folder: answer of DeeperCNN, how sure", lk.data.read_origin(f
 lk.figures.image_grid(photos, titles, columns=4, title=heading, origin=origin)
 
 # %% [markdown]
-# Read no accuracy from it: eight are too few, and most were **training images** (BloodMNIST was
+# Read no accuracy from it: eight are too few, and most probably **training images** (BloodMNIST was
 # made from the same photographs). A new photograph needs the same magnification, stain and camera.
 
 # %% [markdown]

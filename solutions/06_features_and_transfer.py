@@ -1519,7 +1519,7 @@ vit_tokens = (224 // 16) ** 2 + 1
 # %% [markdown] tags=["solution"]
 # <details><summary>Why this is so</summary>
 #
-# The product of two random vectors of $d$ numbers has a standard deviation of $\sqrt{d}$. Without
+# The product of two vectors of $d$ random numbers of deviation 1 has deviation $\sqrt d$. Without
 # the division, the softmax would give nearly all weight to one token, and its gradient would be tiny.
 # 14 · 14 patches and the class token make 197. ViT-B/16 does this twelve times side by side in each
 # layer (*attention heads*, not the classifier head below), each with a score matrix of 197² numbers:
@@ -1611,7 +1611,7 @@ with lk.check("6.7", "attention", "vit_tokens"):
 # | sees at once | a few pixels, more with depth | a few pixels, more with depth | the whole image |
 # | knows beforehand | neighbours matter; the same everywhere | the same | almost nothing; learns positions |
 # | normalisation | none (original SqueezeNet, VGG) | batch normalisation | layer normalisation |
-# | features | mean of 512 maps | mean of 512 maps | class token, 768 |
+# | features | 512 means (not VGG) | 512 means | class token, 768 |
 # | parameters, with ImageNet's classifier | 1.2 million, 138 million | 11.7 million | 86.6 million |
 # | file | 5 MB, 528 MB | 45 MB | 330 MB |
 # | needs | little time (SqueezeNet) or much (VGG) | some time | much data, or a good pre-training |

@@ -441,9 +441,9 @@ if len(rows):
 figure
 
 # %% [markdown]
-# Four pictures prove nothing. So count, for up to 100 mistakes and as many right answers,
-# the first of the test set (of 100, either share is known to about ± 8 points): how often does the peak
-# lie in the middle quarter of the picture, where most cells are?
+# Four pictures prove nothing. So count, for up to 100 mistakes, the most confident ones, and as many
+# right answers, the first of the test set (of 100, either share is known to about ± 8 points): how often
+# does the peak lie in the middle quarter of the picture, where most cells are?
 
 # %%
 wrong_rows = result.misclassified(n=100)
@@ -497,7 +497,8 @@ lk.figures.overlays(
 # <details><summary>How many places?</summary>
 #
 # Four. The smooth shades of the lower row are drawn between four numbers, so that a map of it can say
-# "left" or "below", not "on the nucleus". After the second pooling there are 7 x 7 places.
+# "left" or "below", not "on the nucleus". After the second pooling there are 8 x 8, of the 32 pixels to
+# which the picture was padded: so that map lies up to two pixels off.
 # </details>
 #
 # ## Shapley values: who earned how much?
@@ -1873,7 +1874,7 @@ pd.DataFrame(lines).T
 # rewarded. Four methods nearly always point to the cell, *edges* often, and the share of *edges* is the
 # plain gradient's: only with the test of random weights beside it does a good score speak of the network.
 # Of the signed maps, integrated gradients and Deep SHAP win both games with the mask, and insert no
-# better than *random*; without their sign the same values reach 0.61 and 0.62. On the real images Deep
+# better than *random*; without their sign the same values reach 0.62 and 0.61. On the real images Deep
 # SHAP inserted best. Why, nothing here measures.
 # </details>
 #
@@ -2175,8 +2176,8 @@ lk.figures.attribution_grid(
 #
 # <details><summary>What we saw</summary>
 #
-# Like a platelet, the smallest of the eight: in the second picture the eosinophil lies in the corner, in
-# the middle there is a red cell, and the evidence for "platelet" is a ring just there.
+# Like a platelet, the smallest of the eight: in the second picture the eosinophil lies in the corner, the
+# middle is background between two red cells, and the evidence for "platelet" is a ring just there.
 # </details>
 #
 # Is there a rule in it? Measure how much of the evidence for the answer lies *outside* the middle,

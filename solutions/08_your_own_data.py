@@ -8,7 +8,7 @@
 # **You should know** labs 01, 02 and 05; lab 06 for the borrowed network.
 #
 # **Time:** two afternoons for a project of your own, about two hours for the example. All cells
-# together take about three minutes of processor time with fast bf16, more on others.
+# together take about two and a half minutes on two cores with fast bf16, more on others.
 #
 # The checks of this lab judge the **form**: is the split clean, was the choice made on validation data,
 # was the test set used once, is there an interval. No check asks for a score.
@@ -1141,7 +1141,7 @@ for ax in axes.flat:
 lk.figures.as_jpeg(figure)
 
 # %% [markdown]
-# Red: the probability falls when this place is covered. Blue: it rises. **Look:** does the chosen model
+# Red: the probability falls when this place is covered (full red: by 1). Blue: it rises. **Look:** does the chosen model
 # look at what the question is about, or at the surroundings? Do the two models agree?
 #
 # <details><summary>How to read it</summary>

@@ -30,7 +30,8 @@ import labkit
 from labkit.classroom import libraries, origin, suspects
 from labkit.classroom.seal import PARTS, REPLY, mac
 from labkit.notebook import exercise
-from labkit.notebook.answers import assigned_names, describe_error, session
+from labkit.notebook.advice import describe_error
+from labkit.notebook.answers import assigned_names, session
 
 # what no code needs, and what a library may use, but a submission's own code may not
 _NEVER = frozenset("gc.get_objects gc.get_referrers gc.get_referents sys._current_frames".split())

@@ -66,3 +66,10 @@ def advice(error: BaseException) -> str:
     """
     text = str(error)
     return next((help for help, pattern in _ADVICE.items() if re.search(pattern, text)), "")
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in one line, "ValueError: …", with advice where it is of a usual kind."""
+    text = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
+    line = f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
+    return f"{line} → {help}" if (help := advice(error)) else line

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import symtable
 import warnings
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import Any
 
 from labkit.display import running_shell
 from labkit.notebook import markers
-from labkit.notebook.advice import advice
+from labkit.notebook.advice import describe_error
 
 
 @dataclass
@@ -89,13 +90,6 @@ def _check_of(exercise: str) -> str:
     return found[-1] if found else ""
 
 
-def describe_error(error: BaseException) -> str:
-    """An error in one line, "ValueError: …", with advice where it is of a usual kind."""
-    text = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else str(error)
-    line = f"{type(error).__name__}: {' '.join(text.split())[:300]}".removesuffix(": ")
-    return f"{line} → {help}" if (help := advice(error)) else line
-
-
 def last_cell(role: str, exercise: str) -> int:
     """The latest cell with this marker, or -1; a ``%%solution`` cell does not prove that it ran."""
     for index, cell in reversed(list(enumerate(session.cells))):
@@ -121,6 +115,14 @@ def is_answered(exercise: str, cell: int) -> bool:
     return cell >= 0 and not stub_hash(session.cells[cell]).startswith(stub)
 
 
+def set_unmarked(exercise: str, names: Sequence[str]) -> bool:
+    """Whether the cell that ran last before the check sets such a name, and lost its marker."""
+    for cell in reversed(session.cells):
+        if markers.role(cell) != ("check", exercise) and not markers.is_magic(cell):
+            return not markers.lines(cell) and not set(names).isdisjoint(_names_of(cell))
+    return False
+
+
 def stale(exercise: str, cell: int, name: str, value: Any) -> bool:
     """Whether a name is left over: an earlier answer or reference set it, and this cell does not.
 
@@ -136,8 +138,8 @@ def stale(exercise: str, cell: int, name: str, value: Any) -> bool:
 
 def _names_of(cell: str) -> list[str]:
     """The names that a cell assigns, also below ``%%time``; [] for one that is no Python."""
-    text = cell.lstrip()
-    text = text.partition("\n")[2] if text.startswith("%%") else text
+    magic, _, below = cell.lstrip().partition("\n")
+    text = below if magic.startswith(("%%time", "%%capture")) else cell
     try:
         return assigned_names(session.shell.transform_cell(text))
     except SyntaxError:
@@ -167,7 +169,7 @@ def solution(line: str, cell: str) -> None:
     session.bodies[exercise] = cell
     at = last_cell("exercise", exercise)
     remedy = f'lk.use_solution("{exercise}") runs the reference.'
-    if is_answered(exercise, at):
+    if is_answered(exercise, at) or (at >= 0 and set_unmarked(exercise, _names_of(cell))):
         stopped = f" (it stopped with {session.errors[at]})" if at in session.errors else ""
         print(f"Your answer to {exercise} is kept{stopped}; {remedy}")
         return

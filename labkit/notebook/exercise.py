@@ -13,12 +13,13 @@ from typing import Any
 
 from labkit import settings
 from labkit.metrics import Predictions
+from labkit.notebook.advice import describe_error
 from labkit.notebook.answers import (
-    describe_error,
     is_answered,
     last_cell,
     load_into_running_shell,
     session,
+    set_unmarked,
     stale,
 )
 
@@ -107,17 +108,18 @@ def _judge(
 ) -> tuple[str, str]:
     """Whose answer it is ("yours", "reference" or "nobody"), and what to say of it."""
     cell = last_cell("exercise", exercise)
-    by_reference = last_cell("solution", exercise) >= max(cell, 0)
     defined = any(values.get(name, ...) is not ... for name in names)
-    unmarked = cell < 0 and not by_reference and defined
+    unmarked = defined and set_unmarked(exercise, names)
+    by_reference = not unmarked and last_cell("solution", exercise) >= max(cell, 0)
+    unmarked |= defined and cell < 0 and not by_reference
     if not (by_reference or unmarked or is_answered(exercise, cell)):
         return "nobody", "○ not attempted"
     whose = "reference" if by_reference else "yours"
     if not __debug__:
         return whose, "✗ not judged: Python skips asserts; unset PYTHONOPTIMIZE and start again"
-    if not by_reference and cell in session.errors:
+    if whose == "yours" and not unmarked and cell in session.errors:
         return whose, f"✗ your cell {exercise} stopped with {session.errors[cell]}"
-    if whose == "yours" and cell >= 0:
+    if whose == "yours" and not unmarked:
         left = [n for n in names if n in values and stale(exercise, cell, n, values[n])]
         if left:
             return whose, f"✗ `{left[0]}` is left from an earlier answer; your cell does not set it"

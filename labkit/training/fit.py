@@ -148,13 +148,14 @@ def _new_history(
     criterion: nn.Module,
     scheduler: LRScheduler | None,
 ) -> History:
-    parameters, decay = engine.model.parameters(), optimizer.param_groups[0].get("weight_decay", 0)
+    parameters, group = engine.model.parameters(), optimizer.param_groups[0]
+    rate, decay = group.get("max_lr", group["lr"]), group.get("weight_decay", 0)  # OneCycleLR's
     setup = {
         "model": type(engine.model).__name__,
         "parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "loss": type(criterion).__name__,
         "optimizer": type(optimizer).__name__,
-        "learning rate": float(f"{optimizer.param_groups[0]['lr']:.3g}"),
+        "learning rate": float(f"{rate:.3g}"),
         **({"weight decay": decay} if decay else {}),
         **({"scheduler": type(scheduler).__name__} if scheduler else {}),
         "epochs": epochs,

@@ -197,6 +197,25 @@ def test_the_latest_event_decides(said):
     assert said(STUB, REFERENCE, STUB, REFERENCE, CHECK) == "✓ 2.1 reference\n"
 
 
+def test_an_answer_that_lost_its_marker_after_the_stub_ran_is_still_the_students(said, shell):
+    back = "(put the line `# Exercise 2.1` back into your cell and run it)"
+    assert said(STUB, "x = 5", CHECK) == f"✓ 2.1 yours {back}\n"
+    assert said(REFERENCE).startswith("Your answer to 2.1 is kept")
+    assert said("%%time\nx = 6", CHECK) == f"✗ 2.1 x is five {back}\n"
+    assert said(CHECK, REFERENCE).startswith("Your answer to 2.1 is kept")
+    assert shell.user_ns["x"] == 6
+    assert said('lk.use_solution("2.1")').endswith("✓ 2.1 reference\n")
+    assert said(CHECK) == "✓ 2.1 reference\n"
+    assert said(STUB, REFERENCE, "x = 6", CHECK) == f"✗ 2.1 x is five {back}\n"
+    assert said(REFERENCE).startswith("Your answer to 2.1 is kept")
+
+
+@pytest.mark.parametrize("between", ["y = 5", "print(x)", "# Exercise 2.2\nx = 5", "%%bash\nx=5"])
+def test_a_cell_that_sets_nothing_of_an_exercise_is_no_answer_to_it(said, between):
+    assert said(STUB, between, CHECK) == "○ 2.1 not attempted\n"
+    assert said(REFERENCE).startswith("Reference solution 2.1 used")
+
+
 def test_the_check_above_is_judged_again_where_the_reference_answers(said, shell):
     assert said(STUB, CHECK) == "○ 2.1 not attempted\n"
     assert said(REFERENCE).endswith("✓ 2.1 reference\n")

@@ -62,6 +62,15 @@ class Recorder:
         self.calls.append("end")
 
 
+def test_the_set_up_names_the_rate_that_was_given_also_below_one_cycle(tiny):
+    model = make_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0)
+    scheduler = OneCycleLR(optimizer, max_lr=0.003, total_steps=100)
+    train = tiny.loaders(batch_size=16)[0]
+    history = fit(model, train, epochs=1, optimizer=optimizer, scheduler=scheduler)
+    assert history.setup["learning rate"] == 0.003
+
+
 @pytest.mark.parametrize("plain", [False, True], ids=["BatchLoader", "DataLoader"])
 def test_fit_is_the_loop_written_by_hand_with_an_uneven_last_batch(tiny, plain, monkeypatch):
     monkeypatch.setenv("LABKIT_DEVICE", "cpu")  # the loop by hand moves nothing
