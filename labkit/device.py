@@ -37,7 +37,7 @@ def available_devices() -> list[str]:
     return [name for name, is_there in there.items() if is_there]
 
 
-def get_device(name: str | None = None) -> torch.device:
+def get_device(name: str | torch.device | None = None) -> torch.device:
     """Choose the device to compute on.
 
     Args:
@@ -52,16 +52,17 @@ def get_device(name: str | None = None) -> torch.device:
         device(type='cpu')
     """
     there = available_devices()
-    wanted = name or settings.device() or there[0]
-    kind, _, number = wanted.partition(":")
+    wanted = str((settings.device() or there[0]) if name is None else name)
+    kind, colon, number = wanted.partition(":")
     count = {"cuda": torch.cuda.device_count}.get(kind, lambda: 1)
-    if kind not in there or (number and not (number.isdigit() and int(number) < count())):
-        asked = "LABKIT_DEVICE asks for" if not name and settings.device() else "You asked for"
+    has_number = number.isdecimal() and int(number) < count()
+    if kind not in there or (colon and not has_number):
+        asked = "LABKIT_DEVICE asks for" if name is None and settings.device() else "You asked for"
         raise ValueError(
             f"{asked} the device {wanted!r}, which this machine does not have. "
             f"Available: {', '.join(there)}."
         )
-    return torch.device(wanted)
+    return torch.device(kind, int(number)) if colon else torch.device(kind)
 
 
 def seed_everything(seed: int) -> int:

@@ -18,9 +18,11 @@ def only_cpu(monkeypatch):
 def test_the_cpu_is_always_there():
     assert device.available_devices()[-1] == "cpu"
     assert get_device("cpu") == CPU
+    assert get_device(CPU) == CPU
+    assert get_device("cpu:0") == torch.device("cpu", 0)
 
 
-@pytest.mark.parametrize("name", ["cuda", "mps", "tpu", "cpu:1", "cpu:x"])
+@pytest.mark.parametrize("name", ["cuda", "mps", "tpu", "cpu:1", "cpu:x", "cpu:", "", 0])
 def test_a_device_that_is_not_there_is_an_error_that_lists_the_others(only_cpu, name):
     with pytest.raises(ValueError, match=f"You asked for the device '{name}'.*Available: cpu"):
         get_device(name)
@@ -35,9 +37,10 @@ def test_the_fastest_device_is_taken_and_labkit_device_comes_before_it(monkeypat
     assert get_device("mps").type == "mps"
 
 
-def test_a_wrong_labkit_device_is_named(only_cpu, monkeypatch):
-    monkeypatch.setenv("LABKIT_DEVICE", "cuda")
-    with pytest.raises(ValueError, match=r"LABKIT_DEVICE asks for .*'cuda'.*Available: cpu"):
+@pytest.mark.parametrize("name", ["cuda", "cpu:"])
+def test_a_wrong_labkit_device_is_named(only_cpu, monkeypatch, name):
+    monkeypatch.setenv("LABKIT_DEVICE", name)
+    with pytest.raises(ValueError, match=f"LABKIT_DEVICE asks for .*'{name}'.*Available: cpu"):
         get_device()
 
 

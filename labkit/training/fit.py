@@ -106,7 +106,7 @@ def fit(
     file = None if checkpoint is None else checkpoints.file_of(checkpoint)
     epochs = min(epochs, FAST_EPOCHS) if settings.fast() else epochs
     slips.check_loaders(train, val, model, epochs)
-    device = get_device(device and str(device))
+    device = get_device(device)
     engine = Engine(model, device, choose_precision(precision, device))
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr=1e-3)
     slips.check_optimizer(optimizer, model, criterion, scheduler is not None)
@@ -225,7 +225,7 @@ def evaluate(
             "Make a loader without augment to judge it on those that are there.",
             stacklevel=2,
         )
-    device = get_device(str(device or device_of(model)))
+    device = get_device(device_of(model) if device is None else device)
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
     with evaluating(model), torch.inference_mode(), explaining_memory(loader):
