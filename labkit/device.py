@@ -41,8 +41,9 @@ def get_device(name: str | torch.device | None = None) -> torch.device:
     """Choose the device to compute on.
 
     Args:
-        name: ``"cuda"``, ``"mps"``, ``"xpu"`` or ``"cpu"``, also with a number (``"cuda:1"``);
-            None for ``LABKIT_DEVICE`` where it is set, else the fastest there is.
+        name: ``"cuda"``, ``"mps"``, ``"xpu"`` or ``"cpu"``, also with a number (``"cuda:1"``),
+            or a device of PyTorch's; None for ``LABKIT_DEVICE`` where it is set, else the fastest
+            there is.
 
     Raises:
         ValueError: when that device is not there; lists those that are.

@@ -1038,7 +1038,7 @@ lk.figures.image_grid(
 # <details><summary>What this shows</summary>
 #
 # A template is as large as the image and shows a round blot. A filter is 3 x 3: light against dark (an
-# edge), or two colours. Too small for a cell; most have hardly left their random start.
+# edge), or one colour against another. It is too small for a cell.
 # </details>
 #
 # What do the filters see? One test image, and nine maps of each layer. Deeper maps are coarser; each says
@@ -2288,7 +2288,7 @@ pd.DataFrame(steps, index=range(1, 7)).T.rename_axis("singular values, the large
 # %% [markdown]
 # The rest of the recipe: the learning rate rises for a seventh of the time and then falls in a straight
 # line to zero, so no "best epoch" need be picked. **Label smoothing** 0.1: the target is 91.25 % for the
-# true class and 1.25 % for each other one, so no loss is below 0.47: certainty does not pay. Flips,
+# true class and 1.25 % for each other one, so no loss is below 0.46: certainty does not pay. Flips,
 # quarter turns, shifts by whole pixels, brightness within 10 %: nothing blurs.
 #
 # Its training is a recording. **Before you look:** which two classes do you expect it to confuse most?
@@ -2368,7 +2368,7 @@ ladder.table(lessons)
 # - DeeperCNN: plan, normalisation, schedule, weights and augmentation changed; basophils gained most.
 # - LightCNN and WideCNN: with SGD 1e-4 neither was done after 40 epochs; the optimiser with its rate made
 #   the larger part of the difference.
-# - VGG16: 15 million parameters; after as many epochs, below two blocks, a 140th.
+# - VGG16: 15 million parameters; after five epochs below two blocks, a 140th of it.
 # - SmallResNet: plan and recipe changed at once; what a shortcut brings, the chains of ten blocks say.
 # </details>
 

@@ -1141,8 +1141,8 @@ for ax in axes.flat:
 lk.figures.as_jpeg(figure)
 
 # %% [markdown]
-# Red: the probability falls when this place is covered (full red: by 1). Blue: it rises. **Look:** does the chosen model
-# look at what the question is about, or at the surroundings? Do the two models agree?
+# Red: the probability falls when this place is covered (full red: by 1). Blue: it rises. **Look:** does
+# the chosen model look at what the question is about, or at the surroundings? Do the two models agree?
 #
 # <details><summary>How to read it</summary>
 #
