@@ -28,6 +28,17 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             module.training = state
 
 
+def frozen_norms(model: nn.Module) -> list[nn.Module]:
+    """Batch normalisation that was frozen: in ``eval`` in a network that trains, no gradients."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        and model.training > module.training
+        and not any(parameter.requires_grad for parameter in module.parameters())
+    ]
+
+
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[nn.Module]:
     """Put a network into ``eval`` mode with gradients on, and afterwards restore all of it.

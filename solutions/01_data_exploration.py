@@ -617,12 +617,12 @@ figure
 # ### Exercise 1.5: sharpness
 #
 # Write `sharpness(grey)`: it gets a grey picture, uint8 (H, W) from 0 to 255, and returns the
-# variance of its Laplacian on that scale, a number.
+# variance of its Laplacian on that scale, a number. At the border repeat or mirror the picture, or
+# leave the border out: zeros around it would be an edge that is not there.
 #
 # <details><summary>Hint 1: the idea</summary>
 #
-# What type is the picture, and can a number of this type be negative? The border: repeat or mirror
-# it, or leave it out.
+# What type is the picture, and can a number of this type be negative?
 # </details>
 # <details><summary>Hint 2: in SciPy</summary>
 #
@@ -916,6 +916,11 @@ with lk.check("1.6", "best_threshold_accuracy"):
         assert abs(_got - _true) < 1e-6, (
             f"for two groups of random numbers it is {_true:.4f}, not {_got:.4f}: try every value "
             "that occurs, in both groups and both directions"
+        )
+    for _pair in (([1], [2, 3]), ([2, 3], [1]), ([1, 2], [3]), ([3], [1, 2])):
+        assert abs(_best(*_pair) - 1) < 1e-6, (
+            f"{_pair[0]} and {_pair[1]} are told apart fully: also the smallest and the largest "
+            "value may be the threshold, in either direction"
         )
 
 # %% [markdown]

@@ -1021,7 +1021,7 @@ pd.DataFrame(moved).rename_axis("accuracy in %, moved right by")
 # of the cell are lost.
 # </details>
 #
-# What has it learned? The 32 filters of the first layer, each scaled to its own range. Compare them with
+# What has it learnt? The 32 filters of the first layer, each scaled to its own range. Compare them with
 # the templates of rung 1.
 
 # %%

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Lab 06 · Hand-made features, learned features, borrowed networks
+# # Lab 06 · Hand-made features, learnt features, borrowed networks
 #
 # **You will learn** to turn a photograph into numbers in two ways: by rules that people thought
 # out, and by a network that never saw a blood cell. You will compare both without fooling
@@ -187,7 +187,7 @@ print("numbers as you computed:", hog_whole.shape[1] == hog_length(360, 10))
 print("and of the middle:", hog_middle.shape[1] == hog_length(220, 10))
 
 # %% [markdown]
-# ## Features that were learned
+# ## Features that were learnt
 #
 # A network trained on ImageNet (1.2 million photographs of dogs, cups, cars, …) has filters for
 # edges, textures, spots. Cut off its last layer, which says "dog" or "cup", and what remains is a
@@ -456,7 +456,7 @@ pd.crosstab(
 # cannot be excluded. What can be done: five folds, stratified (the classes in equal shares). Each
 # photograph is tested once, by a classifier fitted on the other four fifths; then the same again with
 # another shuffle. Identical photographs always stay in the same fold, else the answer of a test
-# photograph might have been learned by heart.
+# photograph might have been learnt by heart.
 
 # %%
 groups = lk.data.duplicate_groups(middle)
@@ -480,7 +480,7 @@ print("groups that were divided between training and test:", sum(map(len, divide
 # 1. if `components` is given, PCA to so many components;
 # 2. then each column to mean 0 and standard deviation 1; one that never changes to 0.
 #
-# All that is learned comes from `train`.
+# All that is learnt comes from `train`.
 #
 # <details><summary>Hint 1: the idea</summary>
 #
@@ -586,12 +586,11 @@ with lk.check("6.3", "prepare"):
 #
 # Softmax regression is one linear layer. Write `train_logistic(x, y, epochs)`: `x` is a float
 # tensor (N, D), `y` int64 (N,). It returns an `nn.Linear(D, 8)`, trained with Adam (learning rate
-# 1e-3), cross-entropy, and shuffled batches of 64.
+# 1e-3), cross-entropy, and batches of 64, shuffled anew for each epoch.
 #
 # <details><summary>Hint 1: the idea</summary>
 #
-# It is the training loop of lab 02, with rows of `x` and `y` in place of a loader. Each epoch needs
-# a new order of the rows.
+# It is the training loop of lab 02, with rows of `x` and `y` in place of a loader.
 # </details>
 #
 # <details><summary>Hint 2: names</summary>
@@ -664,6 +663,7 @@ with lk.check("6.4", "train_logistic"):
         _now[:] = _upright([p.detach().clone() for p in _own])
         _start[:] = _start or _now
 
+    @torch.enable_grad()
     def _after(optimizer, *_):
         """After a step: was the gradient that of the cross-entropy of a batch?"""
         rows = fits = None
@@ -775,7 +775,7 @@ with lk.check("6.4", "train_logistic"):
 # PCA before the scaling. Three more put another classifier on the same deep features: a tree, a
 # *forest* of 100 trees that vote, and a *dummy* that always says the most frequent class.
 #
-# One thing to know: when this lab was written, four ways to cut the photographs were tried on these
+# When this lab was written, four ways to cut the photographs were tried on these
 # same data, and the middle 224 pixels did best. What the table says of the crop is therefore a little
 # flattering, and perhaps more so for one kind of features.
 #
@@ -862,7 +862,7 @@ changes = {
     "HOG: PCA before scaling": ("HOG, middle", f"HOG, middle, {COMPONENTS} components"),
     f"{net}: surroundings hidden": (f"{net}, whole", f"{net}, surroundings hidden"),
     f"{net}: magnified": (f"{net}, surroundings hidden", f"{net}, middle"),
-    "middle: learned for hand-made": ("HOG, middle", f"{net}, middle"),
+    "middle: learnt, not by hand": ("HOG, middle", f"{net}, middle"),
     "tree: a forest of them": (f"{net}, middle, tree of depth 10", f"{net}, middle, forest"),
     "forest: logistic regression": (f"{net}, middle, forest", f"{net}, middle"),
 }
@@ -963,7 +963,7 @@ figure
 # <details><summary>How to read it</summary>
 #
 # Go to the right from the upper curve's first point until you meet the lower curve; if you meet none,
-# all photographs of this lab are not enough. Features that were learned on other pictures have done part
+# all photographs of this lab are not enough. Features that were learnt on other pictures have done part
 # of the learning beforehand, so one expects them to need fewer. A curve that still rises at its right
 # end says that more photographs would help, not how much: the axis is logarithmic, so each step to
 # the right multiplies the number. The band shows the luck of the fold and of the draw.
@@ -1460,7 +1460,7 @@ figure
 #
 # 1. **Patches.** The image of 224 x 224 pixels is cut into squares of 16 x 16. Each becomes a row of
 #    768 numbers by one linear map: a **token**.
-# 2. **Positions.** A set of tokens has no order, so a learned vector for its place is added to each.
+# 2. **Positions.** A set of tokens has no order, so a learnt vector for its place is added to each.
 # 3. **Attention.** Each token asks a **query** $q$, offers a **key** $k$ and carries a **value**
 #    $v$, each a linear map of the token. It collects the values of all tokens, weighted by how well
 #    their keys answer its query:
@@ -1800,7 +1800,7 @@ print("one photograph after the frozen stages:", tuple(shape))
 # nothing is chosen by it.
 #
 # Logistic regression would be a bad opponent: if the tuned network beat it, was it the body that
-# learned, or the new head with its hidden layer and dropout? So a **control**: the same head, the same
+# learnt, or the new head with its hidden layer and dropout? So a **control**: the same head, the same
 # epochs and learning rate, on features that stand still. Then one thing differs.
 #
 # The control is quick: its features are there already. **Meanwhile:** which of the two will
@@ -1887,7 +1887,7 @@ figure
 # trains its own). We put it together again, frozen stages and all, and keep it.
 
 # %%
-upper.cpu().load_state_dict(models[0][0].state_dict())  # the stages of `tuned` that learned
+upper.cpu().load_state_dict(models[0][0].state_dict())  # the stages of `tuned` that learnt
 whole = nn.Sequential(tuned.cpu(), models[0][1])
 first_train, _ = used[0]
 kept = lk.models.save_fine_tuned(whole, middle[first_train], torch.tensor(labels[first_train]))
@@ -2449,9 +2449,9 @@ lk.figures.as_jpeg(figure)
 # from* in this layer, after the layers before have mixed all tokens already; not that this place
 # decided the class. Lab 07 asks how an explanation is tested.
 #
-# To use the large one in earnest, set `BACKBONE = "vit_b_16"` in the settings cell and run the lab
+# To use the large one, set `BACKBONE = "vit_b_16"` in the settings cell and run the lab
 # again: features, neighbours, maps, comparison and fine-tuning (its last encoder layer) all
-# follow that one name. It needs patience on two cores: ViT-B/16 computes some 20 times as much for a
+# follow that one name. It needs patience: ViT-B/16 computes some 20 times as much for a
 # photograph as SqueezeNet. Not measured on a GPU.
 # </details>
 
@@ -2505,7 +2505,7 @@ for label, predictions, folds, interval, more in (
     lk.report_result(
         f"{label}, {len(folds)}-fold cross-validation",
         predictions,
-        f"interval over folds; weights: {backbone.weights_origin}{more}",
+        f"interval over folds; crop chosen on these data; weights: {backbone.weights_origin}{more}",
         interval,
     )
 

@@ -350,6 +350,12 @@ with lk.check("7.2", "cam_from"):
         raise AssertionError(
             "the maps are not right: check the weights, the sum, each normalisation and the order"
         )
+    _one = lk.judge.as_array(cam_from(_A[:1], _G[:1], (20, 26)))
+    assert _one.shape == (1, 20, 26), (
+        f"of one image the maps are {_one.shape}, not (1, 20, 26): squeeze(1) takes away the axis of "
+        "the filters alone"
+    )
+    assert np.allclose(_one[0], _got[0], atol=1e-4), "one image gives another map than among four"
     _dark = cam_from(_A.clone(), -torch.ones_like(_G), (20, 26))
     assert np.isfinite(lk.judge.as_array(_dark)).all(), (
         "a map on which nothing speaks for the class becomes 0 / 0, NaN: add 1e-7 to the divisor"
@@ -629,6 +635,12 @@ with lk.check("7.3", "by_hand", "shapley"):
         if _n == 2:  # where there are no coalitions between, that slip is right
             _slips = {_k: _v for _k, _v in _slips.items() if "more orders" not in _k}
         lk.judge.compare(_got, _true, _slips, f"not the mean over all orders of {_n} players")
+    _whole = np.array([[0, 1], [2, 6]])
+    _got = lk.judge.read_array(lk.judge.call(shapley, _whole), (2,), "shapley")
+    assert np.allclose(_got, [3.5, 2.5]), (
+        f"for {_whole.tolist()}, whole numbers, it is [3.5, 2.5], not {_got.tolist()}: zeros_like "
+        "and // make whole numbers of the values"
+    )
 
 # %% [markdown]
 # Four properties define the Shapley value, and no other way to share has them all: players who do the
@@ -869,8 +881,8 @@ table = {}
 for name, values in nine.items():
     sums, errors = exact.sum((1, 2)), np.abs(values - exact).sum((1, 2))
     table[name] = {
-        "gap of the sums, %": 100 * np.max(np.abs(values.sum((1, 2)) - sums) / np.abs(sums)),
-        "error of the shares, %": 100 * np.mean(errors / np.abs(exact).sum((1, 2))),
+        "largest gap of the sums, %": 100 * np.abs(values.sum((1, 2)) / sums - 1).max(),
+        "mean error of the shares, %": 100 * np.mean(errors / np.abs(exact).sum((1, 2))),
         "largest error, %": 100 * np.max(errors / np.abs(exact).sum((1, 2))),
         "wrong signs of 9, mean": (np.sign(values) != np.sign(exact)).sum((1, 2)).mean(),
     }
@@ -1252,7 +1264,7 @@ figure = lk.figures.attribution_grid(
     photos.classes,
     title="Hide and ask, all classes",
     origin=photos.origin,
-    unit="logits",
+    unit="logits per 2 x 2 pixels",
 )
 lk.figures.as_jpeg(figure)
 
@@ -1416,7 +1428,7 @@ with lk.check("7.6", "hits_and_share"):
     _masks = _random.random((40, 6, 8)) < 0.4
     _maps[:5] = -np.abs(_maps[:5])
     _maps[:5, 0, 0] = 1.0
-    _got = lk.judge.call(hits_and_share, _maps, _masks)
+    _got = tuple(lk.judge.call(hits_and_share, _maps, _masks))
     assert len(_got) == 2, "return hits and share"
     _h, _s = (lk.judge.as_array(_part) for _part in _got)
     assert _h.shape == (40,) and _s.shape == (40,), "both must have one number an image"
@@ -1433,7 +1445,7 @@ with lk.check("7.6", "hits_and_share"):
     assert np.allclose(_h, _th), "hits: is the pixel with the largest value of each map inside?"
     _dark = -np.abs(_maps)
     try:
-        _hd = lk.judge.as_array(lk.judge.call(hits_and_share, _dark, _masks)[0])
+        _hd, _ = map(lk.judge.as_array, lk.judge.call(hits_and_share, _dark, _masks))
     except ZeroDivisionError:
         raise AssertionError(
             "a map in which nothing is positive stops all others with a ZeroDivisionError: give "
@@ -1454,6 +1466,11 @@ with lk.check("7.6", "hits_and_share"):
     _count = ((_maps > 0) & _masks).sum((1, 2)) / (_maps > 0).sum((1, 2))
     assert not np.allclose(_s, _count), "this counts pixels: add up their values"
     assert np.allclose(_s, _ts), "share: positive values inside, over all positive values"
+    _, _small = map(lk.judge.as_array, lk.judge.call(hits_and_share, 1e-3 * _maps, _masks))
+    assert np.allclose(_small, _ts, atol=1e-3), (
+        "for maps a thousand times smaller the share must be the same: divide by the sum of their "
+        "positive values, however small it is"
+    )
 
 # %% [markdown]
 # ## Delete and insert
@@ -1776,7 +1793,7 @@ lk.figures.randomisation_curves(
 # The band is the spread over draws of weights; more *images* hardly shrink it. Where it is wide, one
 # draw decides little, however many images it was shown. Go from left to right: a method that explains
 # the network falls as soon as the last layer is random. What stays above 0 at the right end, in all draws,
-# comes from the picture, not from anything the network learned. And compare a method in the two panels:
+# comes from the picture, not from anything the network learnt. And compare a method in the two panels:
 # the network is the same, only the sign is gone. A ranking that mixes the two panels ranks conventions.
 # </details>
 #
@@ -1809,8 +1826,8 @@ table.round(2)
 # %% [markdown]
 # <details><summary>How to read it</summary>
 #
-# If a method shows what was *learned*, two right networks should be more alike than a right one and
-# one that learned nonsense. Where the columns are equal, the map does not tell the two apart. Two seeds
+# If a method shows what was *learnt*, two right networks should be more alike than a right one and
+# one that learnt nonsense. Where the columns are equal, the map does not tell the two apart. Two seeds
 # a kind: differences as large as those between the two seeds decide nothing.
 # </details>
 
@@ -2171,7 +2188,7 @@ lk.figures.attribution_grid(
 
 # %% [markdown]
 # Look at where the cell is in each picture, and where the colour is. An MLP has weights of its
-# own for each pixel: what it learned about a cell at one place does not hold at another. If a cell lies
+# own for each pixel: what it learnt about a cell at one place does not hold at another. If a cell lies
 # off the middle, what might an empty middle look like to it?
 #
 # <details><summary>What we saw</summary>
@@ -2263,7 +2280,7 @@ print(f"{len(pairs)} pairs; the outside is {outside.mean():.2f} of the picture")
 lk.report_result(
     "test accuracy without the planted mark",
     without_mark,
-    f"with the mark {100 * with_mark.accuracy:.1f} %, one seed",
+    f"with the mark {100 * with_mark.accuracy:.1f} %, seed {lk.settings.seed_offset()}",
 )
 
 # %%

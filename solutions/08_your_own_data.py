@@ -79,7 +79,7 @@ lk.figures.as_jpeg(figure)
 # compared with its labels: `lk.evaluate` counts, and so does a training that validates on it.
 
 # %% tags=["nbval-check-output"]
-print("the test labels were asked", data.test.times_judged, "times so far")
+print("the test labels were asked", data.test.times_judged, "time(s) so far")
 
 # %% [markdown]
 # (The count is kept in this notebook's memory. It starts at 0 when the data are loaded again, and it
@@ -961,7 +961,7 @@ verdict = "lies above" if low > limit else "lies below" if high < limit else "co
 print(
     f"useful from {100 * limit:.0f} %: the interval {100 * low:.1f}–{100 * high:.1f} % {verdict} it"
 )
-print("the test labels were asked", data.test.times_judged, "times")
+print("the test labels were asked", data.test.times_judged, "time(s)")
 
 # %% [markdown]
 # "Contains" is an answer too: these test images cannot decide it.

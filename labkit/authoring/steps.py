@@ -81,11 +81,12 @@ def _anchor(cell: NotebookNode) -> str:
         if number := markers.text_role(cell.source)[1]:
             return f"text-{number}".replace(".", "-")
         if heading := _HEADING.match(cell.source):
-            return _short_hash(heading[1].strip())
-    return _short_hash(cell.source)
+            return text_id(heading[1].strip())
+    return text_id(cell.source)
 
 
-def _short_hash(text: str) -> str:
+def text_id(text: str) -> str:
+    """The id of a cell that no marker names: a hash of its heading or of its whole text."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -7,7 +7,6 @@ student was given, or where a hash in the notebook says so; in doubt it is the s
 """
 
 import copy
-import hashlib
 import re
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from nbformat.v4 import new_markdown_cell
 
 from labkit.authoring import toggle
 from labkit.authoring.cells import START, facts, is_kits_own, marker, tags
+from labkit.authoring.steps import text_id
 from labkit.notebook import markers
 from labkit.notebook.answers import stub_hash
 
@@ -116,8 +116,7 @@ class _Kit:
             return True
         if self.exercise(cell):
             return stub_hash(cell.source).startswith(self.hashes)
-        # `labkit build` names a cell without marker or heading by the hash of its text
-        return cell.get("id") == hashlib.sha256(cell.source.encode()).hexdigest()[:8]
+        return cell.get("id") == text_id(cell.source)
 
     def place(self, cell: NotebookNode) -> int | None:
         """Where the cell stands in the newer lab, None where it does not."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, Subset
 
 from labkit.data.image_data import ImageData, ImageSplit
-from labkit.inference import dtype_name, one_image
+from labkit.inference import dtype_name, frozen_norms, one_image
 
 NO_BATCH = (
     "The loader gives no batch: the split is empty, or with drop_last=True smaller than a batch, "
@@ -57,7 +57,8 @@ def _never_ends(loader: object) -> bool:
 
 def check_last_batch(loader: Iterable, model: nn.Module) -> None:
     """Raise ValueError where a last batch of one image would stop batch normalisation."""
-    if not any(isinstance(module, nn.BatchNorm1d) for module in model.modules()):
+    norms = {module for module in model.modules() if isinstance(module, nn.BatchNorm1d)}
+    if not norms.difference(frozen_norms(model)):
         return
     plan = getattr(loader, "batch_sampler", None)
     plan = loader if plan is None else plan

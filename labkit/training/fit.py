@@ -62,6 +62,7 @@ def fit(
     recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
     However a training ends that has begun, also by Ctrl-C or an error, the network is then in
     ``eval`` mode, ready to predict; a loop of one's own begins with ``model.train()``.
+    Batch normalisation without gradients keeps its running means if ``norm.eval()`` came before.
 
     Args:
         model: gives logits (B, C) for images (B, …); it is trained in place.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from labkit.inference import evaluating
+from labkit.inference import evaluating, frozen_norms
 from labkit.training.bar import TrainingBar
 from labkit.training.batches import NO_BATCH, explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
@@ -43,6 +43,7 @@ class Run:
         )
         self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
         self.best_weights: dict[str, Tensor] | None = None
+        self.frozen = frozen_norms(self.model)
         self.note_good_state()
 
     def note_good_state(self) -> None:
@@ -115,6 +116,8 @@ class Run:
         """Show the network every training batch once, and learn from each."""
         totals = PassTotals(self.train)
         self.model.train()
+        for norm in self.frozen:
+            norm.eval()  # train() is for all modules, and would let the running means drift
         for images, labels in self.engine.batches(self.train):
             logits = self.engine.logits(images)
             totals.check(logits, labels)

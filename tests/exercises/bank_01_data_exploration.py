@@ -219,6 +219,7 @@ WRONG = {
         (sharp("return np.diff(grey.astype(float), 2, axis=1).var()"), "along one axis"),
     ],
     "1.6": [
+        (scan(over="np.unique(np.r_[a, b])[1:-1]"), "also the smallest and the largest"),
         (scan(end="max(s)"), "may also be the group above"),
         (scan(end="s"), "one number"),
         (scan(over="np.linspace(min(*a, *b), max(*a, *b), 1000)"), "a grid of your own"),

@@ -933,6 +933,17 @@ RIGHT = {
         ),
     ],
     "6.4": [
+        probe()
+        .replace("    for _ in", "    torch.set_grad_enabled(False)\n    for _ in", 1)
+        .replace(
+            "loss = nn.CrossEntropyLoss()(model(x[rows]), y[rows])",
+            "e = (model(x[rows]).softmax(1) - F.one_hot(y[rows], 8)) / len(rows)",
+        )
+        .replace(
+            "optimizer.zero_grad(); loss.backward()",
+            "model.weight.grad, model.bias.grad = e.T @ x[rows], e.sum(0)",
+        )
+        .replace("    return", "    torch.set_grad_enabled(True)\n    return"),
         probe("nn.Linear(x.shape[1], 8).double()")
         .replace("model(x[rows])", "model(x[rows].double())")
         .replace("return model", "return model.float()"),

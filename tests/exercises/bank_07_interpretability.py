@@ -233,6 +233,7 @@ def collect(model, layer, images, classes):
         ),
     ],
     "7.2": [
+        (cam(end="return m.squeeze()"), "not (1, 20, 26)"),
         (cam(total="(w * activations).sum(1)"), "ReLU"),
         (cam(total="(w * activations).sum(1).abs()"), "absolute"),
         (cam(weights="gradients"), "average the gradients"),
@@ -260,6 +261,7 @@ def collect(model, layer, images, classes):
         (cam().replace("m = m - m.amin((1, 2), keepdim=True)", "pass"), "each normalisation"),
     ],
     "7.3": [
+        (three().replace("values / len", "values.astype(worth.dtype) / len"), "// make"),
         (three(hand="[6, 3, 0]"), "alone"),
         (three(hand="[9, 6, -3]"), "last one"),
         (three(hand="[6, 9, -3]"), "one order only"),
@@ -361,6 +363,7 @@ def collect(model, layer, images, classes):
         (way().replace(".clone().requires_grad_()", ""), "requires_grad_()"),
     ],
     "7.6": [
+        (games(over="np.maximum(p.sum(1), 1)"), "thousand times smaller"),
         (
             games().replace(
                 "    return inside",
@@ -721,6 +724,7 @@ def integrated(model, images, baseline, classes, steps):
 """,
     ],
     "7.6": [
+        games().replace("return", "yield from (").rstrip() + ")\n",
         games().replace(
             "return inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)",
             "return np.stack([inside[np.arange(len(m)), m.argmax(1)], (p * inside).sum(1) / p.sum(1)])",

@@ -483,6 +483,24 @@ def test_evaluating_gives_each_module_its_own_mode_back():
     assert not frozen.training
 
 
+def test_frozen_batch_normalisation_stays_as_it_was_put(tiny):
+    """As PyTorch's users freeze it: no gradients, and eval() before the training."""
+
+    def means_after(frozen, mode):
+        norm = nn.BatchNorm2d(3).requires_grad_(not frozen)
+        model = nn.Sequential(norm, nn.Dropout(), nn.Flatten(), nn.Linear(3 * 8 * 8, 8))
+        {"norm": norm, "network": model, "none": nn.Identity()}[mode].eval()
+        norm_modes = []
+        model.register_forward_hook(lambda *_: norm_modes.append(norm.training))
+        fit(model, tiny.loaders(batch_size=16)[0], epochs=2)
+        return bool(norm.running_mean.any()), norm_modes[-1]
+
+    assert means_after(frozen=True, mode="norm") == (False, False)
+    # train() of all modules is for the rest: layers that learn, networks that fit left in eval
+    for frozen, mode in ((False, "norm"), (True, "network"), (False, "network"), (True, "none")):
+        assert means_after(frozen, mode) == (True, True), (frozen, mode)
+
+
 def test_after_nan_the_optimizer_has_its_running_means_of_the_epoch_before(tiny):
     train, model = tiny.loaders(batch_size=16)[0], make_model()
     optimizer, kept = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), []
