@@ -322,6 +322,7 @@ WRONG = {
         (shapes("(side + 2 * padding - kernel) / stride + 1"), "round down"),
         (shapes("(side + padding - kernel) // stride + 1"), "*both* sides"),
         (shapes("(side - kernel) // stride + 2 * padding + 1"), "must be"),
+        (shapes("(side + 2 * padding) // stride - (kernel - 1) // stride"), "must be 7, not 6"),
         (shapes("print(side)"), "return"),
         (shapes(trace="[28, 28, 14]"), "makes the image smaller"),
         (shapes(trace="[28, 27, 14]"), "13 whole pairs"),
