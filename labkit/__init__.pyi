@@ -13,7 +13,7 @@ from . import statistics as statistics
 from .classroom.update import update_lab as update_lab
 from .data.folder import load_folder as load_folder
 from .data.image_data import ImageData as ImageData
-from .data.image_data import ImageSplit as ImageSplit
+from .data.image_split import ImageSplit as ImageSplit
 from .data.load import dataset_folder as dataset_folder
 from .data.load import load_dataset as load_dataset
 from .data.loaders import BatchLoader as BatchLoader

@@ -7,6 +7,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from labkit.arrays import to_numpy
 from labkit.device import get_device
 from labkit.display import track
 from labkit.inference import outputs_of
@@ -59,6 +60,8 @@ def hog_features(images: Images, cell: int = 10) -> np.ndarray:
     options = {"pixels_per_cell": (cell, cell), **HOG}
     if len(images) == 0:
         raise ValueError("There are no images: give at least one, (N, C, H, W).")
+    if "uint8" not in str(images.dtype):
+        raise ValueError(f"images are {images.dtype}; give uint8 (N, C, H, W), from 0 to 255.")
     rows = np.empty((len(images), hog(_grey(images[0]), **options).size), np.float32)
     for i, image in enumerate(track(images, "HOG")):
         rows[i] = hog(_grey(image), **options)
@@ -137,6 +140,8 @@ def explained_variance(features: np.ndarray) -> np.ndarray:
         >>> explained_variance(np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 0.0]])).round(3)
         array([1., 0.])
     """
+    features = to_numpy(features)
+    features = features.astype(np.result_type(features, np.float32), copy=False)  # no halves
     centred, (n, dims) = features - features.mean(0), features.shape
     # the eigenvalues are those of the covariance; the smaller of the two products has them all
     product = centred @ centred.T if n < dims else centred.T @ centred

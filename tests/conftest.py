@@ -12,7 +12,8 @@ import torch
 from jupyter_client.provisioning import local_provisioner
 
 from labkit.data.classes import BLOOD_CLASSES
-from labkit.data.image_data import ImageData, ImageSplit
+from labkit.data.image_data import ImageData
+from labkit.data.image_split import ImageSplit
 
 FORKED = runpy.run_path(str(Path(__file__).with_name("forked.py")))["Forked"]
 

@@ -6,7 +6,7 @@ from numbers import Integral
 from pathlib import Path
 
 from labkit.data.download import RemoteFile
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 
 Splits = dict[str, ImageSplit]
 

@@ -1,6 +1,7 @@
 """Folders of photographs, one sub-folder a class: read them whole, and report what is wrong."""
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from numbers import Integral
@@ -12,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 
 from labkit import settings
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.origin import read_origin
 from labkit.display import track
 from labkit.files import sha256
@@ -123,12 +124,13 @@ def _class_files(root: Path) -> dict[Path, str]:
         # composed, as one types it: macOS takes letters and accents apart
         name = unicodedata.normalize("NFC", folder.name)
         name = SHORT_NAMES.get(name, name.replace("_", " "))
-        if name in named:
+        same = " ".join(name.casefold().split())  # RBC, rbc, and one with a blank behind it
+        if same in named:
             raise ValueError(
-                f"{root} has two folders of the class {name!r}, {named[name].name!r} and "
+                f"{root} has two folders of the class {name!r}, {named[same].name!r} and "
                 f"{folder.name!r}: put their images into one of them, or rename one."
             )
-        named[name] = folder
+        named[same] = folder
         files |= dict.fromkeys(inside, name)
     if not files:
         raise ValueError(f"{root} has no sub-folders with files; it needs one sub-folder a class.")
@@ -147,7 +149,7 @@ def _read(file: Path) -> tuple[np.ndarray | None, list[tuple[str, str]]]:
         if not (file.is_file() or file.is_dir()):  # a link to nothing, or to what never answers
             raise FileNotFoundError
         with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):  # Pillow would cut off all above 255: white
+            if _wide(image):  # Pillow would make them white, or almost black
                 return None, [(f"colour mode {image.mode}: more than 8 bits a colour", "left out")]
             if image.mode != "RGB":
                 defects.append((f"colour mode {image.mode}", "converted to RGB"))
@@ -158,6 +160,14 @@ def _read(file: Path) -> tuple[np.ndarray | None, list[tuple[str, str]]]:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB")), defects
     except Exception as error:  # each of Pillow's formats raises its own
         return None, [(f"not a readable image ({type(error).__name__})", "left out")]
+
+
+def _wide(image: Image.Image) -> bool:
+    """Whether the file has more than 8 bits a colour, as it is stored: RGB is opened as 8."""
+    stored = image.tile[0][3] if image.tile else ""
+    kind, *rest = stored if isinstance(stored, tuple) else (stored,)
+    many = image.format == "PPM" and any(isinstance(most, int) and most > 255 for most in rest)
+    return image.mode.startswith(("I", "F")) or many or bool(re.search(";16[BLN]", str(kind)))
 
 
 def _check_each_class(

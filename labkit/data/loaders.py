@@ -127,6 +127,12 @@ def row_numbers(indices: Sequence[int] | np.ndarray | Tensor, images: int) -> Te
             f"indices are {found.dtype} {found.shape}; give row numbers, a list of whole numbers, "
             f"or a mask of {images} booleans."
         )
+    if images > 8 and found.shape == (images,) and set(np.unique(found).tolist()) <= {0, 1}:
+        raise ValueError(
+            f"indices are {images} numbers 0 and 1, one an image, which look like a mask: make it "
+            "boolean, as in mask == 1."
+        )
+    found = found.astype(np.int64)  # a uint8 cannot hold the number of images
     outside = found[(found < -images) | (found >= images)]
     if outside.size:
         raise IndexError(f"There is no row {outside[0]}: the split has {images} images, from 0.")

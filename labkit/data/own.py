@@ -8,8 +8,9 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from labkit.data.image_data import ImageData, ImageSplit
-from labkit.data.splits import deal_groups, duplicate_groups, split_indices
+from labkit.data.image_data import ImageData
+from labkit.data.image_split import ImageSplit
+from labkit.data.splits import deal_groups, duplicate_groups, known_groups, split_indices
 
 
 def split_data(
@@ -50,8 +51,9 @@ def split_data(
     if groups is not None:
         if len(groups) != len(images):
             raise ValueError(f"There are {len(images)} images but {len(groups)} groups.")
-        numbers = _numbered(groups)
-        if len(set(zip(numbers.tolist(), labels.tolist(), strict=True))) > numbers.max() + 1:
+        numbers = pd.factorize(known_groups(groups))[0]
+        mixed = len(set(zip(numbers.tolist(), labels.tolist(), strict=True))) > numbers.max() + 1
+        if mixed or np.ptp(np.bincount(numbers)):  # else a group is as good as an image
             split_indices(labels, together, fractions, seed)  # a class of copies is refused
             divide = deal_groups
         together = _joined(together, numbers)
@@ -72,10 +74,16 @@ def find_leaks(data: ImageData) -> pd.DataFrame:
         A row for each such image: its ``part`` and ``row``, the part before it that it is ``also
         in``, ``its row`` there, and whether they have the ``same label``.
 
+    Raises:
+        TypeError: for anything but an ImageData.
+
     Example:
         >>> find_leaks(lk.load_dataset("synthetic")).empty
         True
     """
+    if not isinstance(data, ImageData):
+        kind = type(data).__name__
+        raise TypeError(f"data is of type {kind}; give an ImageData: it has three parts to compare.")
     splits = data.splits
     whole = [(name, row) for name, split in splits.items() for row in range(len(split))]
     labels = np.concatenate([split.labels for split in splits.values()])
@@ -86,20 +94,6 @@ def find_leaks(data: ImageData) -> pd.DataFrame:
         if whole[other][0] != whole[place][0]:
             pairs.append((*whole[place], *whole[other], labels[other] == labels[place]))
     return pd.DataFrame(pairs, columns=["part", "row", "also in", "its row", "same label"])
-
-
-def _numbered(groups: Sequence[int | str]) -> np.ndarray:
-    """Groups (N,) as numbers from 0."""
-    if np.ndim(groups) != 1:
-        raise ValueError(f"groups has the shape {np.shape(groups)}; give one group an image, (N,).")
-    # a table that is read without pandas has empty texts where nothing was known
-    known = [not ((isinstance(g, str) and not g.strip()) or pd.isna(g)) for g in groups]
-    if unknown := len(known) - sum(known):
-        raise ValueError(
-            f"{unknown} of {len(groups)} groups are not known (empty, None or NaN): leave these "
-            "images out, or give each a group of its own if nothing else shows the same."
-        )
-    return pd.factorize(np.asarray(groups))[0]
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:

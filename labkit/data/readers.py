@@ -14,7 +14,7 @@ import torch
 
 from labkit.data.archives import unpack_once, unpacked
 from labkit.data.folder import load_folder
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.splits import duplicate_groups, split_indices
 from labkit.files import DiskError, remove, unzip
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
+import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 
@@ -44,7 +45,8 @@ def split_indices(
         Three sorted int64 arrays of indices; together they are 0 … N − 1.
 
     Raises:
-        ValueError: for fractions that do not add up to 1, or a class too small to divide.
+        ValueError: for fractions that do not add up to 1, a class too small to divide, or groups
+            that are not known.
 
     Example:
         >>> train, val, test = split_indices([0] * 20 + [1] * 20)
@@ -53,7 +55,7 @@ def split_indices(
     """
     _check_shares(fractions, seed)
     labels = np.asarray(labels)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    groups = np.arange(len(labels)) if groups is None else known_groups(groups)
     if len(groups) != len(labels):
         raise ValueError(f"There are {len(labels)} labels but {len(groups)} groups.")
     units, unit_labels = _units(labels, groups)
@@ -66,11 +68,34 @@ def split_indices(
         val, test = train_test_split(rest, test_size=share, stratify=rest_labels, random_state=seed)
     except ValueError as error:
         raise ValueError(f"A class has too few separate images for {fractions}: {error}") from None
-    return tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
+    parts = tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
+    if len({len(np.unique(labels[part])) for part in parts}) > 1:
+        return deal_groups(labels, groups, fractions, seed)  # a rare class was rounded away
+    return parts
+
+
+def known_groups(groups: Sequence[int | str]) -> np.ndarray:
+    """Groups (N,) as an array.
+
+    Raises:
+        ValueError: for another shape, or where a group is None, NaN or an empty text: all of them
+            would pass for one, or for none.
+    """
+    if np.ndim(groups) != 1:
+        raise ValueError(f"groups has the shape {np.shape(groups)}; give one group an image, (N,).")
+    # a table that is read without pandas has empty texts where nothing was known
+    each = groups.tolist() if hasattr(groups, "tolist") else groups  # a number, not a tensor of one
+    known = [not ((isinstance(g, str) and not g.strip()) or pd.isna(g)) for g in each]
+    if unknown := len(known) - sum(known):
+        raise ValueError(
+            f"{unknown} of {len(groups)} groups are not known (empty, None or NaN): leave these "
+            "images out, or give each a group of its own if nothing else shows the same."
+        )
+    return np.asarray(groups)
 
 
 def _check_shares(fractions: tuple[float, float, float], seed: int) -> None:
-    if len(fractions) != 3 or min(fractions) <= 0 or not abs(sum(fractions) - 1) <= 1e-9:
+    if np.shape(fractions) != (3,) or min(fractions) <= 0 or not abs(sum(fractions) - 1) <= 1e-9:
         raise ValueError(f"fractions are {fractions}; give three positive shares that add up to 1.")
     if not (isinstance(seed, Integral) and 0 <= seed < 2**32):
         raise ValueError(f"seed is {seed!r}; it must be a whole number from 0 to {2**32 - 1}.")
@@ -106,13 +131,14 @@ def deal_groups(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As ``split_indices``, for groups that hold several classes each, such as patients.
 
-    The largest first, each group goes where the images that it has are lacking most.
+    The largest first, each group goes where the images that it has are lacking most. Groups count
+    as equally large up to twice the size, so that another seed divides them in another way.
 
     Args:
         labels: (N,) the class of each image.
         groups: (N,) what stays together.
         fractions: the shares of training, validation and test.
-        seed: another seed deals groups of one size in another order.
+        seed: another seed deals groups of about one size in another order.
 
     Returns:
         Three sorted int64 arrays of indices.
@@ -132,7 +158,7 @@ def deal_groups(
     np.add.at(table, (unit, label), 1)
     _check_separate(dict(zip(classes.tolist(), (table > 0).sum(0).tolist(), strict=True)))
     order = np.random.default_rng(seed).permutation(len(units))
-    order = order[np.argsort(-table[order].sum(1), kind="stable")]
+    order = order[np.argsort(-np.floor(np.log2(table[order].sum(1))), kind="stable")]
     for lacking_first in (False, True):
         part_of, filled = _deal(table, np.outer(fractions, table.sum(0)), order, lacking_first)
         if filled.all():
@@ -178,12 +204,15 @@ def grouped_splits(
     Returns:
         ``folds * repeats`` pairs of row numbers: (training, test).
 
+    Raises:
+        ValueError: for fewer groups than folds, or groups that are not known.
+
     Example:
         >>> splits = grouped_splits([0, 1] * 10, range(20), folds=5, repeats=2)
         >>> len(splits), len(splits[0][0]), len(splits[0][1])
         (10, 16, 4)
     """
-    labels, groups = np.asarray(labels), np.asarray(groups)
+    labels, groups = np.asarray(labels), known_groups(groups)
     return [
         pair
         for repeat in range(repeats)

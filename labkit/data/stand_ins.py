@@ -12,7 +12,7 @@ from scipy.ndimage import zoom
 from labkit import settings
 from labkit.data.classes import BLOOD_CLASSES, WHITE_CELL_CLASSES
 from labkit.data.drawn import cells as drawn
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.splits import split_indices
 from labkit.files import DiskError, atomic, is_whole_zip
 

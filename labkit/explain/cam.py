@@ -34,7 +34,8 @@ def grad_cam(
         float32 (N, H, W) in [0, 1]; a map of zeros where nothing speaks for the class.
 
     Raises:
-        ValueError: when the layer is not part of the network, or for a class that does not exist.
+        ValueError: when the layer is not part of the network, is used more than once or gives one
+            place only, or for a class that does not exist.
 
     Source: Selvaraju et al. (2017), *Grad-CAM*, ICCV.
 
@@ -48,14 +49,7 @@ def grad_cam(
 
     if not any(module is layer for module in model.modules()):
         raise ValueError("The layer is not part of this network; take it from the same model.")
-    used = []
-    hook = layer.register_forward_hook(lambda *_: used.append(True))
-    try:
-        chosen = class_numbers(targets, outputs_of(model, images))
-    finally:
-        hook.remove()
-    if not used:
-        raise ValueError("The layer is part of this network, but its forward does not use it.")
+    chosen = class_numbers(targets, _watched_outputs(model, layer, images, reshape_transform))
     maps = []
     with undisturbed(model):
         for start in range(0, len(images), batch_size):
@@ -65,10 +59,43 @@ def grad_cam(
             batch = images[rows].detach().to(device_of(model)).requires_grad_()
             failure = None
             with GradCAM(model, [layer], reshape_transform) as cam:
+                # what comes behind it may be in place, and would change what the library has kept
+                apart = layer.register_forward_hook(lambda _, __, output: output.clone())
                 try:
                     maps.append(cam(batch, wanted))
                 except IndexError as error:  # the library prints these and goes on
                     failure = error
+                finally:
+                    apart.remove()
             if failure is not None:
                 raise ValueError(f"This layer cannot be explained: {failure}") from failure
     return np.concatenate(maps).astype(np.float32)
+
+
+def _watched_outputs(
+    model: nn.Module, layer: nn.Module, images: Tensor, reshape: Callable | None
+) -> Tensor:
+    """The logits, after a look whether the layer's output can be made a map."""
+    passes, shapes = [], []
+    hooks = [
+        model.register_forward_hook(lambda *_: passes.append(True)),
+        layer.register_forward_hook(lambda _, __, output: shapes.append(tuple(output.shape))),
+    ]
+    try:
+        logits = outputs_of(model, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not shapes:
+        raise ValueError("The layer is part of this network, but its forward does not use it.")
+    if len(shapes) > len(passes):
+        raise ValueError(
+            f"The forward uses this layer {len(shapes) // len(passes)} times, so it has no single "
+            "output: take a module that is used once, such as the block around it."
+        )
+    if reshape is None and np.prod(shapes[0][2:]) == 1:
+        raise ValueError(
+            f"The layer gives one place only, {shapes[0]}, which is no map: take one before "
+            "the pooling."
+        )
+    return logits

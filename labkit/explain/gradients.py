@@ -92,6 +92,10 @@ def integrated_gradients(
 def _gradients(
     model: nn.Module, images: Tensor, classes: Tensor, batch_size: int
 ) -> Iterator[Tensor]:
+    if not images.is_floating_point():
+        raise ValueError(
+            f"images are {images.dtype}, which has no gradients: give floats, prepared as for fit."
+        )
     for part, some in zip(images.split(batch_size), classes.split(batch_size), strict=True):
         batch = part.detach().to(device_of(model)).requires_grad_()
         logits = model(batch)

@@ -74,7 +74,7 @@ def rank_correlation(some: np.ndarray, others: np.ndarray) -> float:
         1.0
     """
     some, others = to_numpy(some), to_numpy(others)
-    if some.ndim < 2 or some.shape != others.shape:
+    if some.ndim != 3 or some.shape != others.shape:
         raise ValueError(f"The maps are {some.shape} and {others.shape}; both must be (N, H, W).")
     for maps in (some, others):
         refuse_nan(maps)

@@ -1,10 +1,13 @@
 """What every figure shares: the width of a notebook, the line that names the data, file formats."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 from io import BytesIO
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from IPython.display import Image as Shown
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
@@ -52,6 +55,34 @@ def new_figure(
         colour, weight = (STAND_IN_COLOUR, "bold") if stand_in else ("0.4", "normal")
         figure.supxlabel(f"data: {origin}", fontsize=8, color=colour, weight=weight)
     return figure, axes
+
+
+def as_images(images: torch.Tensor | np.ndarray | Sequence) -> torch.Tensor:
+    """Images (N, 1 or 3, H, W) as a tensor.
+
+    Raises:
+        ValueError: for another shape; says what to write instead.
+    """
+    if hasattr(images, "subset"):
+        raise ValueError(f"These are {images!r}: give its images, split.images[:8].")
+    try:
+        given = [torch.as_tensor(each) for each in images] if type(images) in (list, tuple) else []
+        images = torch.stack(given) if given else torch.as_tensor(images)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"images must be a tensor (N, C, H, W): {error}") from None
+    if len(images) and (images.ndim != 4 or images.shape[1] not in (1, 3)):
+        one = "a single image is images[:1], not images[0]; " if images.ndim < 4 else ""
+        raise ValueError(
+            f"images have the shape {tuple(images.shape)}; it must be (N, C, H, W) with C of 1 or "
+            f"3: {one}colours that stand last go to the front with permute(0, 3, 1, 2)."
+        )
+    return images
+
+
+def as_captions(titles: Sequence, width: int) -> list[str]:
+    """Captions in lines of so many letters; numbers are written out."""
+    titles = titles.tolist() if hasattr(titles, "tolist") else titles
+    return [fill(str(title), width, break_long_words=False) for title in titles]
 
 
 class SmallFigure(Figure):

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from labkit.arrays import to_numpy
 from labkit.data.classes import short_name
-from labkit.figures.base import PALETTE, WIDTH, new_figure
+from labkit.figures.base import PALETTE, WIDTH, as_captions, as_images, new_figure
 
 STYLES = ("-", "--", "-.", ":")  # the lines of two methods may lie on each other
 _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
@@ -19,7 +20,7 @@ _HEAT = {"cmap": "inferno", "vmin": 0, "alpha": 0.6}
 
 def _pictures(images: torch.Tensor | np.ndarray) -> np.ndarray:
     """(N, C, H, W), uint8 or float in [0, 1], to (N, H, W, 3) in [0, 1]."""
-    images = torch.as_tensor(images)
+    images = as_images(images)
     images = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     return images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).clamp(0, 1).numpy(force=True)
 
@@ -39,14 +40,27 @@ def overlays(
 
     Args:
         images: (N, C, H, W), uint8 or float in [0, 1]; at most about ten.
-        maps: by name, (N, H, W); each is scaled to its own largest values, the 99.5th percentile.
+        maps: by name, (N, H, W), of the pictures' size or smaller, then enlarged; each is scaled to
+            its own largest values, the 99.5th percentile.
         titles: up to N captions.
         signed: red for positive and blue for negative values; else negative ones count as zero.
+
+    Raises:
+        ValueError: for images or maps of another shape.
 
     Example:
         >>> figure = overlays(torch.rand(2, 3, 8, 8), {"random": np.random.rand(2, 8, 8)})
     """
+    if not isinstance(maps, Mapping):
+        raise ValueError('maps must have names: give {"Grad-CAM": maps}.')
     pictures, names = _pictures(images), ["picture", *maps]
+    maps = {name: to_numpy(each) for name, each in maps.items()}
+    for name, each in maps.items():
+        if each.ndim != 3 or len(each) != len(pictures):
+            raise ValueError(
+                f"The maps {name!r} have the shape {each.shape}; it must be (N, H, W), one for "
+                f"each of {len(pictures)} pictures."
+            )
     across = len(maps) < len(pictures)  # the pictures go across, the maps down
     shape = (len(names), len(pictures)) if across else (len(pictures), len(names))
     side = min((WIDTH - 1.3) / shape[1], 1.6)
@@ -59,7 +73,7 @@ def overlays(
             shown = _heat(ax, picture, values[column], signed, look)
     above, left = (titles, names) if across else (names, titles)
     width = max(8, int(15 * side))
-    above, left = ([fill(t, width, break_long_words=False) for t in part] for part in (above, left))
+    above, left = (as_captions(part, width) for part in (above, left))
     for ax, words in zip(axes[0], above, strict=False):
         ax.set_title(words, fontsize=8)
     for ax, words in zip(axes[:, 0], left, strict=False):
@@ -81,7 +95,12 @@ def _heat(ax: Axes, picture: np.ndarray, values: np.ndarray, signed: bool, look:
     largest = float(np.quantile(np.abs(scaled), 0.995))  # one extreme pixel must not hide the rest
     scaled = scaled / max(largest or float(np.abs(scaled).max()), 1e-12)
     ax.imshow(picture.mean(2), cmap="gray", vmin=0, vmax=1)
-    return ax.imshow(scaled, vmax=1, interpolation="nearest", **look)
+    return ax.imshow(scaled, vmax=1, interpolation="nearest", extent=_sides(picture), **look)
+
+
+def _sides(picture: np.ndarray) -> tuple[float, float, float, float]:
+    """Where a picture (H, W, 3) lies in its panel: a smaller map must cover all of it."""
+    return (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
 
 
 def attribution_grid(
@@ -108,7 +127,7 @@ def attribution_grid(
     Example:
         >>> figure = attribution_grid(torch.rand(2, 3, 8, 8), np.random.randn(2, 4, 8, 8))
     """
-    attributions = np.asarray(attributions)
+    attributions = to_numpy(attributions)
     if attributions.ndim == 5:
         attributions = attributions.sum(2)
     pictures = _pictures(images)
@@ -117,12 +136,12 @@ def attribution_grid(
     side = min((WIDTH - 1.2) / columns, 1.5)
     height = rows * (side + 0.05) + 1.1
     figure, axes = new_figure(rows, columns, height, origin)
-    names = [short_name(name) for name in column_titles]
+    names, row_titles = [short_name(name) for name in column_titles], as_captions(row_titles, 14)
     width = max(8, int(13 * side))
     for row in range(rows):
         axes[row, 0].imshow(pictures[row], interpolation="nearest")
         if row < len(row_titles):
-            axes[row, 0].set_ylabel(fill(row_titles[row], 14), fontsize=8)
+            axes[row, 0].set_ylabel(row_titles[row], fontsize=8)
         for k in range(columns - 1):
             axes[row, k + 1].imshow(pictures[row].mean(2), cmap="gray", vmin=0, vmax=1, alpha=0.25)
             shown = axes[row, k + 1].imshow(
@@ -132,6 +151,7 @@ def attribution_grid(
                 vmax=limit,
                 alpha=0.85,
                 interpolation="nearest",
+                extent=_sides(pictures[row]),
             )
             if row == 0 and k < len(names):
                 axes[0, k + 1].set_title(fill(names[k], width, break_long_words=False), fontsize=7)

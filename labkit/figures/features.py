@@ -89,10 +89,20 @@ def projections(
 ) -> Figure:
     """Draw projections (N, 2) side by side, a colour and a shape for each class.
 
+    Args:
+        coordinates: by name, (N, 2).
+        labels: (N,) the number of each one's class.
+        classes: their names; up to 64 can be told apart.
+
+    Raises:
+        ValueError: for labels that are no numbers of classes.
+
     Example:
         >>> figure = projections({"PCA": np.zeros((2, 2))}, [0, 1], ("a", "b"))
     """
     labels = np.asarray(labels)
+    if not np.isin(labels, range(len(classes))).all():
+        raise ValueError(f"labels must be numbers from 0 to {len(classes) - 1}, one a point.")
     figure, axes = new_figure(1, len(coordinates), 4.6, origin)
     for ax, (name, points) in zip(axes[0], coordinates.items(), strict=True):
         for number, label in enumerate(classes):
@@ -101,7 +111,7 @@ def projections(
                 *chosen.T,
                 s=14,
                 color=PALETTE[number % 8],
-                marker=MARKERS[number % 8],
+                marker=MARKERS[(number + number // 8) % 8],  # other pairs beyond eight classes
                 alpha=0.75,
                 edgecolors="0.3",
                 linewidths=0.2,
@@ -131,11 +141,11 @@ def variance_curve(
     for (name, share), colour in zip(shares.items(), cycle(PALETTE), strict=False):
         total = np.cumsum(share)
         reached = [mark for mark in marks if mark - 1e-9 <= total[-1]]
-        counts = [int(np.searchsorted(total, mark - 1e-9)) + 1 for mark in reached]
+        counts = np.array([np.searchsorted(total, mark - 1e-9) + 1 for mark in reached], int)
         text = ", ".join(f"{100 * m:.0f} % at {n:,}" for m, n in zip(reached, counts, strict=True))
         numbers = np.arange(1, len(total) + 1)
         ax.plot(numbers, 100 * total, color=colour, label=f"{name}: {text}")
-        ax.plot(counts, 100 * total[np.array(counts) - 1], "o", color=colour)
+        ax.plot(counts, 100 * total[counts - 1], "o", color=colour)
     for mark in marks:
         ax.axhline(100 * mark, color="0.7", linestyle=":", linewidth=1)
     ax.set(
@@ -152,14 +162,21 @@ def variance_curve(
 def decision_tree(
     tree: DecisionTreeClassifier, classes: Sequence[str], depth: int = 3, origin: str = ""
 ) -> Figure:
-    """Draw the first levels of a fitted tree: the question, and the class that leads there."""
+    """Draw the first levels of a fitted tree: the question, and the class that leads there.
+
+    Args:
+        tree: fitted on numbers of classes or on their names.
+        classes: the name of each number.
+        depth: levels to draw.
+    """
+    named = [short_name(k if isinstance(k, str) else classes[int(k)]) for k in tree.classes_]
     figure, axes = new_figure(height=4.6, origin=origin)
     FigureCanvasAgg(figure)  # plot_tree measures its boxes
     levels = tree.get_depth() + 1  # a tree without a question has one
     boxes = plot_tree(
         tree,
         max_depth=depth - 1,
-        class_names=[short_name(name) for name in classes],
+        class_names=named,  # of the classes that it was fitted on, not of all
         feature_names=[f"feature {i}" for i in range(tree.n_features_in_)],
         impurity=False,
         label="none",

@@ -1,15 +1,15 @@
 """Figures of images and of the data: grids, class counts, splits."""
 
 from collections.abc import Sequence
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from labkit.data.image_data import ImageData, ImageSplit
-from labkit.figures.base import PALETTE, WIDTH, new_figure
+from labkit.data.image_data import ImageData
+from labkit.data.image_split import ImageSplit
+from labkit.figures.base import PALETTE, WIDTH, as_captions, as_images, new_figure
 
 
 def image_grid(
@@ -29,7 +29,7 @@ def image_grid(
     Example:
         >>> figure = image_grid(torch.rand(4, 3, 28, 28), ["a", "b", "c", "d"], columns=4)
     """
-    images = torch.as_tensor(images)
+    images = as_images(images)
     if not len(images):  # of a class without mistakes, say
         figure, axes = new_figure(height=0.9, origin=origin)
         axes[0, 0].set(xticks=[], yticks=[], xlabel="no images")
@@ -39,7 +39,7 @@ def image_grid(
     rows = -(-len(images) // columns)
     side = WIDTH / columns
     width = max(10, int(1.6 * 72 * side / 9))  # letters of a caption's line
-    captions = [fill(caption, width) for caption in titles]
+    captions = as_captions(titles, width)
     caption_lines = max((caption.count("\n") + 1 for caption in captions), default=0)
     height = rows * (side + 0.17 * caption_lines) + 0.3 * bool(title) + 0.3 * bool(origin)
     figure, axes = new_figure(rows, columns, height, origin)
@@ -84,11 +84,13 @@ def split_proportions(counts: pd.DataFrame, origin: str = "") -> Figure:
     """Draw the class shares of each split beside each other; equal bars mean a stratified split.
 
     Args:
-        counts: images by class (rows) and split (columns).
+        counts: images by class (rows) and split (columns), as in ``data.counts()``, whose totals
+            are left out.
 
     Example:
         >>> figure = split_proportions(pd.DataFrame({"train": [7, 14], "test": [2, 4]}))
     """
+    counts = counts.drop(index="all classes", columns="all", errors="ignore")
     figure, axes = new_figure(height=3.6, origin=origin)
     (100 * counts / counts.sum()).plot.bar(ax=axes[0, 0], color=PALETTE, width=0.8)
     axes[0, 0].set(ylabel="share of the split in %", title="Class shares in each split")

@@ -153,8 +153,10 @@ def roc_curves(result: Predictions) -> Figure:
     truth = np.eye(len(result.classes), dtype=bool)[result.labels]
     for number, name in enumerate(result.classes):
         if 0 < truth[:, number].sum() < len(truth):
-            _roc(left, truth[:, number], result.probabilities[:, number], name, PALETTE[number % 8])
-    false, true, limit = _roc(left, truth.ravel(), result.probabilities.ravel(), "micro-average")
+            style = {"color": PALETTE[number % 8], "linestyle": ("-", "-.", ":")[number // 8 % 3]}
+            _roc(left, truth[:, number], result.probabilities[:, number], name, style)
+    every, black = (truth.ravel(), result.probabilities.ravel()), {"color": "k", "linestyle": "--"}
+    false, true, limit = _roc(left, *every, "micro-average", black)
     left.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
     left.set(xlabel="false-positive rate", ylabel="true-positive rate")
     left.set_title("ROC curves, one class against the rest", fontsize=10)
@@ -170,10 +172,9 @@ def roc_curves(result: Predictions) -> Figure:
 
 
 def _roc(
-    ax: Axes, truth: np.ndarray, score: np.ndarray, name: str, colour: str | None = None
+    ax: Axes, truth: np.ndarray, score: np.ndarray, name: str, style: dict[str, str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     false, true, limit = roc_curve(truth, score)
     label = f"{auc(false, true):.3f} {name}"
-    style = {"color": colour} if colour else {"color": "black", "linestyle": "--"}
     ax.plot(false, true, linewidth=1.5, label=label, **style)
     return false, true, limit

@@ -5,7 +5,7 @@ import time
 import torch
 from torch import nn
 
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.transforms import Augment
 from labkit.device import get_device, has_fast_bf16
 from labkit.models.residual import EightViews, Residual, conv_block

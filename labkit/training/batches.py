@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, Subset
 
-from labkit.data.image_data import ImageData, ImageSplit
+from labkit.data.image_data import ImageData
+from labkit.data.image_split import ImageSplit
 from labkit.inference import dtype_name, frozen_norms, one_image
 
 NO_BATCH = (

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.loaders import BatchLoader
 from labkit.training.batches import origin_of
 from labkit.training.identity import PASSING, is_own, mark, without_addresses, words

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, np.generic)
 RULES = (type, types.FunctionType, types.BuiltinFunctionType, functools._lru_cache_wrapper)

@@ -1,6 +1,7 @@
 import os
 import weakref
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -89,9 +90,18 @@ def test_pixels_of_more_than_eight_bits_are_not_made_white(folder):
     wide = np.linspace(0, 4095, 120).reshape(10, 12)
     picture(folder / "ig" / "wide.png", wide.astype(np.uint16))
     picture(folder / "ig" / "real.tif", wide.astype(np.float32))
+    colours = np.dstack([wide] * 3).astype(np.uint16)
+    for name in ("deep.png", "deep.ppm", "deep.tif"):  # Pillow opens these as RGB
+        cv2.imwrite(str(folder / "ig" / name), colours)
+    cv2.imwrite(str(folder / "ig" / "deepalpha.png"), np.dstack([colours, wide]).astype(np.uint16))
+    raw = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
+    cv2.imwrite(str(folder / "ig" / "deep.tiff"), colours, raw)
+    for name in ("plain.ppm", "plain.tif"):
+        cv2.imwrite(str(folder / "ig" / name), (colours // 16).astype(np.uint8))
     split, problems = load_folder(folder)
     told = problems[problems["problem"].str.contains("more than 8 bits a colour")]
-    assert list(told["file"]) == ["ig/real.tif", "ig/wide.png"]
+    colours = [f"ig/deep{kind}" for kind in (".ppm", ".tif", ".tiff", "alpha.png")]
+    assert sorted(told["file"]) == sorted([*colours, "ig/deep.png", "ig/real.tif", "ig/wide.png"])
     assert set(told["action"]) == {"left out"} and not {*told["file"]} & {*split.files}
 
 
@@ -175,6 +185,7 @@ def test_a_folder_that_may_not_be_read_is_an_error(folder, monkeypatch):
     [
         (["a/1.png", "b/notes.txt"], r"b holds no readable image: 1 files .* notes\.txt"),
         (["x_y/1.png", "x y/2.png"], "two folders of the class 'x y', 'x y' and 'x_y'"),
+        (["RBC/1.png", "rbc /2.png"], "two folders of the class 'rbc ', 'RBC' and 'rbc '"),
         (["e\u0301/1.png", "\u00e9/2.png"], "two folders of the class '\u00e9'"),
         (["ig/1.png", "immature granulocyte/2.png"], "two folders of the class 'immature"),
         (["train/a/1.png", "test/a/2.png"], "split already, into test, train"),

@@ -4,7 +4,8 @@ import torch
 
 import labkit as lk
 from labkit.data import image_data
-from labkit.data.image_data import ImageData, ImageSplit
+from labkit.data.image_data import ImageData
+from labkit.data.image_split import ImageSplit
 from labkit.data.loaders import BatchLoader
 from labkit.data.origin import Origin
 
@@ -23,11 +24,41 @@ IMAGES = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
         (IMAGES, [0, 1, 2], r"from 0 to 2, but there are 2 classes \(a, b\)"),
         (IMAGES, [-1, 0, 1], "from -1 to 1"),
         (IMAGES, [0.5, 1.0, 0.0], "they must be whole numbers"),
+        (torch.zeros(3, 9, 9, 3, dtype=torch.uint8), [0, 1, 0], r"images\.permute\(0, 3, 1, 2\)"),
     ],
 )
 def test_a_split_that_cannot_be_is_named(images, labels, message):
     with pytest.raises(ValueError, match=message):
         ImageSplit(images, torch.tensor(labels), ("a", "b"))
+
+
+def test_names_in_place_of_numbers_and_a_set_of_names_are_refused():
+    with pytest.raises(ValueError, match="the number of a class is its place in classes"):
+        ImageSplit(IMAGES, ["a", "b", "a"], ("a", "b"))
+    with pytest.raises(ValueError, match="a set, which has no order"):
+        ImageSplit(IMAGES, torch.tensor([0, 1, 0]), {"a", "b"})
+
+
+def test_splits_of_other_classes_or_sizes_make_no_data_set():
+    labels = torch.tensor([0, 1, 2])
+    one, other = ImageSplit(IMAGES, labels, "abc"), ImageSplit(IMAGES, labels, "acd")
+    with pytest.raises(ValueError, match="test has the classes a, c, d, and train a, b, c"):
+        ImageData("own", one, one, other, "own")
+    wider = ImageSplit(IMAGES.repeat(1, 3, 1, 1), labels, "abc")
+    with pytest.raises(ValueError, match=r"Images of val are \(3, 4, 4\), of train \(1, 4, 4\)"):
+        ImageData("own", one, wider, one, "own")
+
+
+def test_rows_of_every_whole_type_and_what_looks_like_a_mask():
+    images = torch.zeros(300, 1, 2, 2, dtype=torch.uint8)
+    split = ImageSplit(images, torch.arange(300) % 2, "ab", files=np.arange(300).astype(str))
+    assert split.subset(np.array([255, 7], np.uint8)).files == ["255", "7"]
+    for kind in (torch.uint8, torch.int64):
+        with pytest.raises(ValueError, match="look like a mask: make it boolean"):
+            split.subset((split.labels == 1).to(kind))
+    for several in (slice(3), [1, 2], torch.tensor([0])):
+        with pytest.raises(TypeError, match=r"split\.subset\(rows\)"):
+            split[several]
 
 
 def test_an_item_is_an_image_between_zero_and_one_and_a_plain_number(make_split):

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 
 import labkit as lk
 from labkit.data import transforms
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 from labkit.data.loaders import BatchLoader
 from labkit.data.transforms import Augment, normalizer
 

@@ -93,6 +93,18 @@ def test_patients_of_unequal_size_are_divided_by_images():
     assert abs(len(data.train) - 168) < 8 and abs(len(data.val) - 36) < 8
 
 
+def test_patients_of_one_class_each_and_of_unequal_size_are_divided_by_images():
+    sizes = np.tile([60, *[2] * 9], 3)
+    labels, groups = np.repeat(np.arange(30) // 10, sizes), np.repeat(np.arange(30), sizes)
+    whole = distinct(len(labels), classes=3)
+    whole = lk.ImageSplit(whole.images, torch.from_numpy(labels), whole.classes)
+    for seed in range(5):
+        counts = np.array(
+            [s.counts() for s in split_data(whole, groups, seed=seed).splits.values()]
+        )
+        assert (counts[0] >= 60).all() and (counts[1:] >= 4).all()
+
+
 def test_two_patients_cannot_be_in_three_parts():
     with pytest.raises(ValueError, match="class 0 has 2, if what stays together counts once"):
         split_data(distinct(60), groups=np.arange(60) // 30)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.data.splits import deal_groups, duplicate_groups, split_indices
+from labkit.data.splits import deal_groups, duplicate_groups, grouped_splits, split_indices
 
 COUNTS = st.lists(st.integers(14, 60), min_size=1, max_size=5)
 
@@ -72,6 +72,28 @@ def test_too_small_a_class_and_unequal_lengths_are_named():
         split_indices([0] * 20 + [1] * 9, [*range(20), *[20] * 9])
     with pytest.raises(ValueError, match="3 labels but 2 groups"):
         split_indices([0, 0, 0], [1, 2])
+
+
+def test_a_class_that_rounding_would_lose_is_in_every_part():
+    for labels, fractions in (
+        ([0] * 200 + [1] * 4, (0.9, 0.05, 0.05)),
+        ([0] * 200 + [1] * 6, (0.7, 0.25, 0.05)),
+    ):
+        for seed in range(5):
+            parts = split_indices(labels, fractions=fractions, seed=seed)
+            assert all({*np.array(labels)[part]} == {0, 1} for part in parts)
+            assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+
+
+@pytest.mark.parametrize("divide", [split_indices, grouped_splits])
+@pytest.mark.parametrize("unknown", [None, float("nan"), " "])
+def test_unknown_groups_are_refused(divide, unknown):
+    for groups in (
+        [unknown] * 6 + list("abcdefghijklmn"),
+        torch.tensor([float("nan")] * 6 + [1.0] * 14),
+    ):
+        with pytest.raises(ValueError, match="6 of 20 groups are not known"):
+            divide([0, 1] * 10, groups)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))

@@ -261,7 +261,10 @@ def collect(model, layer, images, classes):
         (cam().replace("m = m - m.amin((1, 2), keepdim=True)", "pass"), "each normalisation"),
     ],
     "7.3": [
-        (three().replace("values / len", "values.astype(worth.dtype) / len"), "// make"),
+        (
+            three().replace("values / len(orders)", "(values / len(orders)).astype(worth.dtype)"),
+            "// make",
+        ),
         (three(hand="[6, 3, 0]"), "alone"),
         (three(hand="[9, 6, -3]"), "last one"),
         (three(hand="[6, 9, -3]"), "one order only"),

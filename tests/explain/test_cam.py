@@ -104,6 +104,41 @@ def test_an_in_place_relu_behind_the_layer_does_not_change_what_was_kept(images)
     assert net[1].inplace
 
 
+@pytest.mark.parametrize("change", ["relu_", "add_", "clamp_"])
+def test_what_changes_the_output_in_place_behind_the_layer_does_no_harm(images, change):
+    changes = {"relu_": F.relu_, "add_": lambda t: t.add_(1), "clamp_": lambda t: t.clamp_(0.1)}
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 3)
+            self.in_place = False
+
+        def forward(self, x):
+            kept = self.conv(x)
+            out = kept if self.in_place else kept.clone()
+            out = changes[change](out)
+            return self.head(out.mean((2, 3)))
+
+    torch.manual_seed(0)
+    net = Net().eval()
+    expected = grad_cam(net, net.conv, images, 1)
+    net.in_place = True
+    np.testing.assert_array_equal(grad_cam(net, net.conv, images, 1), expected)
+    assert expected.any()
+
+
+def test_a_layer_that_is_used_twice_or_gives_one_place_is_refused(images):
+    relu = nn.ReLU()
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.Conv2d(4, 4, 3), relu, nn.AdaptiveAvgPool2d(1))
+    net = nn.Sequential(net, nn.Flatten(), nn.Linear(4, 2)).eval()
+    with pytest.raises(ValueError, match="uses this layer 2 times"):
+        grad_cam(net, relu, images)
+    with pytest.raises(ValueError, match=r"one place only, \(5, 4, 1, 1\), which is no map"):
+        grad_cam(net, net[0][4], images)
+    assert grad_cam(net, net[0][2], images).any()
+
+
 def test_reshape_transform_serves_layers_that_give_tokens(images):
     class Tokens(nn.Module):
         def forward(self, maps):

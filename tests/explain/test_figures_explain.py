@@ -70,3 +70,16 @@ def test_curves_draw_every_method(count):
     methods = {f"method {number}": curve for number in range(count)}
     figure = lk.figures.faithfulness_curves(methods, methods)
     assert [len(ax.lines) for ax in figure.axes] == [count, count]
+
+
+def test_a_map_smaller_than_the_picture_covers_all_of_it():
+    figure = lk.figures.overlays(torch.rand(2, 3, 28, 20), {"coarse": np.ones((2, 7, 5))})
+    assert {tuple(ax.images[-1].get_extent()) for ax in figure.axes[:4]} == {
+        (-0.5, 19.5, 27.5, -0.5)
+    }
+    grid = lk.figures.attribution_grid(torch.rand(2, 3, 28, 20), np.ones((2, 3, 7, 5)))
+    assert {tuple(ax.images[-1].get_extent()) for ax in grid.axes[:8]} == {(-0.5, 19.5, 27.5, -0.5)}
+    with pytest.raises(ValueError, match="one for each of 2 pictures"):
+        lk.figures.overlays(torch.rand(2, 3, 8, 8), {"of others": np.ones((3, 8, 8))})
+    with pytest.raises(ValueError, match="maps must have names"):
+        lk.figures.overlays(torch.rand(2, 3, 8, 8), np.ones((2, 8, 8)))

@@ -14,7 +14,7 @@ SETUP = """\
 import os, signal, time
 import torch
 import labkit as lk
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 
 images = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
 split = ImageSplit(images, torch.arange(64) % 8, tuple("abcdefgh"))

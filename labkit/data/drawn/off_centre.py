@@ -5,7 +5,7 @@ import torch
 
 from labkit.data.classes import BLOOD_CLASSES
 from labkit.data.drawn.paint import paint_chunks
-from labkit.data.image_data import ImageSplit
+from labkit.data.image_split import ImageSplit
 
 SIDE, FIELD, DRAWN = 40, 2.4, 68  # pixels of the cut-out; half widths drawn; pixels drawn
 
