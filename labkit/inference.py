@@ -29,12 +29,16 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def frozen_norms(model: nn.Module) -> list[nn.Module]:
-    """Batch normalisation that was frozen: in ``eval`` in a network that trains, no gradients."""
+    """Batch normalisation that was frozen: it is in ``eval``, and its parameters do not learn.
+
+    What has no parameters counts if the network around it is in training mode.
+    """
     return [
         module
         for module in model.modules()
         if isinstance(module, _BatchNorm)
-        and model.training > module.training
+        and not module.training
+        and (model.training or any(True for _ in module.parameters()))
         and not any(parameter.requires_grad for parameter in module.parameters())
     ]
 

@@ -56,6 +56,12 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         indices: Sequence[int] | np.ndarray | Tensor | None = None,
     ) -> None:
+        if not (hasattr(dataset, "images") and hasattr(dataset, "labels")):
+            kind = type(dataset).__name__
+            raise TypeError(
+                f"dataset is of type {kind}; give an ImageSplit, or a part of one, "
+                "split.subset(rows). Others go into torch.utils.data.DataLoader(dataset, …)."
+            )
         if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number from 1.")
         batch_size = int(batch_size)  # PyTorch takes none of NumPy's

@@ -83,7 +83,7 @@ def find_leaks(data: ImageData) -> pd.DataFrame:
     """
     if not isinstance(data, ImageData):
         kind = type(data).__name__
-        raise TypeError(f"data is of type {kind}; give an ImageData: it has three parts to compare.")
+        raise TypeError(f"data is of type {kind}; give an ImageData, with its three parts.")
     splits = data.splits
     whole = [(name, row) for name, split in splits.items() for row in range(len(split))]
     labels = np.concatenate([split.labels for split in splits.values()])

@@ -81,7 +81,7 @@ def check_background(background: Tensor, images: Tensor) -> None:
     """Raise unless images can be compared with this background, a batch of the same."""
     if not isinstance(background, Tensor):
         kind = type(background).__name__
-        raise TypeError(f"background is of type {kind}; give a tensor: torch.as_tensor(background).")
+        raise TypeError(f"background is of type {kind}; give torch.as_tensor(background).")
     if background.shape[1:] != images.shape[1:] or not len(background):
         raise ValueError(
             f"background has the shape {tuple(background.shape)}, and the images "

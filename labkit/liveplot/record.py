@@ -1,6 +1,7 @@
 """What a live plot shows, as plain Python: curves, a confusion matrix, and where training is."""
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import numpy as np
 from labkit.data.classes import short_name
 from labkit.display import duration
 from labkit.training.history import History, higher_is_better
+
+VALIDATION = "validation images"
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Record:
     def __init__(
         self,
         class_names: Sequence[str] | None = None,
-        matrix_name: str = "validation images",
+        matrix_name: str = VALIDATION,
         metric: str = "accuracy",
     ) -> None:
         self.class_names = None if class_names is None else [str(name) for name in class_names]
@@ -75,9 +78,11 @@ class Record:
 
     def add_value(self, name: str, value: float) -> None:
         """Add a reported value to its curve, at the present step or one after its last."""
-        words = name.lower().split() or ["value"]
-        panel = "loss" if "loss" in words else words[-1]
-        part = "training" if words[0].startswith("train") else "validation"
+        words = re.findall(r"[^\W_]+", name.lower()) or ["value"]  # also val_loss and Loss/train
+        parts = [word for word in words if word.startswith(("train", "val", "test"))]
+        metric = [word for word in words if word not in parts] or words
+        panel = "loss" if "loss" in words else metric[-1]
+        part = "training" if any(word.startswith("train") for word in parts) else "validation"
         if name not in self.reported:
             alike = [c for c in self.reported.values() if (c.panel, c.part) == (panel, part)]
             self.reported[name] = Curve(panel, name, part, len(alike))
@@ -103,17 +108,21 @@ class Record:
         if len(self.histories) > 1:
             runs = [Curve("", run, "validation", n) for n, run in enumerate(self.histories)]
             return [*runs, *styles]
-        names = {curve.name: curve for curve in self.curves()}
+        shown = self.panels()
+        names = {curve.name: curve for curve in self.curves() if curve.panel in shown}
         return list(names.values()) or [
             Curve("", part, part) for part in ("training", "validation")
         ]
 
     def panels(self) -> list[str]:
         """The metrics that have a panel: the loss first, then at most two others."""
+        return self._metrics()[:3]
+
+    def _metrics(self) -> list[str]:
         names = dict.fromkeys(curve.panel for curve in self.curves())
         if len(names) < 2:  # their place is kept from the first moment
             names |= {"loss": None, self.metric: None}
-        return sorted(names, key=lambda name: name != "loss")[:3]
+        return sorted(names, key=lambda name: name != "loss")
 
     def span(self) -> tuple[float, float]:
         """The ends of the horizontal axis: to the planned end, or the present one where unknown."""
@@ -142,7 +151,11 @@ class Record:
         if self.history:
             kept = self.kept_epoch
             epoch = f", epoch {kept} (kept)" if kept else f", epoch {len(self.history)}"
-        return f"{self.matrix_name}, % of a row{epoch}"
+        return f"{self._matrix_of()}, % of a row{epoch}"
+
+    def _matrix_of(self) -> str:
+        trained = self.history and "val_loss" not in self.history[0]
+        return "training images" if trained and self.matrix_name == VALIDATION else self.matrix_name
 
     def matrix_labels(self) -> list[str]:
         """The class names of the matrix, short enough for its axes."""
@@ -166,6 +179,8 @@ class Record:
                 parts.append(f"about {duration(seconds)} left")
         if not all(drawable(y) for curve in self.curves() for y in curve.y):
             parts.append("some values are NaN, infinite or too large to draw")
+        if left_out := self._metrics()[3:]:
+            parts.append(f"no room for {', '.join(left_out)}")
         return " · ".join(([self.current] if self.current else []) + parts)
 
     def _best(self) -> str:
@@ -185,12 +200,10 @@ class Record:
             text += f" Last values: {', '.join(last)}."
         matrix = self.matrix()
         if matrix is not None and matrix.size:
-            recall = np.diag(row_shares(matrix))
+            recall = np.where(matrix.sum(1) > 0, np.diag(row_shares(matrix)), np.inf)
             worst = self.matrix_labels()[int(recall.argmin())]
-            text += (
-                f" Confusion matrix of {int(matrix.sum()):,} {self.matrix_name}: the lowest recall "
-                f"is {100 * recall.min():.0f} %, of {worst}."
-            )
+            text += f" Confusion matrix of {int(matrix.sum()):,} {self._matrix_of()}:"
+            text += f" the lowest recall is {100 * recall.min():.0f} %, of {worst}."
         return text
 
 

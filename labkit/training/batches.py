@@ -2,6 +2,7 @@
 
 import itertools
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from operator import length_hint
@@ -10,10 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, Dataset, Subset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    Subset,
+)
 
 from labkit.data.image_data import ImageData
 from labkit.data.image_split import ImageSplit
+from labkit.data.loaders import BatchLoader
 from labkit.inference import dtype_name, frozen_norms, one_image
 
 NO_BATCH = (
@@ -150,6 +159,36 @@ def source_of(loader: Iterable) -> tuple[object, np.ndarray | Tensor | None]:
         inner = np.asarray(data.indices)
         data, rows = data.dataset, inner if rows is None else inner[rows]
     return data, rows
+
+
+def begins_again(loader: Iterable | None) -> bool:
+    """Whether a loader can surely be gone through twice, and without worker processes."""
+    if isinstance(loader, DataLoader):
+        return not (isinstance(loader.dataset, IterableDataset) or loader.num_workers)
+    return isinstance(loader, list | tuple | BatchLoader)
+
+
+def warn_of_order(loader: Iterable) -> None:
+    """Warn where row i of what a loader gives is not item i of its data set."""
+    if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
+        plan = loader.batch_sampler
+        plain = plan is None or type(plan) is BatchSampler
+        if not (plain and isinstance(getattr(plan, "sampler", loader.sampler), SequentialSampler)):
+            warnings.warn(
+                "This DataLoader shuffles or chooses: row i of the predictions is not image i of "
+                "its data set. Make it with shuffle=False and no sampler to look at single images.",
+                stacklevel=3,
+            )
+
+
+def warn_of_augmenting(loader: Iterable) -> None:
+    """Warn of a loader whose images are altered, where a network is judged on them."""
+    if getattr(loader, "augment", None) is not None:
+        warnings.warn(
+            "This loader augments: the network is judged on images that are changed at random. "
+            "Make a loader without augment to judge it on those that are there.",
+            stacklevel=4,
+        )
 
 
 def origin_of(loader: Iterable) -> str:

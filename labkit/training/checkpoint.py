@@ -45,6 +45,8 @@ class Saver:
         """Write the whole state, all or nothing; a disk that is full ends no training."""
         try:
             state = _state(self.run)
+            if not are_sound(self.run.model, state["model"]):  # a callback did that
+                raise ValueError("weights are NaN or infinite")
             plan = _plan(state)
             with atomic(self.path) as temporary:
                 torch.save({"fingerprint": self.marks, "plan": plan, **state}, temporary)
@@ -78,7 +80,7 @@ def _state(run: Run) -> dict:
         "trained": [n for n, p in run.model.named_parameters() if p.requires_grad],
         "scaler": run.scaler.state_dict(),
         "best_weights": run.best_weights,
-        "history": list(history),
+        "history": [_plain(dict(epoch)) for epoch in history],  # a callback may add a column
         "kept_epoch": history.kept_epoch,
         "confusion_matrices": [matrix.tolist() for matrix in history.confusion_matrices],
         "batch_losses": history.batch_losses,
@@ -154,7 +156,7 @@ def _plan(state: dict) -> str:
         return f"{part.dtype}{tuple(part.shape)}" if shaped else type(part).__name__
 
     parts = ("model", "optimizer", "scheduler", "loss", "scaler", "best_weights")
-    return mark(str([of(state[part]) for part in parts]))
+    return mark(str([of(state[part]) for part in parts] + [of(state["history"][-1:])]))
 
 
 def _restore(run: Run, state: dict) -> None:

@@ -1,6 +1,7 @@
 """A network on its device, in its precision; and what one pass over a loader adds up to."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from labkit.training.batches import (
     class_names,
     read_batch,
 )
+from labkit.training.randomness import random_state, set_random_state
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,8 +32,24 @@ class Engine:
 
     def __post_init__(self) -> None:
         convolutional = any(isinstance(module, nn.Conv2d) for module in self.model.modules())
-        self.layout = torch.channels_last if convolutional else torch.contiguous_format
+        deep = any(parameter.ndim > 4 for parameter in self.model.parameters())
+        last = convolutional and not deep  # the quicker layout, which only images can have
+        self.layout = torch.channels_last if last else torch.contiguous_format
         self.model.to(self.device, memory_format=self.layout)
+        self._tried = not last
+
+    def release(self) -> None:
+        """Give the network the layout back that its user's own code may count on."""
+        if self.layout == torch.channels_last:
+            self.model.to(memory_format=torch.contiguous_format)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """For as long as the engine is needed; then it is released."""
+        try:
+            yield
+        finally:
+            self.release()
 
     def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         """The loader's batches on the device, labels as int64 (B,)."""
@@ -52,8 +70,24 @@ class Engine:
         with torch.autocast(
             self.device.type, _DTYPES.get(self.precision), enabled=self.precision in _DTYPES
         ):
-            logits = output_of(self.model, images)
+            logits = output_of(self.model, images) if self._tried else self._try(images)
         return logits.float() if self.precision in _DTYPES else logits
+
+    def _try(self, images: Tensor) -> Tensor:
+        """The first batch: a forward that asks for `view` cannot have the quicker layout."""
+        self._tried, before = True, ([b.clone() for b in self.model.buffers()], random_state([]))
+        try:
+            return output_of(self.model, images)
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+        with torch.no_grad():  # the first try may have moved running means
+            for buffer, old in zip(self.model.buffers(), before[0], strict=True):
+                buffer.copy_(old)
+        set_random_state(before[1], [])
+        self.release()
+        self.layout = torch.contiguous_format
+        return output_of(self.model, images.contiguous())
 
 
 @dataclass
@@ -90,6 +124,7 @@ class PassTotals:
     def __init__(self, loader: Iterable) -> None:
         self._classes = class_names(loader)
         self._losses: list[Tensor] = []
+        self._weights: list[Tensor | int] = []
         self._predicted: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._columns = 0
@@ -102,9 +137,15 @@ class PassTotals:
         elif not self._classes and labels.device.type == "cpu":
             check_labels(labels, self._columns)
 
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take in a batch: its mean loss, its logits (B, C) and labels (B,)."""
+    def add(
+        self, loss: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | int | None = None
+    ) -> None:
+        """Take in a batch: its mean loss, its logits (B, C) and labels (B,).
+
+        The weight is what the mean was divided by; the number of images if not given.
+        """
         self._losses.append(loss.detach())
+        self._weights.append(len(labels) if weight is None else weight)
         self._predicted.append(logits.detach().argmax(1))
         self._labels.append(labels)
 
@@ -120,11 +161,12 @@ class PassTotals:
         losses = torch.stack(self._losses).cpu().double()  # Apple's chips have no float64
         if not losses.isfinite().all():
             raise NotFiniteLossError(int((~losses.isfinite()).nonzero()[0]), len(losses))
-        sizes = torch.tensor([len(labels) for labels in self._labels]).double()
+        on_device = isinstance(self._weights[0], Tensor)
+        weights = torch.stack(self._weights).cpu() if on_device else torch.tensor(self._weights)
         pairs = torch.cat(self._labels) * self._columns + torch.cat(self._predicted)
         matrix = torch.bincount(pairs, minlength=self._columns**2)
         return PassResult(
-            float(torch.dot(losses, sizes) / sizes.sum()),
+            float(torch.dot(losses, weights.double()) / weights.sum()),
             matrix.reshape(self._columns, self._columns).cpu().numpy(),
             losses.tolist(),
         )

@@ -1,6 +1,5 @@
 """``fit`` and ``evaluate``: train a network, and ask it about a split."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import length_hint
@@ -10,7 +9,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from labkit import settings
 from labkit.data.loaders import BatchLoader
@@ -30,6 +28,8 @@ from labkit.training.batches import (
     explaining_memory,
     origin_of,
     source_of,
+    warn_of_augmenting,
+    warn_of_order,
 )
 from labkit.training.engine import Engine
 from labkit.training.history import EarlyStopping, History
@@ -58,7 +58,8 @@ def fit(
 ) -> History:
     """Train a classifier and record every epoch.
 
-    The loss of an epoch is the mean over images, not over batches; accuracy and macro precision,
+    The loss of an epoch is the mean over images, not over batches (with class weights the weighted
+    mean); accuracy and macro precision,
     recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
     However a training ends that has begun, also by Ctrl-C or an error, the network is then in
     ``eval`` mode, ready to predict; a loop of one's own begins with ``model.train()``.
@@ -126,9 +127,7 @@ def fit(
             while not run.finished():
                 with explaining_memory(train):
                     run.one_epoch(bar)
-                if saver:
-                    saver.save()
-                _call(callbacks, "on_epoch_end", history)
+                _end_epoch(callbacks, history, saver)
     except KeyboardInterrupt:
         where = f"in epoch {min(len(history) + 1, epochs)} of {epochs}"
         print(f"Stopped by hand {where}; the model is kept.")
@@ -176,8 +175,19 @@ def _begun(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[
         stack.callback(run.give_back_best_weights)
         _call(callbacks, "on_fit_begin", run.history)
         run.look_at_validation()
+        stack.callback(run.engine.release)
         stack.callback(run.model.eval)  # not before: a slip in the data leaves the network alone
         yield
+
+
+def _end_epoch(
+    callbacks: Sequence[object], history: History, saver: checkpoints.Saver | None
+) -> None:
+    try:
+        _call(callbacks, "on_epoch_end", history)
+    finally:  # what a callback changes belongs to the epoch, also where it ends the training
+        if saver:
+            saver.save()
 
 
 def _call(callbacks: Sequence[object], name: str, history: History) -> None:
@@ -212,24 +222,13 @@ def evaluate(
     slips.check_network(model, "evaluate(model, loader)")
     check_loader(loader, "loader")
     loader = loader.in_order() if isinstance(loader, BatchLoader) else loader
-    plan = getattr(loader, "batch_sampler", None)
-    sampler = getattr(plan, "sampler", getattr(loader, "sampler", None))
-    if isinstance(sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler):
-        warnings.warn(
-            "This DataLoader shuffles: row i of the predictions is not image i of its data set. "
-            "Make it with shuffle=False and no sampler to look at single images.",
-            stacklevel=2,
-        )
-    if getattr(loader, "augment", None) is not None:
-        warnings.warn(
-            "This loader augments: the network is judged on images that are changed at random. "
-            "Make a loader without augment to judge it on those that are there.",
-            stacklevel=2,
-        )
+    warn_of_order(loader)
+    warn_of_augmenting(loader)
     device = get_device(device_of(model) if device is None else device)
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
-    with evaluating(model), torch.inference_mode(), explaining_memory(loader):
+    # no inference_mode: what a network keeps for later could not be trained on any more
+    with engine.in_use(), evaluating(model), torch.no_grad(), explaining_memory(loader):
         for images, truth in engine.batches(loader):
             logits.append(engine.logits(images))
             labels.append(truth)

@@ -149,6 +149,11 @@ class _Writer:
         code, around = function.__code__, function.__globals__
         names = sorted({s.argval for s in _steps(code) if s.opname == "LOAD_GLOBAL"} & set(around))
         found = {n: around[n] for n in names if n.isupper() or callable(around[n])}
+        for name in names:
+            if isinstance(around[name], types.ModuleType):  # a file of one's own
+                inside = {n: getattr(around[name], n, None) for n in code.co_names}
+                rules = {n: f for n, f in inside.items() if isinstance(f, types.FunctionType)}
+                found |= {f"{name}.{n}": f for n, f in rules.items() if is_own(f)}
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             with suppress(ValueError):  # a cell that is still empty
                 found[name] = cell.cell_contents
@@ -157,7 +162,8 @@ class _Writer:
     def _matters(self, value: object) -> bool:
         if isinstance(value, Tensor | np.ndarray):
             return self.numbers
-        rule = callable(value) and not isinstance(value, nn.Module | Dataset)
+        learns = isinstance(value, nn.Module) and any(True for _ in value.parameters())
+        rule = callable(value) and not learns and not isinstance(value, Dataset)
         return rule or _is_plain(value)
 
     def _class(self, cls: type) -> str:

@@ -52,6 +52,15 @@ def _check_class_weights(criterion: nn.Module | None, classes: int | None = None
         )
 
 
+def weight_of(criterion: nn.Module, labels: Tensor) -> Tensor | int:
+    """What a loss of these labels (B,) is a mean over: the images, or the sum of their weights."""
+    mean = isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss))
+    if not mean or (criterion.weight is None and criterion.ignore_index < 0):
+        return len(labels)
+    counts = labels != criterion.ignore_index
+    return (counts if criterion.weight is None else counts * criterion.weight[labels]).sum()
+
+
 def loss_of(criterion: nn.Module, logits: Tensor, labels: Tensor) -> Tensor:
     """The loss of the first batch of a training, looked at.
 

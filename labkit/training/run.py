@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,10 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, ReduceLR
 
 from labkit.inference import evaluating, frozen_norms
 from labkit.training.bar import TrainingBar
-from labkit.training.batches import NO_BATCH, explaining_memory
+from labkit.training.batches import NO_BATCH, begins_again, explaining_memory
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult, PassTotals
 from labkit.training.history import EarlyStopping, History
-from labkit.training.losses import loss_of, why_not_finite
+from labkit.training.losses import loss_of, weight_of, why_not_finite
 from labkit.training.randomness import random_state, set_random_state
 
 
@@ -41,7 +41,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(
             self.engine.device.type, enabled=self.engine.precision == "fp16"
         )
-        self.steps_each_batch = isinstance(self.scheduler, OneCycleLR | CyclicLR)
+        self.steps_each_batch = steps_each_batch(self.scheduler)
         self.best_weights: dict[str, Tensor] | None = None
         self.frozen = frozen_norms(self.model)
         self.note_good_state()
@@ -70,12 +70,10 @@ class Run:
     def look_at_validation(self) -> None:
         """Show the network one validation batch, so that a slip in it is named before it learns.
 
-        Nothing changes by it, random numbers neither. Left out are a training that goes on, a
-        generator, which could not be gone through again, and a loader with worker processes, which
-        takes long to start.
+        Nothing changes by it, random numbers neither. Left out are a training that goes on, what
+        might not begin again, and a loader with worker processes, which takes long to start.
         """
-        once = isinstance(self.val, Iterator) or getattr(self.val, "num_workers", 0)
-        if self.val is None or self.history or once:
+        if self.history or not begins_again(self.val):
             return
         before, totals = random_state(self.loaders), PassTotals(self.val)
         try:
@@ -131,7 +129,7 @@ class Run:
             self.scaler.update()
             if self.steps_each_batch:
                 self.scheduler.step()
-            totals.add(loss, logits, labels)
+            totals.add(loss, logits, labels, weight_of(self.criterion, labels))
             bar.update()
         return totals
 
@@ -153,7 +151,8 @@ class Run:
             for images, labels in self.engine.batches(self.val):
                 logits = self.engine.logits(images)
                 totals.check(logits, labels)
-                totals.add(self.criterion(logits, labels), logits, labels)
+                loss = self.criterion(logits, labels)
+                totals.add(loss, logits, labels, weight_of(self.criterion, labels))
         return totals
 
     def _finish_pass(self, name: str, totals: PassTotals) -> PassResult:
@@ -207,6 +206,12 @@ class Run:
         column = "train_accuracy" if self.val is None else "val_accuracy"
         best = history.best(column)
         return f"{line}; best {column} {100 * best[column]:.2f} % in epoch {best['epoch']}"
+
+
+def steps_each_batch(scheduler: LRScheduler | None) -> bool:
+    """Whether a scheduler, or one that it is made of, counts batches and not epochs."""
+    parts = getattr(scheduler, "_schedulers", [scheduler])
+    return any(isinstance(part, OneCycleLR | CyclicLR) for part in parts)
 
 
 def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

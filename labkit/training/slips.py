@@ -1,5 +1,6 @@
 """What ``fit`` is given, looked at before the first epoch: the usual slips get a hint."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral, Real
 from operator import length_hint
@@ -10,9 +11,14 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from labkit.training.batches import check_last_batch, check_loader, count_answers
+from labkit.training.batches import (
+    check_last_batch,
+    check_loader,
+    count_answers,
+    warn_of_augmenting,
+)
 from labkit.training.history import EarlyStopping, check_column
-from labkit.training.run import are_sound
+from labkit.training.run import are_sound, steps_each_batch
 
 MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
@@ -40,6 +46,7 @@ def check_network(model: nn.Module, call: str) -> None:
 def check_model(model: nn.Module) -> None:
     """Raise TypeError or ValueError unless the model is a network that can be trained here."""
     check_network(model, "fit(model, train, val)")
+    _warn_of_lists(model)
     if not are_sound(model, model.state_dict()):
         raise ValueError(
             "The model has weights that are NaN or infinite before it is trained, perhaps from a "
@@ -57,6 +64,22 @@ def check_model(model: nn.Module) -> None:
         )
 
 
+def _warn_of_lists(model: nn.Module) -> None:
+    """Warn of layers in a plain list, which PyTorch does not see."""
+    known = {id(module) for module in model.modules()}
+    for module in model.modules():
+        for name, value in vars(module).items():
+            inside = value.values() if isinstance(value, dict) else value
+            if name.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            if any(isinstance(one, nn.Module) and id(one) not in known for one in inside):
+                warnings.warn(
+                    f"{type(module).__name__}.{name} is a plain {type(value).__name__} of layers, "
+                    "which are not trained or saved: make it an nn.ModuleList or nn.ModuleDict.",
+                    stacklevel=4,
+                )
+
+
 def check_loaders(train: Iterable, val: Iterable | None, model: nn.Module, epochs: int) -> None:
     """Raise TypeError or ValueError unless both loaders serve for so many epochs."""
     check_loader(train, "train")
@@ -64,6 +87,7 @@ def check_loaders(train: Iterable, val: Iterable | None, model: nn.Module, epoch
     if val is not None:
         check_loader(val, "val")
         count_answers(val)  # a test split that is given here has been looked at
+        warn_of_augmenting(val)
     for name, loader in (("train", train), ("val", val)):
         if isinstance(loader, Iterator) and epochs > 1:
             raise TypeError(
@@ -145,6 +169,12 @@ def check_scheduler(
         raise ValueError(
             f"ReduceLROnPlateau has mode={scheduler.mode!r}, and fit gives it the loss, which is "
             "better when it is smaller: leave mode out."
+        )
+    parts = getattr(scheduler, "_schedulers", [scheduler])
+    if len({steps_each_batch(part) for part in parts}) > 1:
+        raise ValueError(
+            f"{type(scheduler).__name__} joins schedulers that step after each batch (OneCycleLR, "
+            "CyclicLR) with some that step after each epoch: choose one kind."
         )
     batches, taken = length_hint(train), getattr(scheduler, "last_epoch", 0)
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps - taken < epochs * batches:

@@ -86,3 +86,38 @@ def test_thinning_keeps_ends_and_extremes_and_is_valid_json(values):
     if len(finite) == len(values):
         assert max(kept) == pytest.approx(max(finite), rel=1e-4)
         assert min(kept) == pytest.approx(min(finite), rel=1e-4)
+
+
+def test_without_validation_the_matrix_is_that_of_the_training(make_history):
+    history = make_history(2)
+    for epoch in history:
+        for name in [name for name in epoch if name.startswith("val_")]:
+            del epoch[name]
+    record = follow(history)
+    assert record.matrix_title() == "training images, % of a row, epoch 2"
+    assert "training images" in record.description()
+    assert follow(make_history(2)).matrix_title().startswith("validation images")
+
+
+def test_a_class_without_images_is_not_the_weakest(make_history):
+    history = make_history(1)
+    matrix = history.confusion_matrices[-1].copy()
+    matrix[0] = 0
+    history.confusion_matrices[-1] = matrix
+    recall = [row[k] / row.sum() for k, row in enumerate(matrix) if row.sum()]
+    assert f"the lowest recall is {100 * min(recall):.0f} %" in follow(history).description()
+
+
+def test_names_with_underscores_or_slashes_share_a_panel_and_none_is_lost_in_silence():
+    record = Record()
+    for name in ("train_loss", "val_loss", "acc/train", "acc/val"):
+        record.add_value(name, 0.5)
+    assert record.panels() == ["loss", "acc"]
+    assert [c.part for c in record.curves()] == ["training", "validation"] * 2
+    for name in ("precision", "recall", "f1"):
+        record.add_value(name, 0.5)
+    assert record.panels() == ["loss", "acc", "precision"]
+    assert "no room for recall, f1" in record.headline()
+    assert {curve.name for curve in record.legend()} == {
+        c for c in ("train_loss", "val_loss", "acc/train", "acc/val", "precision")
+    }

@@ -248,3 +248,50 @@ def test_evaluate_refuses_logits_that_predict_nothing(value):
     images[5] = np.nan
     with pytest.raises(ValueError, match="1 of 48 images"):
         evaluate(network(), loader(images))
+
+
+def test_validation_data_that_cannot_begin_again_lose_no_batch():
+    class Once(torch.utils.data.IterableDataset):
+        def __init__(self):
+            self.items = iter(
+                [(image, int(label)) for image, label in zip(IMAGES, LABELS, strict=True)]
+            )
+
+        def __iter__(self):
+            return self.items
+
+    history = fit(network(), loader(), DataLoader(Once(), 8), epochs=1)
+    assert history.confusion_matrices[-1].sum() == len(IMAGES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 4, "sampler": [5, 3, 1, 0]},
+        {"batch_sampler": [[7, 8], [1, 2]]},
+        {"batch_size": 4, "shuffle": True},
+    ],
+    ids=["list", "batches", "shuffle"],
+)
+def test_a_loader_that_chooses_its_rows_is_told_when_it_is_evaluated(options, recwarn):
+    data = TensorDataset(IMAGES, LABELS)
+    with pytest.warns(UserWarning, match="row i of the predictions is not image i"):
+        evaluate(network(), DataLoader(data, **options))
+    recwarn.clear()
+    evaluate(network(), DataLoader(Subset(data, [5, 3]), 1))
+    evaluate(
+        network(),
+        DataLoader(data, batch_size=None, collate_fn=lambda one: (one[0][None], one[1][None])),
+    )
+    assert not recwarn
+
+
+def test_what_is_no_split_is_named_by_the_batch_loader():
+    with pytest.raises(TypeError, match=r"dataset is of type Subset; .*split\.subset\(rows\)"):
+        lk.BatchLoader(Subset(TensorDataset(IMAGES, LABELS), [1]))
+
+
+def test_validation_images_that_are_augmented_are_told(tiny):
+    loader = tiny.val.loader(8, augment=lk.Augment(flip=True))
+    with pytest.warns(UserWarning, match="This loader augments"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(192, 8)), loader, loader, epochs=1)

@@ -565,3 +565,55 @@ def test_a_network_that_was_trained_is_to_be_made_anew(tiny, tmp_path):
     optimizer.param_groups[0]["lr"] = 0.5
     with pytest.raises(ValueError, match="make the network and the optimizer anew"):
         fit(tiny, tmp_path / "a.pt", model, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("change", ["thaw", "rate", "draw", "column"])
+def test_what_a_callback_did_after_the_last_whole_epoch_is_kept(tiny, tmp_path, change):
+    """The training dies in the epoch after it, so that no later checkpoint helps."""
+
+    def train(path, dies_in=99):
+        torch.manual_seed(0)
+        model, batches = make_model(), [0, dies_in]  # a list is no setting of the training
+        model[1].requires_grad_(change != "thaw")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        class Change:
+            def on_epoch_end(self, history):
+                if len(history) == 2:
+                    model[1].requires_grad_(True)
+                    optimizer.param_groups[0]["lr"] = 0.01 if change == "rate" else 0.1
+                if change == "draw":
+                    torch.rand(1)
+                if change == "column":
+                    history[-1]["balanced"] = np.float64(len(history) / 2)
+
+        def augment(images):
+            batches[0] += 1
+            if batches[0] == batches[1]:
+                raise RuntimeError("stopped")
+            return images
+
+        loader = lk.BatchLoader(tiny.train, 16, shuffle=True, augment=augment)
+        options = {"optimizer": optimizer, "callbacks": [Change()], "checkpoint": path}
+        history = lk.fit(model, loader, epochs=4, precision="fp32", progress=False, **options)
+        return [*model.state_dict().values()], history
+
+    whole, history = train(None)
+    with pytest.raises(RuntimeError, match="stopped"):
+        train(tmp_path / "a.pt", dies_in=8)  # three batches an epoch
+    parts, again = train(tmp_path / "a.pt")
+    assert all(torch.equal(one, other) for one, other in zip(whole, parts, strict=True))
+    for column in set(history[0]) - {"seconds"}:
+        assert again.column(column) == history.column(column)
+
+
+def test_what_a_callback_adds_that_cannot_be_read_back_costs_no_checkpoint(tiny, tmp_path):
+    class Add:
+        def on_epoch_end(self, history):
+            if len(history) == 2:
+                history[-1]["matrix"] = np.eye(2)
+
+    loader, path = tiny.loaders(batch_size=16)[0], tmp_path / "a.pt"
+    with pytest.warns(UserWarning, match="could not be written .something in it cannot be saved"):
+        lk.fit(make_model(), loader, epochs=2, checkpoint=path, callbacks=[Add()], progress=False)
+    assert len(torch.load(path, weights_only=True)["history"]) == 1

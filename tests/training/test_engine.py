@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 from torch import nn
 
+import labkit as lk
 from labkit.training.engine import Engine, NotFiniteLossError, PassResult
 from labkit.training.history import History
 from labkit.training.run import Run
@@ -117,3 +118,67 @@ def test_convolutional_models_run_channels_last():
     assert images.is_contiguous(memory_format=torch.channels_last)
     images, _ = next(Engine(linear(), CPU, "fp32").batches(batches()))
     assert images.is_contiguous()
+
+
+class Views(nn.Module):
+    """As in most tutorials: `view` in place of `flatten`, behind layers that draw and count."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+        self.head = nn.Linear(4 * 36, 4)
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_forward_with_view_trains_as_in_a_loop_of_ones_own(validates):
+    batches = [(torch.rand(6, 3, 8, 8), torch.arange(6) % 4)] * 3
+    torch.manual_seed(0)
+    model, val = Views(), batches if validates else None
+    lk.fit(model, batches, val, epochs=2, precision="fp32", device="cpu", progress=False)
+    torch.manual_seed(0)
+    other = Views()
+    optimizer = torch.optim.Adam(other.parameters(), lr=1e-3)
+    for images, labels in batches * 2:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(other(images), labels).backward()
+        optimizer.step()
+    for one, same in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, same)
+    for one, same in zip(model.buffers(), other.buffers(), strict=True):
+        assert torch.equal(one, same)
+    lk.evaluate(model, batches)
+    assert model.body[0].weight.is_contiguous()
+    torch.nn.utils.parameters_to_vector(model.parameters())
+    model(batches[0][0])
+
+
+def test_a_network_with_a_parameter_of_five_axes_trains():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1, 1, 1, 1, 1))
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.head((self.conv(x) * self.scale[0]).mean((2, 3)))
+
+    assert len(lk.fit(Deep(), [(torch.rand(4, 3, 8, 8), torch.arange(4))], progress=False)) == 10
+
+
+def test_what_a_network_keeps_while_it_is_evaluated_can_be_trained_on():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.kept = nn.Linear(192, 4), None
+
+        def forward(self, x):
+            self.kept = torch.ones(192) * 2 if self.kept is None else self.kept
+            return self.layer(x.flatten(1) * self.kept)
+
+    batches, model = [(torch.rand(4, 3, 8, 8), torch.arange(4))], Keeps()
+    lk.evaluate(model, batches)
+    assert len(lk.fit(model, batches, epochs=1, progress=False)) == 1

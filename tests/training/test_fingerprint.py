@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -270,3 +271,31 @@ def test_the_functions_of_every_scheduler_are_compared(make):
         return _schedule(make(optimizer, base), 3)
 
     assert schedule(0.5) == schedule(0.5) != schedule(0.9)
+
+
+def test_a_transform_without_weights_and_a_function_of_ones_own_file_are_compared(tmp_path):
+    class Scale(nn.Module):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, images):
+            return images * self.factor
+
+    rules = types.ModuleType("rules")
+    rules.__dict__["__name__"] = "rules"
+
+    def train(factor, source="images / 2"):
+        scale = Scale(factor)
+        exec(f"def halve(images):\n    return {source}", rules.__dict__)
+        split = lk.ImageSplit((IMAGES * 255).byte(), LABELS, tuple("abcd"))
+        space = {"scale": scale, "rules": rules}
+        exec("def augment(images):\n    return rules.halve(scale(images))", space)
+        space["augment"].__module__ = "__main__"
+        return lk.BatchLoader(split, 4, augment=space["augment"])
+
+    fit(tmp_path / "a.pt", train(0.5))
+    fit(tmp_path / "a.pt", train(0.5))
+    for other in ((0.9,), (0.5, "images / 3")):
+        with pytest.raises(OtherTrainingError, match="augment"):
+            fit(tmp_path / "a.pt", train(*other))

@@ -127,3 +127,29 @@ def test_a_last_step_that_limits_the_logits_is_said_once(recwarn, precision, las
     assert f"ends with a {last.__name__}" in said
     fit(network(last(), nn.Linear(8, 8)), precision=precision)
     assert len(recwarn) == 1
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        nn.CrossEntropyLoss(weight=torch.tensor([0.05, 1, 20])),
+        nn.CrossEntropyLoss(weight=torch.tensor([0.05, 1, 20]), label_smoothing=0.1),
+        nn.CrossEntropyLoss(ignore_index=2),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+    ],
+    ids=["weights", "weights, smoothed", "one left out", "smoothed"],
+)
+def test_the_loss_of_a_pass_does_not_depend_on_its_batches(criterion):
+    images, labels = torch.rand(60, 3, 8, 8), torch.arange(60) % 7 % 3
+    by_class = labels.argsort()
+    model, found = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), []
+    for order, size in ((by_class, 13), (by_class.flip(0), 25), (torch.arange(60), 60)):
+        val = [(images[rows], labels[rows]) for rows in order.split(size)]
+        val = [(x, y) for x, y in val if (y != criterion.ignore_index).any()]
+        still = torch.optim.SGD(model.parameters(), lr=1e-30)
+        options = {"optimizer": still, "criterion": criterion, "precision": "fp32"}
+        history = lk.fit(model, val, val, epochs=1, progress=False, **options)
+        found += [history[0]["train_loss"], history[0]["val_loss"]]
+    with torch.no_grad():
+        expected = criterion(model(images), labels).item()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

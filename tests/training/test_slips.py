@@ -316,3 +316,38 @@ def test_a_softmax_too_many_is_said_once_and_one_in_its_place_is_not(recwarn, pr
         right = network(lambda: nn.LogSoftmax(1))
         lk.fit(right, batches, epochs=1, criterion=nn.NLLLoss(), **options)
         assert len(recwarn) == seed
+
+
+def test_layers_in_a_plain_list_are_told(recwarn):
+    class Net(nn.Module):
+        def __init__(self, keep):
+            super().__init__()
+            self.first, self.more = nn.Linear(48, 8), keep([nn.Linear(8, 8)])
+            self.again = [self.first]  # one that PyTorch knows already
+
+        def forward(self, x):
+            return self.more[0](self.first(x.flatten(1)))
+
+    batches = [(torch.rand(4, 3, 4, 4), torch.arange(4))]
+    lk.fit(Net(nn.ModuleList), batches, epochs=1, progress=False)
+    assert not recwarn
+    for keep in (list, tuple, lambda layers: dict(enumerate(layers))):
+        with pytest.warns(UserWarning, match=r"Net\.more is a plain \w+ of layers, which are not"):
+            lk.fit(Net(keep), batches, epochs=1, progress=False)
+
+
+def test_a_schedule_of_batches_within_another_counts_batches():
+    batches = [(torch.rand(4, 3, 4, 4), torch.arange(4))] * 5
+    rates = []
+    for within in (False, True):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(48, 8))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        one = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=10)
+        both = torch.optim.lr_scheduler.ChainedScheduler([one])
+        options = {"optimizer": optimizer, "scheduler": both if within else one}
+        rates.append(lk.fit(model, batches, epochs=2, progress=False, **options))
+    assert rates[0].column("learning_rate") == rates[1].column("learning_rate")
+    slow = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    mixed = torch.optim.lr_scheduler.ChainedScheduler([one, slow])
+    with pytest.raises(ValueError, match="joins schedulers that step after each batch"):
+        lk.fit(model, batches, epochs=1, optimizer=optimizer, scheduler=mixed, progress=False)
