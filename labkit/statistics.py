@@ -130,6 +130,7 @@ def mcnemar(a: Judged, b: Judged) -> McNemar:
 
     Raises:
         ValueError: when the images are not the same.
+        TypeError: for anything but predictions.
 
     Source: McNemar (1947), Psychometrika 12, 153–157.
 
@@ -139,6 +140,12 @@ def mcnemar(a: Judged, b: Judged) -> McNemar:
         >>> mcnemar(a, b)
         McNemar(only_a=6, only_b=0, p_value=0.03125)
     """
+    for name, given in (("a", a), ("b", b)):
+        if not hasattr(given, "correct"):
+            raise TypeError(
+                f"{name} is {given!r:.60}; give what lk.evaluate returns: the test goes by the "
+                "answer to each image, which an accuracy no longer tells."
+            )
     if not (np.array_equal(a.labels, b.labels) and np.array_equal(a.indices, b.indices)):
         raise ValueError(
             f"The two predictions, of {len(a.labels):,} and {len(b.labels):,} images, are not of "

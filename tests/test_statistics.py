@@ -70,3 +70,8 @@ def test_mcnemar_refuses_other_images():
         mcnemar(random_predictions(), random_predictions(seed=1))
     with pytest.raises(ValueError, match="not of the same images"):
         mcnemar(random_predictions(), random_predictions(indices=np.arange(1, 301)))
+
+
+def test_two_accuracies_cannot_be_compared_by_mcnemar():
+    with pytest.raises(TypeError, match=r"a is 0\.9; give what lk.evaluate returns"):
+        mcnemar(0.9, 0.8)

@@ -69,7 +69,7 @@ def split_indices(
     except ValueError as error:
         raise ValueError(f"A class has too few separate images for {fractions}: {error}") from None
     parts = tuple(np.flatnonzero(np.isin(groups, part)) for part in (train, val, test))
-    if len({len(np.unique(labels[part])) for part in parts}) > 1:
+    if any(len(np.unique(labels[part])) < len(np.unique(labels)) for part in parts):
         return deal_groups(labels, groups, fractions, seed)  # a rare class was rounded away
     return parts
 

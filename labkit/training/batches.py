@@ -3,7 +3,7 @@
 import itertools
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from operator import length_hint
 from pathlib import Path
@@ -147,9 +147,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def class_names(loader: Iterable) -> tuple[str, ...]:
-    """The class names of a loader's data set; empty where it has none, or only their number."""
+    """The class names of a loader's data set; empty where it has none, or none in an order."""
     classes = getattr(getattr(loader, "dataset", None), "classes", ())
-    return tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
+    ordered = isinstance(classes, Iterable) and not isinstance(classes, Set | Mapping)
+    return tuple(map(str, classes)) if ordered else ()
 
 
 def source_of(loader: Iterable) -> tuple[object, np.ndarray | Tensor | None]:

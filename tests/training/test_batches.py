@@ -295,3 +295,12 @@ def test_validation_images_that_are_augmented_are_told(tiny):
     loader = tiny.val.loader(8, augment=lk.Augment(flip=True))
     with pytest.warns(UserWarning, match="This loader augments"):
         fit(nn.Sequential(nn.Flatten(), nn.Linear(192, 8)), loader, loader, epochs=1)
+
+
+@pytest.mark.parametrize("classes", [{"a", "b"}, {"b": 1, "a": 0}])
+def test_names_without_an_order_name_no_class(classes):
+    data = TensorDataset(IMAGES, LABELS)
+    data.classes = classes
+    assert evaluate(network(), DataLoader(data, 16)).classes == tuple(
+        f"class {k}" for k in range(8)
+    )
