@@ -23,7 +23,7 @@ images, labels = torch.rand(64, 3, 28, 28), torch.arange(64) % 8
 plot = lk.LivePlot(list("abcdefgh"))
 class Killer:
     def on_epoch_end(self, history):
-        if len(history) == 2:
+        if len(history) == 3:
             os._exit(9)
 model = lk.models.BloodMLP()
 history = lk.fit(model, [(images, labels)], epochs=EPOCHS, checkpoint=FILE, callbacks=[plot])
