@@ -7,7 +7,7 @@ from nbformat import NotebookNode
 
 from labkit.authoring import AuthoringError, files, toggle
 from labkit.authoring.build import build_notebook, keep_outputs
-from labkit.authoring.cells import lab_of
+from labkit.authoring.cells import claims_solution, lab_of
 
 _DONE = {"show": "shown", "hide": "hidden", "strip": "stripped"}
 
@@ -69,6 +69,12 @@ def toggle_paths(
             except (AuthoringError, OSError, RecursionError) as error:
                 text = " ".join(str(error).split())
                 yield False, text if str(file) in text else f"{file}: {text}"
+        if action == "strip" and not out and (copies := _hidden_copies(path)):
+            many = f"{len(copies)} notebooks in hidden folders keep their solutions"
+            yield (
+                False,
+                f"{path}: {many}, such as {copies[0]}: delete them before you hand this out",
+            )
 
 
 def _notebooks(path: Path, out: Path | None) -> list[tuple[Path, Path | None]]:
@@ -82,16 +88,30 @@ def _notebooks(path: Path, out: Path | None) -> list[tuple[Path, Path | None]]:
     return [(file, out and out / file.relative_to(path)) for file in found]
 
 
+def _hidden_copies(folder: Path) -> list[Path]:
+    """The notebooks that an editor or `labkit update` keeps in hidden folders, with solutions."""
+    found = []
+    for path in sorted({*folder.rglob("*.ipynb")} - {*files.find_notebooks(folder)}):
+        try:
+            cells = files.read_notebook(path).cells
+        except AuthoringError:  # what is no notebook holds no solution
+            continue
+        found += [path] if any(map(claims_solution, cells)) else []
+    return found
+
+
 def _toggle(path: Path, action: str, target: Path | None) -> tuple[bool, str]:
+    place = files.place_in_course(path)
+    part = place[1].parts[0] if place else ""
     if target:
         _free(target)
-    elif action == "strip" and (found := files.place_in_course(path)):
-        if found[1].parts[0] in ("notebooks", "solutions"):
-            copy = f"`labkit solutions strip {path} --out handout`"
-            raise AuthoringError(f"{path} is the course's own: strip a copy of it, {copy}")
+    elif action == "strip" and part in ("notebooks", "solutions"):
+        copy = f"`labkit solutions strip {path} --out handout`"
+        raise AuthoringError(f"{path} is the course's own: strip a copy of it, {copy}")
+    bare = action == "strip" and part == "solutions"  # executed with the references
     before = files.read_notebook(path)
     kit = _kit(before) if toggle.left_over(before, action) else toggle.NOTHING
-    changed = toggle.toggle_file(path, action, target, kit, files.hand_in_text())
+    changed = toggle.toggle_file(path, action, target, kit, files.hand_in_text(), bare)
     left, done = toggle.left_over(before, action, kit), _DONE[action]
     said = f"solutions {done}" if changed or target else f"unchanged, already {done}"
     if not left:

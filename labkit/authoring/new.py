@@ -142,7 +142,7 @@ def new_exercise(number: str) -> list[str]:
         'solutions/02_mini.py: exercise 2.3 after 2.2; next `labkit build 02_mini`'
     """
     root = files.find_root()
-    if not re.fullmatch(r"\d+\.[1-9]\d*", number):
+    if not re.fullmatch(r"(0|[1-9]\d*)\.[1-9]\d*", number):
         raise AuthoringError(f"{number!r}: number an exercise like 2.9 (lab, then place)")
     lab, place = map(int, number.split("."))
     (source,) = files.find_sources(root, [f"{lab:02d}"])

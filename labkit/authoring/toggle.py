@@ -99,7 +99,7 @@ def strip(nb: NotebookNode, kit: Set[str] = NOTHING, text: str = "") -> Notebook
     nb.cells = [cell for cell in nb.cells if not is_kits_own(cell, known)]
     for cell in filter(claims_solution, nb.cells):
         _make_plain(cell)
-    if not is_stripped(nb):
+    if not (is_stripped(nb) or _has_heading(nb)):
         last = new_markdown_cell(text or HAND_IN, id="hand-in", metadata={"tags": ["hand-in"]})
         if nb.get("nbformat_minor", 0) < 5:
             del last["id"]
@@ -143,11 +143,15 @@ def _with_exercise(nb: NotebookNode) -> Iterator[tuple[NotebookNode, str]]:
 
 def is_stripped(nb: NotebookNode) -> bool:
     """Whether the last cell of `strip` is there."""
-    return any(
-        "hand-in" in tags(cell)
-        or (cell.cell_type == "markdown" and cell.source.startswith("## Handing in\n"))
-        for cell in nb.cells
-    )
+    if any("hand-in" in tags(cell) for cell in nb.cells):
+        return True
+    # an editor may have lost the tag; but a student may write such a heading, too
+    return _has_heading(nb) and not any(map(claims_solution, nb.cells))
+
+
+def _has_heading(nb: NotebookNode) -> bool:
+    texts = [cell.source for cell in nb.cells if cell.cell_type == "markdown"]
+    return any(text.startswith("## Handing in\n") for text in texts)
 
 
 def _make_plain(cell: NotebookNode) -> None:
@@ -203,6 +207,7 @@ def toggle_file(
     target: Path | None = None,
     kit: Set[str] = NOTHING,
     text: str = "",
+    bare: bool = False,
 ) -> bool:
     """Toggle a notebook file, in place or into another file.
 
@@ -212,6 +217,7 @@ def toggle_file(
         target: where to write instead.
         kit: as for `hide`.
         text: as for `strip`.
+        bare: whether to drop all outputs, which show what the references gave.
 
     Returns:
         Whether the notebook changed.
@@ -230,6 +236,9 @@ def toggle_file(
         raise AuthoringError(f"{path}: {error}") from None
     if target and action == "strip":
         after = add_badge(after, target)
+    for cell in after.cells if bare else ():
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     if target or after != before:
         write_notebook(after, target or path, like=path)
     return after != before

@@ -52,10 +52,13 @@ def merge(old: NotebookNode, new: NotebookNode, given: NotebookNode | None = Non
     after: dict[int, list[NotebookNode]] = {}
     last: list[NotebookNode] = []
     answers: dict[str, NotebookNode] = {}
-    at = -1  # the cell of the newer lab behind which we stand
-    for cell in old.cells:
+    at, met = -1, set()  # the cell of the newer lab behind which we stand; those that were met
+    for position, cell in enumerate(old.cells):
         number, place = kit.exercise(cell), kit.place(cell)
-        at = at if place is None else place
+        if kit.wrote(cell) and place in met:  # a copy takes nothing along, wherever it stands
+            continue
+        at = kit.before_next(old.cells[position:], at) if place is None else place
+        met.add(at if place is not None else None)
         if kit.wrote(cell):
             _keep_outputs(cell, new.cells[at] if place is not None else None)
         elif number and number in kit.stubs and number not in answers:
@@ -97,6 +100,7 @@ class _Kit:
         noted = {str(facts(cell).get("stub") or None) for cell in old.cells}
         self.stubs = {n: stub_hash(cell.source) for cell in new.cells if (n := self.exercise(cell))}
         self.hashes = tuple(noted | {*self.before.values(), *self.stubs.values()})
+        self.ids = {cell.get("id") for cell in (given.cells if given else ())}
         self._by_id = {cell.id: index for index, cell in enumerate(new.cells)}
         self._by_text = {_text(cell): index for index, cell in enumerate(new.cells)}
 
@@ -124,6 +128,17 @@ class _Kit:
         if number in self.stubs:
             return self._by_id.get(f"exercise-{number.replace('.', '-')}")
         return self._by_text.get(_text(cell), self._by_id.get(cell.get("id")))
+
+    def before_next(self, rest: list[NotebookNode], at: int) -> int:
+        """Where we stand after the first of these cells, which has no place in the newer lab.
+
+        One that the course has changed stood before the next cell that has a place.
+        """
+        cell, *others = rest
+        if not (self.wrote(cell) or (cell.get("id") and cell["id"] in self.ids)):
+            return at
+        places = (place for place in map(self.place, others) if place is not None)
+        return max(at, next(places, at + 1) - 1)
 
 
 def _text(cell: NotebookNode) -> tuple[str, str]:

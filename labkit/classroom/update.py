@@ -45,7 +45,7 @@ def update(folder: Path) -> Iterator[tuple[bool, str]]:
         raise AuthoringError(f"{course}: no notebooks to copy; run `labkit build`")
     if folder.resolve() == course.resolve():
         raise AuthoringError(f"{folder} holds the course's own notebooks; give another folder")
-    there = [path for path in sorted(folder.glob("*.ipynb")) if not _KEPT.fullmatch(path.stem)]
+    there = [path for path in sorted(folder.glob("[!.]*.ipynb")) if not _KEPT.fullmatch(path.stem)]
     failed = set()
     for path in there:
         try:
@@ -58,7 +58,7 @@ def update(folder: Path) -> Iterator[tuple[bool, str]]:
             files.write_notebook(lab, path)
             yield True, f"{path}: new"
         if path not in failed:  # what was given tells the student's cells from the course's
-            files.write_notebook(lab, folder / GIVEN / path.name)
+            _give(lab, path)
 
 
 def _update(path: Path, labs: dict[str, NotebookNode]) -> str:
@@ -66,18 +66,40 @@ def _update(path: Path, labs: dict[str, NotebookNode]) -> str:
     name = lab_of(old)
     if name not in labs:
         return f"left alone, no lab of the course ({name or 'it names none'})"
-    file = path.parent / GIVEN / f"{name}.ipynb"
-    given = files.read_notebook(file) if file.exists() else None
-    same_code = facts(old).get("source") == facts(labs[name]).get("source")  # no older file's
-    if given and same_code and _cells(given) == _cells(labs[name]):
+    lab, given = like(old, labs[name]), _given(path.parent / GIVEN / f"{name}.ipynb")
+    same_code = facts(old).get("source") == facts(lab).get("source")  # no older file's
+    if given and same_code and _cells(given) in (_cells(lab), _cells(labs[name])):
         return "up to date"  # what differs, the student did
-    merged = merge(old, like(old, labs[name]), given)
+    merged = merge(old, lab, given)
     if _cells(merged.nb) == _cells(old):
         return "up to date"
+    if not os.access(path, os.W_OK):
+        raise AuthoringError("is read-only: allow writing (chmod u+w) and update again")
     kept = _free(path)
     kept.write_bytes(path.read_bytes())
     files.write_notebook(merged.nb, path, like=path)
     return f"updated; {_summary(merged)}the old file is {kept.name}"
+
+
+def _given(file: Path) -> NotebookNode | None:
+    """The copy that a student was given; None where it is not known, or damaged."""
+    try:
+        return files.read_notebook(file)
+    except AuthoringError:
+        return None
+
+
+def _give(lab: NotebookNode, path: Path) -> None:
+    """Note what a student was given; no solutions where theirs were stripped."""
+    now = files.read_notebook(path)
+    given = like(now, lab) if _is_stripped(now) else lab
+    files.write_notebook(given, path.parent / GIVEN / f"{lab_of(lab)}.ipynb")
+
+
+def _is_stripped(nb: NotebookNode) -> bool:
+    """Also where the student has deleted the last cell, which says so."""
+    noted = facts(nb).get("state") == "stripped" and not any(map(claims_solution, nb.cells))
+    return toggle.is_stripped(nb) or noted
 
 
 def update_lab(notebook: str | Path = "") -> None:
@@ -103,7 +125,7 @@ def update_lab(notebook: str | Path = "") -> None:
         lab = _fetched(root, name) if own else files.read_notebook(course / name)
         said = _update(path, {lab_of(old): lab})
         if not own:
-            files.write_notebook(lab, path.parent / GIVEN / name)
+            _give(lab, path)
     except (AuthoringError, OSError) as error:
         print(error)
         return
@@ -136,7 +158,7 @@ def _fetched(root: Path, name: str) -> NotebookNode:
 
 def like(old: NotebookNode, new: NotebookNode) -> NotebookNode:
     """The newer lab with its solutions shown, hidden or stripped as in a student's notebook."""
-    if toggle.is_stripped(old):
+    if _is_stripped(old):
         return toggle.strip(new, text=files.hand_in_text())
     code = [cell for cell in old.cells if cell.cell_type == "code"]
     found = [cell for cell in code if claims_solution(cell) or marker(cell)[0] == "solution"]

@@ -9,6 +9,7 @@ the reference, so that it is run once more where the reference has answered in t
 
 import asyncio
 import hashlib
+import re
 import symtable
 import warnings
 from collections.abc import Sequence
@@ -139,7 +140,7 @@ def stale(exercise: str, cell: int, name: str, value: Any) -> bool:
 def _names_of(cell: str) -> list[str]:
     """The names that a cell assigns, also below ``%%time``; [] for one that is no Python."""
     magic, _, below = cell.lstrip().partition("\n")
-    text = below if magic.startswith(("%%time", "%%capture")) else cell
+    text = below if re.match(r"%%(time|capture)\b", magic) else cell
     try:
         return assigned_names(session.shell.transform_cell(text))
     except SyntaxError:

@@ -1,6 +1,7 @@
 """The one grammar of what marks a cell, for the kernel, `labkit build` and the toggles alike.
 
-    exercise   a line `# Exercise 2.1`, anywhere in the cell
+    exercise   a line `# Exercise 2.1`, anywhere in the cell; one that goes on, as in
+               `# Exercise 2.1 was hard`, only where no other line is one, and not indented
     solution   the first line `# Solution 2.1`; where it is hidden, `%%solution 2.1` above it;
                of a text, the first line `<!-- Solution 2.1 -->` or, of no exercise, without number
     check      the first line `with lk.check("2.1", …`
@@ -11,7 +12,8 @@ So the text of a cell says what it is, also where an editor has dropped all meta
 import re
 
 _NUMBER = r"(\d+(?:\.\d+)+)\b"
-_LINE = re.compile(rf"^[ \t]*#+[ \t]*(Exercise|Solution)[ \t]+{_NUMBER}", re.I | re.M)
+_LINE = re.compile(rf"^([ \t]*)#+[ \t]*(Exercise|Solution)[ \t]+{_NUMBER}(.*)$", re.I | re.M)
+_ENDS = re.compile(r"\s*($|[^\w\s])")  # nothing, or a title behind a dash or a colon
 _FIRST = {
     "solution": re.compile(rf"\A\s*#+[ \t]*Solution[ \t]+{_NUMBER}", re.I),
     "check": re.compile(rf"""\A\s*with lk\.check\(\s*["']{_NUMBER}"""),
@@ -22,7 +24,9 @@ _MAGIC = re.compile(rf"\A\s*%%solution\b[ \t]*(?:{_NUMBER})?[ \t\r]*([^\r\n]*)\r
 
 def lines(source: str) -> list[tuple[str, str]]:
     """Every `# Exercise 2.1` and `# Solution 2.1` in a code cell, as role and number, in order."""
-    return [(word.lower(), number) for word, number in _LINE.findall(source)]
+    found = _LINE.findall(source)
+    plain = [(word.lower(), number) for _, word, number, rest in found if _ENDS.match(rest)]
+    return plain or [(word.lower(), number) for indent, word, number, _ in found if not indent]
 
 
 def role(source: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from nbformat.v4 import new_output
 
 from labkit.authoring import AuthoringError
 from labkit.authoring.build import build
@@ -239,3 +240,27 @@ def test_a_course_says_what_is_filled_in_and_how_to_hand_in(course):
     (course / "pyproject.toml").write_text('[tool.labkit.hand_in]\nfields = "Name"\n')
     with pytest.raises(AuthoringError, match=r"hand_in\.fields is 'Name'; it takes"):
         build()
+
+
+def test_what_hidden_folders_keep_is_named_where_a_folder_is_stripped(course, built):
+    folder = course / "class"
+    for place in ("a.ipynb", ".ipynb_checkpoints/a-checkpoint.ipynb", ".labkit/a.ipynb"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(built, folder / place)
+    done, warned = toggle(folder)
+    assert done == (True, f"{folder}/a.ipynb: solutions stripped")
+    assert not warned[0] and "2 notebooks in hidden folders keep their solutions" in warned[1]
+    shutil.rmtree(folder / ".labkit")
+    shutil.rmtree(folder / ".ipynb_checkpoints")
+    assert toggle(folder) == [(True, f"{folder}/a.ipynb: unchanged, already stripped")]
+
+
+def test_the_instructors_outputs_are_in_no_stripped_copy(course, built):
+    path = course / "solutions" / "02_mini.ipynb"
+    nb = read_notebook(path)
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [new_output("stream", text="the answer is 42")]
+    write_notebook(nb, path)
+    ((fine, _),) = toggle(path, out=course / "out")
+    assert fine and "the answer is 42" not in (course / "out" / "02_mini.ipynb").read_text()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, new_raw_cell
 
 from labkit.authoring.build import build_notebook
 from labkit.authoring.cells import lab_of, marker
@@ -100,6 +100,46 @@ def test_a_lab_says_its_name_also_without_metadata(labs):
     nb = copy.deepcopy(labs["old"])
     nb.metadata.pop("labkit")
     assert lab_of(nb) == "02_mini"
+
+
+@pytest.fixture(scope="module")
+def changed_code(tmp_path_factory):
+    """The lab with a cell of its own in the middle, and the newer one in which it has changed."""
+    made = []
+    for text in ("start = 1", "start = 1  # as the paper has it"):
+        root = tmp_path_factory.mktemp("changed")
+        (root / "solutions").mkdir()
+        (root / "pyproject.toml").write_text("")
+        lab = MINI.replace(
+            "# %% [markdown]\n# ## A root", f"# %%\n{text}\n\n# %% [markdown]\n# ## A root"
+        )
+        (root / "solutions" / "02_mini.py").write_text(lab)
+        made.append(build_notebook(root / "solutions" / "02_mini.py", "hidden"))
+    return made
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_own_cell_stays_behind_a_cell_of_the_kit_that_changed(changed_code, known):
+    old, new = changed_code
+    mine = copy.deepcopy(old)
+    place = sources(mine).index("start = 1")
+    mine.cells.insert(place + 1, new_code_cell("mine = start + 1"))
+    texts = sources(merge(mine, new, old if known else None).nb)
+    assert texts.index("mine = start + 1") == texts.index("start = 1  # as the paper has it") + 1
+    assert "start = 1" not in texts
+
+
+def test_a_copy_of_a_kits_cell_takes_neither_outputs_nor_cells_along(labs):
+    mine = copy.deepcopy(labs["old"])
+    end = mine.cells[-1]
+    again = copy.deepcopy(end)
+    end.outputs, again["id"] = [new_output("stream", text="the end")], "again"
+    at_add = next(i for i, cell in enumerate(mine.cells) if marker(cell) == ("exercise", "2.1"))
+    stub = copy.deepcopy(mine.cells[at_add])
+    mine.cells += [again, stub, new_code_cell("mine = 1")]
+    done = merge(mine, labs["newer"], labs["old"]).nb
+    assert sources(done)[-2:] == [end.source, "mine = 1"]
+    assert done.cells[-2].outputs == end.outputs
 
 
 WORDS = st.text("ab =.#\n1'\"", max_size=25) | st.sampled_from(

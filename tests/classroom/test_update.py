@@ -306,3 +306,35 @@ def test_an_update_of_lab_02_loses_no_answer(course):
     numbers = [marker(cell) for cell in read_notebook(path).cells]
     assert numbers.index(("exercise", "2.2")) < numbers.index(("check", "2.2"))
     assert list(update(work)) == [(True, f"{path}: up to date")]
+
+
+def test_a_student_without_solutions_gets_none_by_an_update(course, work):
+    path = work / "02_mini.ipynb"
+    stripped = toggle.strip(read_notebook(path))
+    assert stripped.cells.pop().source.startswith("## Handing in")  # the student deleted it
+    write_notebook(stripped, path)
+    for _ in range(2):
+        change_lab(course)
+        assert all(fine for fine, _ in update(work))
+        for file in (path, work / ".labkit" / path.name):
+            text = file.read_text()
+            assert "%%solution" not in text and "return a + b" not in text
+
+
+def test_a_damaged_copy_of_what_was_given_stops_no_update(course, work):
+    (work / ".labkit" / "02_mini.ipynb").write_text("{")
+    answer(work / "02_mini.ipynb", "# Exercise 2.1\nadd = 1")
+    change_lab(course)
+    ((fine, line),) = update(work)
+    assert fine and "answers kept: 2.1" in line
+
+
+def test_a_read_only_notebook_is_named_and_leaves_no_backup(course, work, monkeypatch):
+    path = work / "02_mini.ipynb"
+    answer(path, "# Exercise 2.1\nadd = 1")
+    change_lab(course)
+    monkeypatch.setattr("os.access", lambda file, mode: False)  # the tests may run as root
+    assert list(update(work)) == [
+        (False, f"{path}: is read-only: allow writing (chmod u+w) and update again")
+    ]
+    assert not list(work.glob("*.before-update-*"))

@@ -26,6 +26,10 @@ from labkit.notebook import markers
         ("# Exercise 2", ("", "")),
         ("# Exercise 2.1x", ("", "")),
         ("# see Exercise 2.1", ("", "")),
+        ("# Exercise 2.1 was hard\n# Exercise 2.2 - mine", ("exercise", "2.2")),
+        ("# Exercise 2.1 in my way", ("exercise", "2.1")),
+        ("def f():\n    # Exercise 2.1 is used here\n    pass", ("", "")),
+        ("if True:\n    # Exercise 2.1: indented", ("exercise", "2.1")),
         ("", ("", "")),
     ],
 )
