@@ -70,11 +70,8 @@ def toggle_paths(
                 text = " ".join(str(error).split())
                 yield False, text if str(file) in text else f"{file}: {text}"
         if action == "strip" and not out and (copies := _hidden_copies(path)):
-            many = f"{len(copies)} notebooks in hidden folders keep their solutions"
-            yield (
-                False,
-                f"{path}: {many}, such as {copies[0]}: delete them before you hand this out",
-            )
+            many = f"{len(copies)} notebooks in hidden folders keep their solutions, such as"
+            yield False, f"{path}: {many} {copies[0]}: delete them before you hand this out"
 
 
 def _notebooks(path: Path, out: Path | None) -> list[tuple[Path, Path | None]]:

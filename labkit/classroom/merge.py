@@ -89,6 +89,7 @@ class _Kit:
     """Which cells are the kit's own, and where they stand in the newer lab."""
 
     def __init__(self, old: NotebookNode, new: NotebookNode, given: NotebookNode | None) -> None:
+        self.marked: set[str] = set()  # exercises with an answer that says so itself
         labs = [new, *([given] if given else [])]
         self.texts = {_text(cell) for lab in labs for cell in lab.cells} | {("markdown", LAST)}
         self.references = frozenset().union(*map(toggle.references, (old, *labs)))
@@ -100,6 +101,7 @@ class _Kit:
         noted = {str(facts(cell).get("stub") or None) for cell in old.cells}
         self.stubs = {n: stub_hash(cell.source) for cell in new.cells if (n := self.exercise(cell))}
         self.hashes = tuple(noted | {*self.before.values(), *self.stubs.values()})
+        self.marked = {marker(c)[1] for c in old.cells if self.exercise(c) and not self.wrote(c)}
         self.ids = {cell.get("id") for cell in (given.cells if given else ())}
         self._by_id = {cell.id: index for index, cell in enumerate(new.cells)}
         self._by_text = {_text(cell): index for index, cell in enumerate(new.cells)}
@@ -112,7 +114,8 @@ class _Kit:
         if cell.cell_type != "code" or role in ("solution", "check") or START.search(cell.source):
             return ""
         noted = facts(cell).get("exercise")
-        return number or (noted if isinstance(noted, str) else "")
+        # a copy of an answer carries its metadata, whatever it was made into
+        return number or (noted if isinstance(noted, str) and noted not in self.marked else "")
 
     def wrote(self, cell: NotebookNode) -> bool:
         """Whether the kit wrote the cell, and nobody changed it."""

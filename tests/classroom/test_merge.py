@@ -129,6 +129,22 @@ def test_an_own_cell_stays_behind_a_cell_of_the_kit_that_changed(changed_code, k
     assert "start = 1" not in texts
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_a_copy_of_an_answer_without_its_marker_is_a_cell_of_its_own(labs, above):
+    mine = copy.deepcopy(labs["old"])
+    place = at(mine, "exercise", "2.1")
+    mine.cells[place].source = "# Exercise 2.1\nadd = 1"
+    scratch = copy.deepcopy(mine.cells[place])  # Jupyter copies the metadata
+    scratch.source, scratch["id"] = "add = 4 * add", "copied"
+    mine.cells.insert(place if above else len(mine.cells), scratch)
+    done = merge(mine, labs["newer"], labs["old"])
+    assert done.answers == ["2.1"]
+    texts = sources(done.nb)
+    assert texts[at(done.nb, "exercise", "2.1")] == "# Exercise 2.1\nadd = 1"
+    assert above or texts[-1] == "add = 4 * add"
+    assert texts.count("add = 4 * add") == 1
+
+
 def test_a_copy_of_a_kits_cell_takes_neither_outputs_nor_cells_along(labs):
     mine = copy.deepcopy(labs["old"])
     end = mine.cells[-1]
