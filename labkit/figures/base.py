@@ -79,10 +79,10 @@ def as_images(images: torch.Tensor | np.ndarray | Sequence) -> torch.Tensor:
     return images
 
 
-def as_captions(titles: Sequence, width: int) -> list[str]:
+def as_captions(titles: Sequence, width: int, whole_words: bool = False) -> list[str]:
     """Captions in lines of so many letters; numbers are written out."""
     titles = titles.tolist() if hasattr(titles, "tolist") else titles
-    return [fill(str(title), width, break_long_words=False) for title in titles]
+    return [fill(str(title), width, break_long_words=not whole_words) for title in titles]
 
 
 class SmallFigure(Figure):

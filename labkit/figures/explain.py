@@ -73,7 +73,7 @@ def overlays(
             shown = _heat(ax, picture, values[column], signed, look)
     above, left = (titles, names) if across else (names, titles)
     width = max(8, int(15 * side))
-    above, left = (as_captions(part, width) for part in (above, left))
+    above, left = (as_captions(part, width, whole_words=True) for part in (above, left))
     for ax, words in zip(axes[0], above, strict=False):
         ax.set_title(words, fontsize=8)
     for ax, words in zip(axes[:, 0], left, strict=False):

@@ -1,7 +1,6 @@
 """A network on its device, in its precision; and what one pass over a loader adds up to."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,18 +37,10 @@ class Engine:
         self.model.to(self.device, memory_format=self.layout)
         self._tried = not last
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Give the network the layout back that its user's own code may count on."""
         if self.layout == torch.channels_last:
             self.model.to(memory_format=torch.contiguous_format)
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """For as long as the engine is needed; then it is released."""
-        try:
-            yield
-        finally:
-            self.release()
 
     def batches(self, loader: Iterable) -> Iterator[tuple[Tensor, Tensor]]:
         """The loader's batches on the device, labels as int64 (B,)."""
@@ -85,7 +76,7 @@ class Engine:
             for buffer, old in zip(self.model.buffers(), before[0], strict=True):
                 buffer.copy_(old)
         set_random_state(before[1], [])
-        self.release()
+        self.close()
         self.layout = torch.contiguous_format
         return output_of(self.model, images.contiguous())
 

@@ -1,7 +1,7 @@
 """``fit`` and ``evaluate``: train a network, and ask it about a split."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from operator import length_hint
 from pathlib import Path
 
@@ -59,10 +59,10 @@ def fit(
     """Train a classifier and record every epoch.
 
     The loss of an epoch is the mean over images, not over batches (with class weights the weighted
-    mean); accuracy and macro precision,
-    recall and F1 come from one confusion matrix an epoch. In fast mode at most two epochs run.
-    However a training ends that has begun, also by Ctrl-C or an error, the network is then in
-    ``eval`` mode, ready to predict; a loop of one's own begins with ``model.train()``.
+    mean); accuracy and macro precision, recall and F1 come from one confusion matrix an epoch. In
+    fast mode at most two epochs run. However a training ends that has begun, also by Ctrl-C or an
+    error, the network is then in ``eval`` mode, ready to predict; a loop of one's own begins with
+    ``model.train()``.
     Batch normalisation without gradients keeps its running means if ``norm.eval()`` came before.
 
     Args:
@@ -175,7 +175,7 @@ def _begun(run: Run, callbacks: Sequence[object], bar: TrainingBar) -> Iterator[
         stack.callback(run.give_back_best_weights)
         _call(callbacks, "on_fit_begin", run.history)
         run.look_at_validation()
-        stack.callback(run.engine.release)
+        stack.callback(run.engine.close)
         stack.callback(run.model.eval)  # not before: a slip in the data leaves the network alone
         yield
 
@@ -228,7 +228,7 @@ def evaluate(
     engine = Engine(model, device, choose_precision(precision, device))
     logits, labels = [], []
     # no inference_mode: what a network keeps for later could not be trained on any more
-    with engine.in_use(), evaluating(model), torch.no_grad(), explaining_memory(loader):
+    with closing(engine), evaluating(model), torch.no_grad(), explaining_memory(loader):
         for images, truth in engine.batches(loader):
             logits.append(engine.logits(images))
             labels.append(truth)

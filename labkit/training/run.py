@@ -208,10 +208,14 @@ class Run:
         return f"{line}; best {column} {100 * best[column]:.2f} % in epoch {best['epoch']}"
 
 
+def parts_of(scheduler: LRScheduler | None) -> list[LRScheduler | None]:
+    """The schedulers that one is made of; itself alone where it is not."""
+    return getattr(scheduler, "_schedulers", [scheduler])
+
+
 def steps_each_batch(scheduler: LRScheduler | None) -> bool:
     """Whether a scheduler, or one that it is made of, counts batches and not epochs."""
-    parts = getattr(scheduler, "_schedulers", [scheduler])
-    return any(isinstance(part, OneCycleLR | CyclicLR) for part in parts)
+    return any(isinstance(part, OneCycleLR | CyclicLR) for part in parts_of(scheduler))
 
 
 def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:

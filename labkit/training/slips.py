@@ -18,7 +18,7 @@ from labkit.training.batches import (
     warn_of_augmenting,
 )
 from labkit.training.history import EarlyStopping, check_column
-from labkit.training.run import are_sound, steps_each_batch
+from labkit.training.run import are_sound, parts_of, steps_each_batch
 
 MOMENTS = ("on_fit_begin", "on_epoch_end", "on_fit_end")
 
@@ -170,8 +170,7 @@ def check_scheduler(
             f"ReduceLROnPlateau has mode={scheduler.mode!r}, and fit gives it the loss, which is "
             "better when it is smaller: leave mode out."
         )
-    parts = getattr(scheduler, "_schedulers", [scheduler])
-    if len({steps_each_batch(part) for part in parts}) > 1:
+    if len({steps_each_batch(part) for part in parts_of(scheduler)}) > 1:
         raise ValueError(
             f"{type(scheduler).__name__} joins schedulers that step after each batch (OneCycleLR, "
             "CyclicLR) with some that step after each epoch: choose one kind."
